@@ -1,0 +1,175 @@
+#pragma once
+/*
+ * The platform contract: address spaces, contexts, and a switch into a context that returns when
+ * the guest needs its kernel. The only public header of platform/.
+ *
+ * Locking: each function says who may call it when. A platform takes no lock above RANK_ASPACE.
+ * Lifetime: new_* to release; the platform outlives its aspaces, and an aspace outlives every
+ * switch_to on it (the caller sees to that). Saved: nothing here, ever; a checkpoint drops contexts
+ * and aspaces, a restore makes new ones, perhaps of another platform.
+ *
+ * Everything that a platform returns about the guest (registers, fault addresses, FP state) was
+ * written by hostile code: any bit pattern may come out, and none may harm the sentry.
+ */
+#include "state/base/types.h"
+
+struct platform;
+struct aspace;
+struct context;
+
+/* General registers, in the order and meaning of the kernel's struct user_regs_struct (ptrace(2)),
+ * without cs/ss/ds/es, which a 64-bit guest can't choose. orig_rax is the system call number at
+ * EXIT_SYSCALL and -1 elsewhere. */
+struct regs {
+	u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8;
+	u64 rax, rcx, rdx, rsi, rdi, orig_rax;
+	u64 rip, rflags, rsp;
+	u64 fs_base, gs_base;
+};
+
+/* The standard (uncompacted) XSAVE layout. size is what the machine's enabled user components need
+ * (CPUID 0xD.0, without AMX tile data); the same for every context of a platform. */
+#define FPSTATE_MAX 4096u
+struct fpstate {
+	u32 size;
+	u8 data[FPSTATE_MAX] __attribute__((aligned(64)));
+};
+
+enum access {
+	ACCESS_READ = 1,
+	ACCESS_WRITE = 2,
+	ACCESS_EXEC = 4,
+};
+
+enum exit_reason {
+	EXIT_SYSCALL, /* rip is past the instruction, orig_rax the number, rax = orig_rax */
+	EXIT_FAULT,   /* page fault or bus error below max_user_addr: addr, access, bus */
+	EXIT_SIGNAL,  /* any other trap: signo, code, trapno, addr as in siginfo */
+	EXIT_KICK,    /* kick() was called; registers are those of the interrupted guest */
+	EXIT_DEAD,    /* the guest broke its stub beyond use, or the host killed it */
+};
+
+struct exit_info {
+	enum exit_reason reason;
+	u64 addr;	/* FAULT: any 64-bit value, also non-canonical. SIGNAL: si_addr */
+	u32 access;	/* FAULT: one or more of enum access */
+	bool bus;	/* FAULT: the page is mapped but has nothing behind it (SIGBUS) */
+	int signo;	/* SIGNAL: SIGSEGV (not a page fault), SIGFPE, SIGILL, SIGTRAP, SIGBUS */
+	int code;	/* SIGNAL: si_code */
+	u32 trapno;	/* x86 exception number, for the guest's sigcontext */
+	u64 error_code; /* x86 error code, likewise */
+};
+
+/* What a seccomp filter must allow a process that uses this platform to call: one entry per call,
+ * sorted by nothing, ended by nr = -1. */
+struct platform_syscall {
+	int nr;
+};
+
+struct platform_ops {
+	const char *name; /* "ptrace", "systrap", "null", "kvm" */
+	/* What the sentry's own filter must allow for it. */
+	const struct platform_syscall *syscalls;
+	/* 0 if this machine can run it, else -errno; *ret_why is then one static line. */
+	int (*probe)(const char **ret_why);
+	/* Called once, before the sentry drops privileges, enters its filter or has a second
+	 * thread. memfd-independent: files to map come by descriptor. */
+	int (*create)(const struct platform_ops *ops, struct platform **ret);
+	void (*destroy)(struct platform *p);
+
+	int (*new_aspace)(struct platform *p, struct aspace **ret);
+	/* No context may be inside switch_to on it. May be called from any thread. */
+	void (*aspace_release)(struct aspace *as);
+	int (*map_file)(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot,
+			bool shared, bool precommit);
+	int (*unmap)(struct aspace *as, u64 addr, u64 len);
+	int (*protect)(struct aspace *as, u64 addr, u64 len, int prot);
+	int (*pre_fork)(struct aspace *as);
+	int (*post_fork)(struct aspace *as);
+
+	int (*new_context)(struct platform *p, struct context **ret);
+	void (*context_release)(struct context *c);
+	int (*switch_to)(struct context *c, struct aspace *as, struct regs *regs,
+			 struct exit_info *ret_exit);
+	void (*kick)(struct context *c);
+	int (*pull_fpstate)(struct context *c, struct fpstate *ret_fp);
+	int (*push_fpstate)(struct context *c, const struct fpstate *fp);
+};
+
+struct platform {
+	const struct platform_ops *ops;
+	u64 max_user_addr; /* first address that a guest can't have; page aligned */
+	u64 min_user_addr; /* as vm.mmap_min_addr */
+	u32 fpstate_size;  /* immutable: struct fpstate.size of every context */
+	u64 xfeatures;	   /* immutable: XCR0 bits that fpstate carries */
+};
+struct aspace {
+	struct platform *platform;
+};
+struct context {
+	struct platform *platform;
+};
+
+/* The platform called name, or NULL. */
+const struct platform_ops *platform_find(const char *name);
+/* The names, for --help and errors: i from 0, NULL at the end. */
+const char *platform_name(unsigned i);
+
+MUST_CHECK int platform_create(const struct platform_ops *ops, struct platform **ret);
+void platform_destroy(struct platform *p);
+
+/* A fresh, empty address space. -ENOMEM or -EAGAIN when the host has no room. Any thread. */
+MUST_CHECK int aspace_create(struct platform *p, struct aspace **ret);
+/* Frees it; NULL is fine. No context is inside switch_to on it, none will use it again. */
+void aspace_release(struct aspace *as);
+
+/*
+ * Maps [off, off+len) of the host descriptor fd at addr, replacing what was there. Page aligned;
+ * inside [min_user_addr, max_user_addr). prot is PROT_READ|WRITE|EXEC; shared chooses MAP_SHARED
+ * (the memory file, writable host files) or MAP_PRIVATE (never written: clean file pages; a write
+ * faults to the sentry, since prot then lacks PROT_WRITE). precommit: fill page tables now.
+ * The descriptor is borrowed for the call. Any thread; may run while contexts are in the guest.
+ * -ENOMEM (too many mappings), -EACCES/-EPERM (descriptor does not allow prot), -ENODEV, -ESRCH
+ * (the stub is dead).
+ */
+MUST_CHECK int aspace_map_file(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot,
+			       bool shared, bool precommit);
+/* When it returns no guest thread can reach the range any more, whatever the guest does: the pages
+ * behind it may be reused. Unmapped holes inside are fine. Any thread. */
+MUST_CHECK int aspace_unmap(struct aspace *as, u64 addr, u64 len);
+/* Changes the protection of what is mapped in the range; holes are fine. As strict as unmap: when
+ * it returns no guest thread has more than prot. */
+MUST_CHECK int aspace_protect(struct aspace *as, u64 addr, u64 len, int prot);
+/* Around copying an address space for fork: between the two, a platform may take cheaper paths.
+ * Both may be no-ops. */
+MUST_CHECK int aspace_pre_fork(struct aspace *as);
+MUST_CHECK int aspace_post_fork(struct aspace *as);
+
+/* A context is one guest thread's vehicle. It is used by one thread at a time (kick apart), and
+ * always by the same thread: the one that first calls switch_to. */
+MUST_CHECK int context_create(struct platform *p, struct context **ret);
+/* From the thread that used it, or after that thread ended. NULL is fine. */
+void context_release(struct context *c);
+
+/*
+ * Runs the guest from *regs until it needs its kernel; *regs are then its registers and *ret_exit
+ * says why. Invalid bits in *regs (non-canonical addresses, flags the guest can't own) are cleaned
+ * here. 0, or -errno when the host has no room for a stub thread (nothing ran). A context may
+ * change its aspace from one call to the next (execve, vfork).
+ */
+MUST_CHECK int context_switch(struct context *c, struct aspace *as, struct regs *regs,
+			      struct exit_info *ret_exit);
+/* Any thread, any time between create and release: the current switch, or else the next one,
+ * returns EXIT_KICK (or another reason that came first; then the kick is spent too). Sticky: a kick
+ * is never lost in a window. */
+void context_kick(struct context *c);
+/* FP/vector state of the guest as of the last switch; the owner thread, outside switch_to. A context
+ * that has never run has the state of a fresh process (FCW 0x37f, MXCSR 0x1f80). */
+MUST_CHECK int context_pull_fpstate(struct context *c, struct fpstate *ret_fp);
+/* Replaces it; taken over before the next instruction. Reserved bits are hostile and are cleaned:
+ * XSTATE_BV outside xfeatures, MXCSR outside its mask. -EINVAL if fp->size does not match. */
+MUST_CHECK int context_push_fpstate(struct context *c, const struct fpstate *fp);
+
+/* Tells the platforms how many guest threads want a core now (the sentry counts tasks that are not
+ * blocked); spinning stops when it exceeds the cores. Any thread, cheap. */
+void platform_runnable_add(int delta);

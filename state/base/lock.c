@@ -1,0 +1,134 @@
+#include "state/base/lock.h"
+#include "state/base/bug.h"
+
+#if LOCK_DEBUG
+static __thread u64 tls_held;
+
+static const char *const rank_names[] = {
+#define LOCK_RANK(name, what) #name,
+#include "state/base/lock_ranks.def"
+#undef LOCK_RANK
+};
+
+static void note_lock(u8 rank)
+{
+	/* Every held rank must lie above: a held bit at or past rank is an inversion. */
+	if (unlikely(tls_held >> rank))
+		bug_at(rank_names[63 - __builtin_clzll(tls_held)], rank,
+		       "lock order: the named rank is held while taking a rank above it");
+	tls_held |= 1ull << rank;
+}
+
+static void note_unlock(u8 rank)
+{
+	BUG_ON(!(tls_held & (1ull << rank)));
+	tls_held &= ~(1ull << rank);
+}
+
+void lock_assert_none(void)
+{
+	BUG_ON(tls_held != 0);
+}
+#else
+static void note_lock(u8 rank)
+{
+}
+
+static void note_unlock(u8 rank)
+{
+}
+
+void lock_assert_none(void)
+{
+}
+#endif
+
+void mutex_init(struct mutex *m, enum lock_rank rank)
+{
+	pthread_mutex_init(&m->m, NULL);
+	m->rank = (u8)rank;
+}
+
+void mutex_lock(struct mutex *m) NO_LOCK_ANALYSIS
+{
+	note_lock(m->rank);
+	BUG_ON(pthread_mutex_lock(&m->m) != 0);
+}
+
+bool mutex_trylock(struct mutex *m) NO_LOCK_ANALYSIS
+{
+	if (pthread_mutex_trylock(&m->m) != 0)
+		return false;
+#if LOCK_DEBUG
+	tls_held |= 1ull << m->rank;
+#endif
+	return true;
+}
+
+void mutex_unlock(struct mutex *m) NO_LOCK_ANALYSIS
+{
+	note_unlock(m->rank);
+	BUG_ON(pthread_mutex_unlock(&m->m) != 0);
+}
+
+void mutex_lock_pair(struct mutex *a, struct mutex *b)
+{
+	BUG_ON(a->rank != b->rank);
+	note_lock(a->rank);
+	if (a > b) {
+		struct mutex *t = a;
+
+		a = b;
+		b = t;
+	}
+	BUG_ON(pthread_mutex_lock(&a->m) != 0);
+	if (a != b)
+		BUG_ON(pthread_mutex_lock(&b->m) != 0);
+}
+
+void mutex_unlock_pair(struct mutex *a, struct mutex *b)
+{
+	note_unlock(a->rank);
+	BUG_ON(pthread_mutex_unlock(&a->m) != 0);
+	if (a != b)
+		BUG_ON(pthread_mutex_unlock(&b->m) != 0);
+}
+
+void rwlock_init(struct rwlock *l, enum lock_rank rank)
+{
+	pthread_rwlock_init(&l->l, NULL);
+	l->rank = (u8)rank;
+}
+
+void rwlock_rdlock(struct rwlock *l)
+{
+	note_lock(l->rank);
+	BUG_ON(pthread_rwlock_rdlock(&l->l) != 0);
+}
+
+void rwlock_wrlock(struct rwlock *l)
+{
+	note_lock(l->rank);
+	BUG_ON(pthread_rwlock_wrlock(&l->l) != 0);
+}
+
+void rwlock_unlock(struct rwlock *l)
+{
+	note_unlock(l->rank);
+	BUG_ON(pthread_rwlock_unlock(&l->l) != 0);
+}
+
+void rwlock_wrlock_pair(struct rwlock *a, struct rwlock *b)
+{
+	BUG_ON(a->rank != b->rank || a == b);
+	note_lock(a->rank);
+	BUG_ON(pthread_rwlock_wrlock(a < b ? &a->l : &b->l) != 0);
+	BUG_ON(pthread_rwlock_wrlock(a < b ? &b->l : &a->l) != 0);
+}
+
+void rwlock_unlock_pair(struct rwlock *a, struct rwlock *b)
+{
+	note_unlock(a->rank);
+	BUG_ON(pthread_rwlock_unlock(&a->l) != 0);
+	BUG_ON(pthread_rwlock_unlock(&b->l) != 0);
+}
