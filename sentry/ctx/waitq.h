@@ -1,0 +1,36 @@
+#pragma once
+/*
+ * Wait queues: who wants to hear that something may have changed. A waiter's wake function runs in
+ * the waker's thread, under the queue's lock.
+ *
+ * Locking: q->lock (RANK_WAITQ); wake functions take only locks ranked below it.
+ * Lifetime: embedded in the object waited for; empty when that is destroyed.
+ * Saved: never. Nothing waits while everything is parked; epolls register again in after_load.
+ */
+#include "state/base/lock.h"
+#include "state/base/types.h"
+
+#include <sys/queue.h>
+
+struct waiter {
+	TAILQ_ENTRY(waiter) link;
+	struct waitq *q; /* NULL: not queued */
+	/* events: poll bits that may have become true, ~0 if unspecific. */
+	void (*wake)(struct waiter *w, u32 events);
+	bool exclusive; /* waitq_wake_one stops after one of these */
+};
+struct waitq {
+	struct mutex lock;
+	TAILQ_HEAD(, waiter) waiters;
+	_Atomic u32 count; /* so that waking an empty queue costs one load */
+};
+
+void waitq_init(struct waitq *q);
+/* w->wake is set by the caller. w is queued once at a time. */
+void waitq_add(struct waitq *q, struct waiter *w);
+/* Not queued is fine. When it returns, wake is not running and will not be called. */
+void waitq_remove(struct waiter *w);
+/* Wakes everybody. The change that is announced must be visible before the call. */
+void waitq_wake(struct waitq *q, u32 events);
+/* Wakes all that are not exclusive and n that are. */
+void waitq_wake_n(struct waitq *q, u32 events, unsigned n);

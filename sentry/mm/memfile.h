@@ -1,0 +1,40 @@
+#pragma once
+/*
+ * The memory file: one sparse memfd that holds all guest RAM, mapped once and whole into the
+ * sentry, with a reference count per 4 KiB page and allocation in aligned runs.
+ *
+ * Locking: RANK_MEMFILE inside; pointers are stable for ever.
+ * Lifetime: the kernel's (one per sandbox; it outlives an autosave's teardown).
+ * Saved: contents of referenced pages, through saver_pages; never the offsets.
+ */
+#include "sentry/mm/mapfile.h"
+#include "state/pages.h"
+
+struct memfile {
+	struct mapfile mapfile; /* .fd is the memfd */
+	struct page_source source;
+	u8 *base;
+	u64 size;
+	u64 limit; /* bytes that may be allocated; more is -ENOMEM */
+	/* allocator state is private to memfile.c */
+	struct memfile_alloc *alloc;
+};
+
+/* limit in bytes, 0: unlimited. Runs before privileges are dropped. */
+MUST_CHECK int memfile_create(u64 limit, struct memfile **ret);
+void memfile_destroy(struct memfile *mf);
+/* A run of len bytes (page aligned), zeroed, one reference per page; offset aligned to the largest
+ * power of two that len holds, up to 2 MiB, plus phase (so that file offset and address agree
+ * modulo 2 MiB); phase < 2 MiB. -ENOMEM. */
+MUST_CHECK int memfile_alloc(struct memfile *mf, u64 len, u64 phase, u64 *ret_off);
+void memfile_get_pages(struct memfile *mf, u64 off, u64 len);
+/* Pages whose count drops to 0 become free; their content is gone. */
+void memfile_put_pages(struct memfile *mf, u64 off, u64 len);
+u32 memfile_page_refs(const struct memfile *mf, u64 off);
+static inline void *memfile_at(const struct memfile *mf, u64 off)
+{
+	return mf->base + off;
+}
+/* Bytes that have a reference / that the host really holds. */
+u64 memfile_allocated(const struct memfile *mf);
+u64 memfile_resident(const struct memfile *mf);
