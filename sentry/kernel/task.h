@@ -1,0 +1,248 @@
+#pragma once
+/*
+ * Tasks (guest threads) and thread groups (guest processes), process groups and sessions.
+ *
+ * One host thread runs each task through its run states (task_run.c); the task's position is
+ * t->run, and a save happens only while every task is parked between two steps.
+ *
+ * Locking: the tree (pids, parents, children, group lists, exit states) under kernel->tasks_lock;
+ * signal state under thread_group->lock (RANK_SIGHAND); ctx pointers are replaced by the task
+ * itself under task->lock, others read them with task_get_mm and its kin.
+ * Lifetime: a task is referenced by its pid slot until it is reaped, and by its host thread.
+ * Saved: everything that Linux would consider the task's state.
+ */
+#include "platform/platform.h"
+#include "sentry/ctx/ctx.h"
+#include "sentry/kernel/kernel.h"
+#include "sentry/kernel/signal.h"
+#include "sentry/mm/uaddr.h"
+#include "state/object.h"
+
+#include <sys/resource.h>
+#include <sys/time.h>
+
+struct creds;
+struct fd_table;
+struct file;
+struct fs_context;
+struct itimer;
+struct mm;
+struct pgrp;
+struct posix_timers;
+struct run_state;
+struct session;
+struct sighand;
+struct task;
+struct thread_group;
+
+/* One step of a task's life; saved by name (RUN_STATE registers it). */
+struct run_state {
+	const char *name;
+	const struct run_state *(*step)(struct task *t);
+};
+#define RUN_STATE(id, fn)                                                                          \
+	const struct run_state id = { #id, fn };                                                   \
+	static const struct run_state *const id##_registered                                       \
+		__attribute__((used, section("run_states"), aligned(sizeof(void *)))) = &id
+const struct run_state *run_state_find(const char *name);
+extern const struct run_state run_app;	   /* in the guest */
+extern const struct run_state run_syscall; /* a call is to be made (again) */
+extern const struct run_state run_interrupt; /* signals and stops before the guest goes on */
+extern const struct run_state run_exit;	   /* this task is leaving */
+
+TAILQ_HEAD(task_list, task);
+TAILQ_HEAD(thread_group_list, thread_group);
+
+/* Session (setsid(2)) and process group (setpgid(2)). */
+struct session {
+	struct obj obj;
+	u32 sid;			     /* immutable */
+	struct thread_group *leader;	     /* weak; NULL once it has exited */
+	struct obj *tty;		     /* controlling terminal, referenced; NULL: none */
+};
+OBJECT_DECL(session);
+struct pgrp {
+	struct obj obj;
+	u32 pgid;			     /* immutable */
+	struct session *session;	     /* immutable, owned */
+	struct thread_group_list members;    /* weak list; tasks_lock */
+};
+OBJECT_DECL(pgrp);
+
+enum exit_state { TASK_ALIVE, TASK_ZOMBIE, TASK_DEAD };
+enum stop_state { STOP_NONE, STOP_PENDING, STOP_STOPPED };
+
+struct thread_group {
+	struct obj obj;
+	struct kernel *kernel;		     /* immutable, weak */
+	struct container *container;	     /* immutable, weak */
+	u32 tgid;			     /* immutable */
+	struct task *leader;		     /* weak; tasks_lock */
+	struct task_list tasks;		     /* weak: live and zombie members; tasks_lock */
+	u32 n_live;			     /* members that have not exited; tasks_lock */
+	struct thread_group *parent;	     /* weak; NULL for init; tasks_lock */
+	struct thread_group_list children;   /* weak; tasks_lock */
+	TAILQ_ENTRY(thread_group) sibling;
+	struct pgrp *pgrp;		     /* owned; tasks_lock */
+	TAILQ_ENTRY(thread_group) pgrp_link;
+	bool child_subreaper, has_execed;    /* tasks_lock */
+	int exit_signal;		     /* what the parent gets, SIGCHLD usually; tasks_lock */
+	s32 pdeath_signal;
+
+	struct mutex lock;		     /* RANK_SIGHAND */
+	struct sighand *sighand;	     /* actions; owned; shared by CLONE_SIGHAND groups */
+	struct sigqueue shared;		     /* signals for whichever thread */
+	bool exiting;			     /* exit_group or a fatal signal: exit_status holds */
+	s32 exit_status;		     /* wait(2) status of the group */
+	struct task *execing;		     /* weak: the thread that ends the others for execve */
+	enum stop_state stop;		     /* group stop */
+	s32 stop_signo;			     /* why; also what wait reports */
+	u32 n_stopped;			     /* members parked in run_stopped */
+	bool stop_reported, continued;	     /* wait: WUNTRACED / WCONTINUED state */
+	struct waitq child_wait;	     /* wait4: a child changed */
+	struct waitq stop_wait;		     /* members of a stopped group sleep here */
+	struct waitq exec_wait;		     /* execve and exit: the number of members changed */
+
+	struct rlimit rlimits[RLIM_NLIMITS]; /* lock */
+	struct itimer *itimers;		     /* ITIMER_REAL/VIRTUAL/PROF; time helper */
+	struct posix_timers *timers;	     /* timer_create(2) */
+	/* CPU time and faults of members that are gone, and of reaped children; tasks_lock */
+	u64 dead_utime, dead_stime, child_utime, child_stime;
+	u64 dead_minflt, child_minflt, dead_nvcsw, child_nvcsw;
+	u64 child_maxrss;
+	s64 start_time;			     /* guest monotonic ns; immutable */
+	s32 oom_score_adj;
+};
+OBJECT_DECL(thread_group);
+
+#define TASK_COMM_LEN 16
+
+struct task {
+	struct obj obj;
+	struct ctx ctx;
+	struct kernel *kernel;		     /* immutable, weak */
+	struct thread_group *tg;	     /* immutable but for the leader swap of execve; owned */
+	TAILQ_ENTRY(task) tg_link;
+	u32 tid;			     /* changes only when a thread becomes leader by execve */
+	enum exit_state exit_state;	     /* tasks_lock */
+	s32 exit_status;		     /* wait(2) status of this thread */
+	struct mutex lock;		     /* RANK_TASK: publication of mm, fds, fs, creds */
+
+	struct regs regs;		     /* owner only */
+	struct fpstate *fp;		     /* FP state as of the last pull, or to be pushed; owner only */
+	bool fp_dirty;			     /* fp is newer than the context's */
+	const struct run_state *run;
+	long syscall_ret;		     /* result of the call at hand, until regs take it */
+	u64 sysno;			     /* the call at hand; orig number for restarts */
+	bool in_syscall;		     /* regs.rax is to become the result / may be restarted */
+
+	sigset64_t blocked, saved_mask;	     /* tg->lock */
+	bool has_saved_mask;		     /* saved_mask returns when the call at hand ends */
+	struct sigqueue pending;	     /* tg->lock */
+	struct waitq signal_wait;	     /* sigtimedwait, signalfd readers of this task */
+	u64 altstack_sp, altstack_size;
+	u32 altstack_flags;
+	bool group_stop_counted;	     /* counted in tg->n_stopped */
+
+	u64 set_child_tid, clear_child_tid;  /* guest addresses */
+	u64 robust_list;
+	u64 rseq_addr;
+	u32 rseq_len, rseq_sig;
+	char comm[TASK_COMM_LEN];	     /* lock */
+	bool vfork_wait;		     /* a parent sleeps until this mm use ends */
+	struct task *vfork_parent;	     /* owned reference while vfork_wait */
+	struct waitq vfork_done;
+	u32 vfork_child;		     /* tid that this task waits for in run_vfork */
+	u64 personality;
+	u64 tsc_mode, timer_slack;
+	u32 keep_caps;
+	cpu_set_t affinity;
+	s32 nice, sched_policy, sched_priority;
+	u64 ioprio;
+	s64 start_time;
+	/* Counters; written by the owner. */
+	_Atomic u64 utime, stime, minflt, majflt, nvcsw, nivcsw, syscalls;
+	u64 autosave_count;
+
+	/* Vehicles: not saved. */
+	struct context *context;
+	pthread_t thread;
+	bool has_thread;
+	_Atomic u32 run_flags;		     /* for ps: what the host thread is doing */
+	const char *waiting_on;		     /* static text for ps, or NULL */
+};
+OBJECT_DECL(task);
+
+static inline struct task *ctx_task(struct ctx *c)
+{
+	return container_of(c, struct task, ctx);
+}
+
+/* ---- pid table (root namespace) ---- */
+/* A reference for the caller, or NULL. tid may be any thread's. */
+struct task *task_find(struct kernel *k, u32 tid);
+struct thread_group *thread_group_find(struct kernel *k, u32 tgid);
+struct pgrp *pgrp_find_locked(struct kernel *k, u32 pgid);
+/* The thread group with the smallest tgid above after, or NULL: to walk all. A reference. */
+struct thread_group *thread_group_next(struct kernel *k, u32 after);
+/* The task of tg with the smallest tid above after, or NULL. A reference. */
+struct task *task_next(struct thread_group *tg, u32 after);
+u32 kernel_task_count(struct kernel *k);
+
+/* ---- what others may look at; each returns a reference or NULL (gone) ---- */
+struct mm *task_get_mm(struct task *t);
+struct fd_table *task_get_fds(struct task *t);
+struct fs_context *task_get_fs(struct task *t);
+struct creds *task_get_creds(struct task *t);
+void task_get_comm(struct task *t, char comm[TASK_COMM_LEN]);
+void task_set_comm(struct task *t, const char *comm);
+/* 'R' running, 'S' sleeping, 'T' stopped, 'Z' zombie: the letter of /proc/PID/stat. */
+char task_state_letter(struct task *t);
+/* ptrace(2) "Ptrace access mode checking": may looker see target's memory, environment, links? */
+bool task_may_inspect(struct task *looker, struct task *target);
+/* Numbers of /proc/PID/stat under tasks_lock. */
+u32 thread_group_ppid(struct thread_group *tg);
+u32 thread_group_pgid(struct thread_group *tg);
+u32 thread_group_sid(struct thread_group *tg);
+
+/* ---- life ---- */
+struct clone_args_k {
+	u64 flags;
+	u64 stack, stack_size; /* sp = stack + stack_size when stack is not 0 */
+	u64 tls;
+	uaddr_t child_tid, parent_tid, pidfd;
+	int exit_signal;
+	u32 set_tid; /* 0: next free */
+};
+/* clone(2), fork(2), vfork(2), clone3(2). The child's tid. */
+MUST_CHECK long task_clone(struct task *t, const struct clone_args_k *args);
+/* Ends this task / the whole group with a wait(2) status; the run loop does the rest. */
+void task_exit(struct task *t, int status);
+void task_exit_group(struct task *t, int status);
+/* The first task of a container; not yet running. See sentry/boot. */
+struct task_init {
+	struct container *container;
+	struct mm *mm;
+	struct creds *creds;
+	struct fs_context *fs;
+	struct fd_table *fds;
+	struct regs regs;
+	const char *comm;
+	const struct rlimit *rlimits; /* RLIM_NLIMITS */
+};
+MUST_CHECK int task_create_init(struct kernel *k, const struct task_init *init, struct task **ret);
+/* Starts the task's host thread. */
+MUST_CHECK int task_start(struct task *t);
+
+/* execve(2) after the paths are resolved; takes effect through run states. See task_exec.c. */
+long task_exec(struct task *t, struct file *exe, const char *path, char **argv, char **envp);
+
+/* FP state into t->fp (from the context if that is newer) / to be pushed before the next switch. */
+MUST_CHECK int task_pull_fp(struct task *t);
+void task_fp_changed(struct task *t);
+
+/* RLIMIT_x soft limit. */
+u64 task_rlimit(struct task *t, int resource);
+/* This task's CPU time so far, ns. */
+void task_times(struct task *t, u64 *ret_utime, u64 *ret_stime);
+void thread_group_times(struct thread_group *tg, u64 *ret_utime, u64 *ret_stime);
