@@ -109,3 +109,7 @@ static inline u64 ctx_done(const struct ctx *c)
  * write; with a signal pending a partial transfer returns done, an empty one -ERESTARTSYS.
  */
 long ctx_partial(struct ctx *c, u64 done);
+
+/* A signal that the caller's own action raised (SIGPIPE, SIGXFSZ), sent to the calling task. Holds
+ * no lock of RANK_SIGHAND or lower. Defined by sentry/kernel. */
+void ctx_signal_self(struct ctx *c, int signo);

@@ -11,6 +11,8 @@
 
 #include <sys/uio.h>
 
+struct uiter_pins;
+
 /* Installs the SIGBUS/SIGSEGV handler that turns faults in guarded copies into -EFAULT. Once. */
 MUST_CHECK int usercopy_init(void);
 

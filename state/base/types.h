@@ -4,6 +4,7 @@
  *
  * Locking, lifetime, saved: nothing here has state.
  */
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
