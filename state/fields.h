@@ -45,6 +45,9 @@ u64 sampler_value(struct sampler *sp);
 void *sampler_ref(struct sampler *sp, const struct obj_type *type);
 /* The same, kept alive by the sampler's own root. */
 void *sampler_weak(struct sampler *sp, const struct obj_type *type);
+/* The same for a list, which takes an object once only: never one that exists; NULL deep down, where
+ * lists stay empty. */
+void *sampler_element(struct sampler *sp, const struct obj_type *type, bool weak);
 
 /* Probe: initializes a struct positionally from itself. */
 #define F_PROBE(k, ...)         FP_##k(__VA_ARGS__)
@@ -83,6 +86,25 @@ void *sampler_weak(struct sampler *sp, const struct obj_type *type);
 #define FC_CUSTOM_ARRAY +1
 #define FC_SKIP         +0
 #define FC_SKIP_ARRAY   +0
+
+/* References, for tools. */
+#define F_REFS(k, ...)          FR_##k(__VA_ARGS__)
+#define FR_HDR(f)
+#define FR_BASE(f, B)           {#f, OBJ_REF_BASE, &B##_type, NULL},
+#define FR_VAL(f)
+#define FR_ATOMIC(f)
+#define FR_STR(f)
+#define FR_BYTES(f)
+#define FR_ARRAY(f)
+#define FR_SUB(f, S)            {#f, OBJ_REF_SUB, NULL, S##_refs},
+#define FR_REF(f, T)            {#f, OBJ_REF_OWN, &T##_type, NULL},
+#define FR_WEAK(f, T)           {#f, OBJ_REF_WEAK, &T##_type, NULL},
+#define FR_LIST(f, T, link)     {#f, OBJ_REF_OWN, &T##_type, NULL},
+#define FR_WEAKLIST(f, T, link) {#f, OBJ_REF_WEAK, &T##_type, NULL},
+#define FR_CUSTOM(f, T)
+#define FR_CUSTOM_ARRAY(f, T)
+#define FR_SKIP(f)
+#define FR_SKIP_ARRAY(f)
 
 /* Save: o is the const object, m its message, s the saver. */
 #define F_SAVE(k, ...) FS_##k(__VA_ARGS__)
@@ -187,7 +209,7 @@ void *sampler_weak(struct sampler *sp, const struct obj_type *type);
 #define FL_LIST_BY(f, T, link, how)                                                      \
 	for (size_t i_ = 0; i_ < m->n_##f; i_++) {                                       \
 		struct T *e_ = NULL;                                                     \
-		r = m->f[i_] ? how(l, m->f[i_], &T##_type, &e_) : loader_missing(l, #f); \
+		r = m->f[i_] ? how(l, m->f[i_], &T##_type, offsetof(struct T, link), &e_) : loader_missing(l, #f); \
 		if (r < 0)                                                               \
 			return r;                                                        \
 		TAILQ_INSERT_TAIL(&o->f, e_, link);                                      \
@@ -202,10 +224,12 @@ void *sampler_weak(struct sampler *sp, const struct obj_type *type);
 #define FL_SKIP(f)
 #define FL_SKIP_ARRAY(f)
 
-/* As loader_ref/loader_weak, and -EBADMSG if this list kind already took the object: one object
- * linked twice into lists would corrupt them. */
-MUST_CHECK int loader_list_ref(struct loader *l, u64 id, const struct obj_type *type, void *ret);
-MUST_CHECK int loader_list_weak(struct loader *l, u64 id, const struct obj_type *type, void *ret);
+/* As loader_ref/loader_weak, and -EBADMSG if a list already took the object by this link (its offset
+ * in the object): one object linked twice would corrupt both lists. */
+MUST_CHECK int loader_list_ref(struct loader *l, u64 id, const struct obj_type *type, size_t link,
+                               void *ret);
+MUST_CHECK int loader_list_weak(struct loader *l, u64 id, const struct obj_type *type, size_t link,
+                                void *ret);
 
 /* Sample: non-default values everywhere. */
 #define F_SAMPLE(k, ...) FX_##k(__VA_ARGS__)
@@ -221,16 +245,14 @@ MUST_CHECK int loader_list_weak(struct loader *l, u64 id, const struct obj_type 
 #define FX_SUB(f, S)  S##_sample_sub(sp, &o->f);
 #define FX_REF(f, T)  o->f = sampler_ref(sp, &T##_type);
 #define FX_WEAK(f, T) o->f = sampler_weak(sp, &T##_type);
-#define FX_LIST(f, T, link)                                \
-	{                                                  \
-		struct T *e_ = sampler_ref(sp, &T##_type); \
-		TAILQ_INSERT_TAIL(&o->f, e_, link);        \
+#define FX_LIST_BY(f, T, link, weak)                                  \
+	{                                                             \
+		struct T *e_ = sampler_element(sp, &T##_type, weak);  \
+		if (e_)                                               \
+			TAILQ_INSERT_TAIL(&o->f, e_, link);           \
 	}
-#define FX_WEAKLIST(f, T, link)                             \
-	{                                                   \
-		struct T *e_ = sampler_weak(sp, &T##_type); \
-		TAILQ_INSERT_TAIL(&o->f, e_, link);         \
-	}
+#define FX_LIST(f, T, link)     FX_LIST_BY(f, T, link, false)
+#define FX_WEAKLIST(f, T, link) FX_LIST_BY(f, T, link, true)
 #define FX_CUSTOM(f, T)       T##_sample_##f(sp, o);
 #define FX_CUSTOM_ARRAY(f, T) T##_sample_##f(sp, o);
 #define FX_SKIP(f)
@@ -276,10 +298,14 @@ MUST_CHECK int loader_list_weak(struct loader *l, u64 id, const struct obj_type 
 		(void)o;                                                              \
 		FIELDS(F_SAMPLE)                                                      \
 	}                                                                             \
+	static const struct obj_ref_field T##_refs[] = {FIELDS(F_REFS){0}};           \
+	static _Atomic u64 T##_live;                                                  \
 	const struct obj_type T##_type = {.name = #T,                                 \
 	                                  .size = sizeof(struct T),                   \
 	                                  .msg = &(descriptor),                       \
 	                                  .n_fields = 0 FIELDS(F_COUNT),              \
+	                                  .live = &T##_live,                          \
+	                                  .refs = T##_refs,                           \
 	                                  .save_fields = T##_save_fields,             \
 	                                  .load_fields = T##_load_fields,             \
 	                                  .sample_fields = T##_sample_fields,         \
@@ -291,6 +317,7 @@ MUST_CHECK int loader_list_weak(struct loader *l, u64 id, const struct obj_type 
 #define STRUCT_FIELDS(S, Msg, descriptor, FIELDS)                                      \
 	OBJECT_PROBE(S, FIELDS)                                                        \
 	UNUSED static const ProtobufCMessageDescriptor *const S##_msg = &(descriptor); \
+	UNUSED static const struct obj_ref_field S##_refs[] = {FIELDS(F_REFS){0}};     \
 	UNUSED static int S##_save_sub(struct saver *s, const struct S *o, Msg *m)     \
 	{                                                                              \
 		int r = 0;                                                             \
