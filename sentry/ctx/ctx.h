@@ -50,17 +50,19 @@ struct ctx {
 	u32 tid, tgid;	       /* as the task's own pid namespace sees them; immutable */
 	struct restart restart;
 	_Atomic u32 interrupt; /* enum interrupt */
+	u32 deaf_to;	       /* bits that don't end a sleep now (vfork, stopped); owner only */
+	u64 slept_ns;	       /* time in ctx_sleep, for CPU accounting; owner only */
 	_Atomic u32 wake;      /* futex word: 1 = a wake came since the last look */
 };
 
-static inline bool ctx_interrupted(const struct ctx *c)
+/* Something that the caller is not deaf to wants it back in its run loop. */
+static inline bool ctx_interrupted(struct ctx *c)
 {
-	return atomic_load_explicit(&((struct ctx *)(uintptr_t)c)->interrupt, memory_order_acquire) != 0;
+	return (atomic_load_explicit(&c->interrupt, memory_order_acquire) & ~c->deaf_to) != 0;
 }
-static inline bool ctx_killed(const struct ctx *c)
+static inline bool ctx_killed(struct ctx *c)
 {
-	return (atomic_load_explicit(&((struct ctx *)(uintptr_t)c)->interrupt, memory_order_acquire) &
-		INTERRUPT_KILL) != 0;
+	return (atomic_load_explicit(&c->interrupt, memory_order_acquire) & INTERRUPT_KILL) != 0;
 }
 
 /* Sets the bits and gets the task out of a sleep or out of the guest. Any thread. */

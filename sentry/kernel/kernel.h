@@ -12,8 +12,8 @@
 #include "state/base/lock.h"
 #include "state/object.h"
 
-struct container;
 struct kernel;
+struct kernel_runtime;
 struct mm;
 struct mount_ns;
 struct pidns;
@@ -38,20 +38,44 @@ struct machine {
 	bool autosave_on_request;
 };
 
-/* Immutable options of the sandbox that are part of its state. */
+/* One container of the sandbox: its first process, and how that ended. */
+struct container {
+	struct obj obj;
+	char *id;		   /* immutable */
+	TAILQ_ENTRY(container) link;
+	struct thread_group *init; /* weak; tasks_lock; NULL once it is gone */
+	bool exited;		   /* tasks_lock */
+	s32 exit_status;	   /* wait(2) status; tasks_lock */
+	struct mount_ns *root_mnt_ns; /* what exec joins; owned */
+};
+OBJECT_DECL(container);
+
 struct kernel {
 	struct obj obj;
-	struct machine *machine;  /* not owned; handed over at load */
+	struct machine *machine; /* not owned; handed over at load */
 	struct clocks clocks;
-	struct pidns *pidns;	  /* the root pid namespace */
+	struct pidns *pidns; /* the root pid namespace */
 	struct utsns *utsns;
-	struct mutex tasks_lock;  /* RANK_TASKS */
-	struct mutex state_lock;  /* RANK_KERNEL_STATE */
-	u64 next_ino;		  /* atomic: inode numbers of anonymous files, pipes */
-	u64 next_id;		  /* atomic: anything else that needs to be unique (mount ids, ...) */
-	u64 generation;		  /* restores so far */
-	struct kernel_runtime *rt; /* threads, stop flag: not saved */
-	TAILQ_HEAD(, mm) mms;	  /* every address space; guarded by mms_lock; rebuilt at load */
-	struct mutex mms_lock;	  /* RANK_LEAF ... held only to walk with references */
+	TAILQ_HEAD(, container) containers;
+	struct mutex tasks_lock; /* RANK_TASKS */
+	_Atomic u64 next_ino;	 /* inode numbers of anonymous files, pipes */
+	_Atomic u64 next_id;	 /* anything else that must be unique: mount ids, timers */
+	u64 generation;		 /* restores so far */
+	struct kernel_runtime *rt; /* host threads, stop flag */
+	TAILQ_HEAD(, mm) mms;	 /* every address space; mms_lock; rebuilt at load */
+	struct mutex mms_lock;	 /* RANK_LEAF: held only to take references while walking */
 };
 OBJECT_DECL(kernel);
+
+/* A fresh kernel for a new sandbox: namespaces, no containers, no tasks. */
+struct kernel *kernel_new(struct machine *m);
+struct container *container_new(struct kernel *k, const char *id);
+
+static inline u64 kernel_new_ino(struct kernel *k)
+{
+	return atomic_fetch_add(&k->next_ino, 1);
+}
+static inline u64 kernel_new_id(struct kernel *k)
+{
+	return atomic_fetch_add(&k->next_id, 1);
+}

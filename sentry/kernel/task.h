@@ -18,6 +18,8 @@
 #include "sentry/mm/uaddr.h"
 #include "state/object.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 
@@ -34,6 +36,7 @@ struct session;
 struct sighand;
 struct task;
 struct thread_group;
+struct utsns;
 
 /* One step of a task's life; saved by name (RUN_STATE registers it). */
 struct run_state {
@@ -121,6 +124,7 @@ struct task {
 	struct obj obj;
 	struct ctx ctx;
 	struct kernel *kernel;		     /* immutable, weak */
+	struct utsns *utsns;		     /* owned; replaced by the task itself */
 	struct thread_group *tg;	     /* immutable but for the leader swap of execve; owned */
 	TAILQ_ENTRY(task) tg_link;
 	u32 tid;			     /* changes only when a thread becomes leader by execve */
@@ -149,10 +153,9 @@ struct task {
 	u64 rseq_addr;
 	u32 rseq_len, rseq_sig;
 	char comm[TASK_COMM_LEN];	     /* lock */
-	bool vfork_wait;		     /* a parent sleeps until this mm use ends */
-	struct task *vfork_parent;	     /* owned reference while vfork_wait */
+	struct task *vfork_parent;	     /* owned: sleeps until this task execs or exits */
+	struct task *vfork_child;	     /* weak: whom run_vfork waits for; tasks_lock */
 	struct waitq vfork_done;
-	u32 vfork_child;		     /* tid that this task waits for in run_vfork */
 	u64 personality;
 	u64 tsc_mode, timer_slack;
 	u32 keep_caps;
@@ -161,10 +164,11 @@ struct task {
 	u64 ioprio;
 	s64 start_time;
 	/* Counters; written by the owner. */
-	_Atomic u64 utime, stime, minflt, majflt, nvcsw, nivcsw, syscalls;
+	_Atomic u64 utime, stime, minflt, majflt, nvcsw, nivcsw, syscalls; /* times in ns */
 	u64 autosave_count;
 
 	/* Vehicles: not saved. */
+	_Atomic u64 last_tsc;		     /* when utime or stime was last brought up to date */
 	struct context *context;
 	pthread_t thread;
 	bool has_thread;
