@@ -25,6 +25,14 @@ void *obj_alloc(const struct obj_type *type)
 	return o;
 }
 
+static void last_put_chain(const struct obj_type *type, void *o)
+{
+	if (type->base)
+		last_put_chain(type->base, o);
+	if (type->last_put)
+		type->last_put(o);
+}
+
 static void destroy_chain(struct obj *o)
 {
 	for (const struct obj_type *t = o->type; t; t = t->base)
@@ -40,12 +48,15 @@ static void release(struct obj *o)
 
 void obj_destroy(struct obj *o)
 {
+	last_put_chain(o->type, o);
 	destroy_chain(o);
 	release(o);
 }
 
 void obj_dispose_all(void *const *objs, size_t n)
 {
+	for (size_t i = n; i-- > 0;)
+		last_put_chain(OBJ(objs[i])->type, objs[i]);
 	/* Destroys put what they own; no count reaches zero, since each object still has the
 	 * caller's own reference, and memory goes only when nothing can look at it any more. */
 	for (size_t i = n; i-- > 0;)

@@ -53,6 +53,10 @@ struct obj_type {
 	/* Makes what is not saved fresh (locks, queues). Runs base first, on zeroed memory, before
 	 * a constructor or the loader touches the object. */
 	void (*init)(void *o);
+	/* The last reference is gone and nothing is dropped yet: makes those let go who look at the
+	 * object without owning it (an epoll at a file's queues). Runs base first, before any
+	 * destroy; its fields may be unset. */
+	void (*last_put)(void *o);
 	/* Drops what the object owns; its fields may be unset (a load that failed). */
 	void (*destroy)(void *o);
 	/* Takes up again what a save drops: lists to join, host things to reopen. Runs base first,
