@@ -125,9 +125,9 @@ const char *guest_tmp(void)
 
 const char *guest_path(const char *name)
 {
-	static _Thread_local char buf[16][PATH_MAX];
-	static _Thread_local unsigned next;
-	char *b = buf[next++ % 16];
+	static char buf[16][PATH_MAX];
+	static atomic_uint next;
+	char *b = buf[atomic_fetch_add(&next, 1) % 16];
 
 	snprintf(b, PATH_MAX, "%s/%s", guest_tmp(), name);
 	return b;
