@@ -1,8 +1,9 @@
 #include "sentry/ctx/ctx.h"
 #include "platform/platform.h"
-#include "state/base/bug.h"
+#include "state/base/lock.h"
 
 #include <linux/futex.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -62,6 +63,7 @@ static int futex_sleep(struct ctx *c, struct deadline d)
 
 int ctx_sleep(struct ctx *c, struct deadline d)
 {
+	struct timespec before, after;
 	int r;
 
 	if (ctx_interrupted(c))
@@ -69,9 +71,12 @@ int ctx_sleep(struct ctx *c, struct deadline d)
 	if (atomic_load(&c->wake) != 0)
 		return 0;
 	lock_assert_none();
+	clock_gettime(CLOCK_MONOTONIC, &before);
 	platform_runnable_add(-1);
 	r = futex_sleep(c, d);
 	platform_runnable_add(1);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	c->slept_ns += (u64)(timespec_ns(&after) - timespec_ns(&before));
 	if (ctx_interrupted(c))
 		return -ERESTARTSYS;
 	return r;
