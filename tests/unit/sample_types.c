@@ -20,7 +20,7 @@ OBJECT_TYPE(animal, Sample__Animal, sample__animal__descriptor, ANIMAL_FIELDS, .
 
 /* The links belong to the lists; scratch is made anew by after_load. */
 #define CAT_FIELDS(X)                  \
-	X(BASE, animal, animal)          \
+	X(BASE, animal, animal)        \
 	X(VAL, asleep)                 \
 	X(LIST, kittens, cat, sibling) \
 	X(WEAK, mother, cat)           \
@@ -55,12 +55,12 @@ static int cat_after_load(struct loader *l, void *p)
 OBJECT_TYPE(cat, Sample__Cat, sample__cat__descriptor, CAT_FIELDS, .base = &animal_type,
             .init = cat_init, .destroy = cat_destroy, .after_load = cat_after_load);
 
-#define DOG_FIELDS(X)          \
-	X(BASE, animal, animal)  \
-	X(REF, chases, animal) \
-	X(BYTES, tag)          \
-	X(ARRAY, bites)        \
-	X(SUB, at, point)      \
+#define DOG_FIELDS(X)           \
+	X(BASE, animal, animal) \
+	X(REF, chases, animal)  \
+	X(BYTES, tag)           \
+	X(ARRAY, bites)         \
+	X(SUB, at, point)       \
 	X(ATOMIC, barks)
 static void dog_destroy(void *p)
 {
@@ -131,13 +131,15 @@ static void house_sample_toys(struct sampler *sp, struct house *o)
 		o->toys[i] = sampler_ref(sp, &toy_type);
 }
 
-/* With a page source the number is that of its page; a test without one keeps what it set. */
+/* With a page source the number is that of its first page; a test without one keeps what it set. */
 static int house_save_pgno(struct saver *s, const struct house *o, Sample__House *m)
 {
 	u64 len = 0;
 
 	m->pgno = o->pgno;
-	return o->src ? saver_pages(s, o->src, o->pgno * PAGE_SIZE, PAGE_SIZE, &m->pgno, &len) : 0;
+	if (!o->src || o->pages == 0)
+		return 0;
+	return saver_pages(s, o->src, 0, o->pages * PAGE_SIZE, &m->pgno, &len);
 }
 static int house_load_pgno(struct loader *l, struct house *o, const Sample__House *m)
 {
@@ -159,6 +161,7 @@ static void house_sample_pgno(struct sampler *sp, struct house *o)
 	X(SKIP, n_rooms)                     \
 	X(CUSTOM_ARRAY, toys, house)         \
 	X(SKIP, src)                         \
+	X(VAL, pages)                        \
 	X(CUSTOM, pgno, house)
 static void house_init(void *p)
 {

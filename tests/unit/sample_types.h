@@ -63,8 +63,9 @@ struct house {
 	struct point *rooms;
 	size_t n_rooms;
 	struct toy *toys[2];     /* owned */
-	struct page_source *src; /* of the one page that a house has; the test's */
-	u64 pgno;
+	struct page_source *src; /* of the pages below; the test's */
+	u64 pages;               /* how many from the start of src */
+	u64 pgno;                /* of the first in the image that was loaded */
 };
 OBJECT_DECL(house);
 

@@ -276,10 +276,6 @@ static int no_read(struct page_source *src, u64 off, void *buf, u64 len)
 	return -EIO;
 }
 
-struct page_want {
-	u64 off, len, pgno, got;
-};
-
 Test(graph, pages_keep_their_numbers)
 {
 	struct page_source src = {.read = no_read, .size = 16 * PAGE_SIZE};
@@ -289,14 +285,14 @@ Test(graph, pages_keep_their_numbers)
 	u64 off = 0, count = 0;
 
 	h->src = &src;
-	h->pgno = 5;
+	h->pages = 5;
 	a = save_one(h);
-	cr_assert_eq(a.pages.count, 1);
-	cr_assert_eq(page_table_lookup(&a.pages, 0, &at, &off, &count), 0);
+	cr_assert_eq(a.pages.count, 5);
+	cr_assert_eq(page_table_lookup(&a.pages, 2, &at, &off, &count), 0);
 	cr_assert_eq(at, &src);
-	cr_assert_eq(off, 5 * PAGE_SIZE);
-	cr_assert_eq(count, 1);
-	cr_assert_eq(page_table_lookup(&a.pages, 1, &at, &off, &count), -EBADMSG);
+	cr_assert_eq(off, 2 * PAGE_SIZE);
+	cr_assert_eq(count, 3);
+	cr_assert_eq(page_table_lookup(&a.pages, 5, &at, &off, &count), -EBADMSG);
 	cr_assert_null(src.saved_pgno);
 	snapshot_finish(&a);
 	obj_put(h);
