@@ -1,0 +1,81 @@
+#pragma once
+/*
+ * What the boot sequence (main.c) and the control server (control.c) ask of the kernel. boot.c
+ * implements it; nothing else does.
+ *
+ * Locking: boot_prepare, boot_create, boot_image_open, boot_restore, boot_start and boot_wait are
+ * called once each, in that order, by the main thread. The rest are called by the control thread or
+ * its checkpoint worker, at any time between a successful boot_start and the return of boot_wait,
+ * and may overlap it; two of them never overlap each other, except boot_end, which may come any time.
+ * Lifetime: struct boot lives until the process ends. Saved: no.
+ *
+ * ret_why is set, with every error, to one malloc'd line for people: what failed, on what, why.
+ */
+#include "proto/control.pb-c.h"
+#include "state/base/types.h"
+
+struct boot; /* boot.c's */
+
+/*
+ * Before the seccomp filter, with one thread and no privileges left: makes the platform, the memory
+ * file and what else needs calls that the filter forbids. cfg outlives the process's work; its log
+ * is open; restore and process say which of the two follows.
+ */
+MUST_CHECK int boot_prepare(const Control__BootConfig *cfg, struct boot **ret, char **ret_why);
+/* The name of the platform's calls for the filter: ended by nr = -1. */
+const struct platform_syscall *boot_platform_syscalls(const struct boot *b);
+
+/* Under the filter. A fresh sandbox of cfg->sandbox and cfg->process; gofer_fds are 9P connections
+ * (consumed). Starts nothing. */
+MUST_CHECK int boot_create(struct boot *b, const int *gofer_fds, size_t n_gofers, char **ret_why);
+
+/* Under the filter. Verifies the image behind cfg->restore as far as its inventory, and hands out
+ * the packed control.Sandbox that it was taken with (malloc'd). */
+MUST_CHECK int boot_image_open(struct boot *b, void **ret_sandbox, size_t *ret_size,
+			       char **ret_why);
+/* Loads the rest. sandbox is what the gofer serves: the image's or the bundle's. Starts nothing. */
+MUST_CHECK int boot_restore(struct boot *b, const Control__Sandbox *sandbox, const int *gofer_fds,
+			    size_t n_gofers, char **ret_why);
+
+/* Lets the guest run. */
+MUST_CHECK int boot_start(struct boot *b, char **ret_why);
+
+struct boot_exit {
+	bool ended; /* by boot_end: there is no status */
+	int code;   /* exit code of the first process */
+	int signal; /* or what killed it */
+};
+/* Sleeps until the first process is gone (and with it all others) or boot_end was called. */
+void boot_wait(struct boot *b, struct boot_exit *ret);
+/* Stops everything now; boot_wait returns. Any thread, any time after boot_start. */
+void boot_end(struct boot *b);
+
+/* pid as the container's first pid namespace sees it, 0: its first process. group: the whole
+ * foreground process group of the session of the first process. all: every process.
+ * -ESRCH, -EINVAL. */
+MUST_CHECK int boot_signal(struct boot *b, int pid, int signo, bool group, bool all);
+
+/* Appends the processes with ids above after_pid, in order, to the reply: at most max; more is set
+ * if there are others. Entries and their strings are malloc'd one by one (protobuf-c's free walks
+ * them). */
+MUST_CHECK int boot_ps(struct boot *b, int after_pid, size_t max, Control__PsReply *reply);
+
+/* Returns when nothing runs any more. -EALREADY if paused. */
+MUST_CHECK int boot_pause(struct boot *b);
+/* -EALREADY if it runs. */
+MUST_CHECK int boot_resume(struct boot *b);
+
+struct boot_checkpoint {
+	int inventory, kernel, pagemap, pages, stats; /* borrowed, open for writing, empty */
+	bool lz4;
+	const void *sandbox; /* packed control.Sandbox, goes into the inventory */
+	size_t sandbox_size;
+	const bool *cancel; /* atomic; turns true when whoever asked is gone: give up soon */
+};
+/*
+ * Writes an image of the running or paused sandbox. On success it is paused at the moment that the
+ * image holds and stays so until boot_resume or boot_end. On failure, or when cancelled
+ * (-ECANCELED), it is as it was before the call.
+ */
+MUST_CHECK int boot_checkpoint(struct boot *b, const struct boot_checkpoint *ck,
+			       Control__CheckpointReply *ret, char **ret_why);
