@@ -17,7 +17,7 @@ int rpc_send(int sock, const ProtobufCMessage *m, const int *fds, size_t n_fds, 
 {
 	size_t size = protobuf_c_message_get_packed_size(m);
 	union control_buf control;
-	struct msghdr msg = { 0 };
+	struct msghdr msg = {0};
 	struct iovec iov;
 	uint8_t *buf;
 	ssize_t n;
@@ -32,7 +32,7 @@ int rpc_send(int sock, const ProtobufCMessage *m, const int *fds, size_t n_fds, 
 	if (!buf)
 		return -ENOMEM;
 	protobuf_c_message_pack(m, buf);
-	iov = (struct iovec){ buf, size };
+	iov = (struct iovec){buf, size};
 	msg.msg_iov = &iov;
 	msg.msg_iovlen = 1;
 	if (n_fds) {
@@ -84,10 +84,10 @@ static size_t take_fds(struct msghdr *msg, int *fds, size_t max)
 }
 
 int rpc_recv(int sock, const ProtobufCMessageDescriptor *type, bool dont_wait,
-	     ProtobufCMessage **ret, int *ret_fds, size_t max_fds, size_t *ret_n_fds)
+             ProtobufCMessage **ret, int *ret_fds, size_t max_fds, size_t *ret_n_fds)
 {
 	union control_buf control;
-	struct msghdr msg = { 0 };
+	struct msghdr msg = {0};
 	ProtobufCMessage *m = NULL;
 	struct iovec iov;
 	uint8_t *buf = malloc(RPC_MAX_MESSAGE);
@@ -97,7 +97,7 @@ int rpc_recv(int sock, const ProtobufCMessageDescriptor *type, bool dont_wait,
 
 	if (!buf)
 		return -ENOMEM;
-	iov = (struct iovec){ buf, RPC_MAX_MESSAGE };
+	iov = (struct iovec){buf, RPC_MAX_MESSAGE};
 	msg.msg_iov = &iov;
 	msg.msg_iovlen = 1;
 	msg.msg_control = control.buf;

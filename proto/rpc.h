@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #define RPC_MAX_MESSAGE (64u * 1024)
-#define RPC_MAX_FDS	16u
+#define RPC_MAX_FDS     16u
 
 /* Sends m with n_fds descriptors (borrowed). 0, -EMSGSIZE, -EPIPE if the peer is gone, -EAGAIN if
  * dont_wait and the peer does not read. unix(7) */
@@ -22,4 +22,4 @@ int rpc_send(int sock, const ProtobufCMessage *m, const int *fds, size_t n_fds, 
  * *ret_n_fds; max_fds 0: both may be NULL. -EPIPE when the peer is gone, -EAGAIN if dont_wait and
  * there is nothing. */
 int rpc_recv(int sock, const ProtobufCMessageDescriptor *type, bool dont_wait,
-	     ProtobufCMessage **ret, int *ret_fds, size_t max_fds, size_t *ret_n_fds);
+             ProtobufCMessage **ret, int *ret_fds, size_t max_fds, size_t *ret_n_fds);

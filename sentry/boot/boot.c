@@ -19,7 +19,7 @@ int boot_prepare(const Control__BootConfig *cfg, struct boot **ret, char **ret_w
 
 const struct platform_syscall *boot_platform_syscalls(const struct boot *b)
 {
-	static const struct platform_syscall none[] = { { -1 } };
+	static const struct platform_syscall none[] = {{-1}};
 
 	return none;
 }
@@ -35,7 +35,7 @@ int boot_image_open(struct boot *b, void **ret_sandbox, size_t *ret_size, char *
 }
 
 int boot_restore(struct boot *b, const Control__Sandbox *sandbox, const int *gofer_fds,
-		 size_t n_gofers, char **ret_why)
+                 size_t n_gofers, char **ret_why)
 {
 	return no_kernel(ret_why);
 }
@@ -47,7 +47,7 @@ int boot_start(struct boot *b, char **ret_why)
 
 void boot_wait(struct boot *b, struct boot_exit *ret)
 {
-	*ret = (struct boot_exit){ .ended = true };
+	*ret = (struct boot_exit){.ended = true};
 }
 
 void boot_end(struct boot *b)
@@ -74,8 +74,8 @@ int boot_resume(struct boot *b)
 	return -ENOSYS;
 }
 
-int boot_checkpoint(struct boot *b, const struct boot_checkpoint *ck,
-		    Control__CheckpointReply *ret, char **ret_why)
+int boot_checkpoint(struct boot *b, const struct boot_checkpoint *ck, Control__CheckpointReply *ret,
+                    char **ret_why)
 {
 	return no_kernel(ret_why);
 }

@@ -6,8 +6,8 @@
  * Locking: boot_prepare, boot_create, boot_image_open, boot_restore, boot_start and boot_wait are
  * called once each, in that order, by the main thread. The rest are called by the control thread or
  * its checkpoint worker, at any time between a successful boot_start and the return of boot_wait,
- * and may overlap it; two of them never overlap each other, except boot_end, which may come any time.
- * Lifetime: struct boot lives until the process ends. Saved: no.
+ * and may overlap it; two of them never overlap each other, except boot_end, which may come any
+ * time. Lifetime: struct boot lives until the process ends. Saved: no.
  *
  * ret_why is set, with every error, to one malloc'd line for people: what failed, on what, why.
  */
@@ -32,10 +32,10 @@ MUST_CHECK int boot_create(struct boot *b, const int *gofer_fds, size_t n_gofers
 /* Under the filter. Verifies the image behind cfg->restore as far as its inventory, and hands out
  * the packed control.Sandbox that it was taken with (malloc'd). */
 MUST_CHECK int boot_image_open(struct boot *b, void **ret_sandbox, size_t *ret_size,
-			       char **ret_why);
+                               char **ret_why);
 /* Loads the rest. sandbox is what the gofer serves: the image's or the bundle's. Starts nothing. */
 MUST_CHECK int boot_restore(struct boot *b, const Control__Sandbox *sandbox, const int *gofer_fds,
-			    size_t n_gofers, char **ret_why);
+                            size_t n_gofers, char **ret_why);
 
 /* Lets the guest run. */
 MUST_CHECK int boot_start(struct boot *b, char **ret_why);
@@ -78,4 +78,4 @@ struct boot_checkpoint {
  * (-ECANCELED), it is as it was before the call.
  */
 MUST_CHECK int boot_checkpoint(struct boot *b, const struct boot_checkpoint *ck,
-			       Control__CheckpointReply *ret, char **ret_why);
+                               Control__CheckpointReply *ret, char **ret_why);

@@ -1,0 +1,287 @@
+/* The calls of the control socket. */
+#define LOG_SUBSYSTEM "control"
+#include "sentry/boot/control_impl.h"
+#include "state/base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PS_BATCH 64 /* entries of one reply: each at most about 600 bytes */
+
+void control_reply_exit(struct control *c, struct conn *k, u64 id)
+{
+	Control__Reply reply = CONTROL__REPLY__INIT;
+	Control__ExitStatus status = CONTROL__EXIT_STATUS__INIT;
+	Control__Empty empty = CONTROL__EMPTY__INIT;
+
+	reply.id = id;
+	if (c->exit.ended) {
+		reply.result_case = CONTROL__REPLY__RESULT_ENDED;
+		reply.ended = &empty;
+	} else {
+		status.code = c->exit.code;
+		status.signal = c->exit.signal;
+		reply.result_case = CONTROL__REPLY__RESULT_EXIT;
+		reply.exit = &status;
+	}
+	conn_reply(c, k, &reply);
+}
+
+static void op_state(struct control *c, struct conn *k, u64 id)
+{
+	Control__Reply reply = CONTROL__REPLY__INIT;
+	Control__StateReply state = CONTROL__STATE_REPLY__INIT;
+
+	state.status = (char *)(c->exited   ? "stopped"
+	                        : !c->b     ? "creating"
+	                        : c->paused ? "paused"
+	                                    : "running");
+	reply.id = id;
+	reply.result_case = CONTROL__REPLY__RESULT_STATE;
+	reply.state = &state;
+	conn_reply(c, k, &reply);
+}
+
+static void op_ps(struct control *c, struct conn *k, u64 id, int after_pid)
+{
+	Control__Reply *reply = calloc(1, sizeof(*reply));
+	Control__PsReply *ps = calloc(1, sizeof(*ps));
+	int r;
+
+	if (!reply || !ps) {
+		free(reply);
+		free(ps);
+		conn_result(c, k, id, -ENOMEM, NULL);
+		return;
+	}
+	control__reply__init(reply);
+	control__ps_reply__init(ps);
+	reply->id = id;
+	reply->result_case = CONTROL__REPLY__RESULT_PS;
+	reply->ps = ps;
+	r = boot_ps(c->b, after_pid, PS_BATCH, ps);
+	if (r < 0)
+		conn_result(c, k, id, r, NULL);
+	else
+		conn_reply(c, k, reply);
+	control__reply__free_unpacked(reply, NULL);
+}
+
+static void op_pause(struct control *c, struct conn *k, u64 id, bool pause)
+{
+	int r;
+
+	if (c->job_held) {
+		conn_result(c, k, id, -EBUSY, "a checkpoint is being finished");
+		return;
+	}
+	r = pause ? boot_pause(c->b) : boot_resume(c->b);
+	if (r == 0)
+		c->paused = pause;
+	conn_result(c, k, id, r, r == -EALREADY ? (pause ? "already paused" : "not paused") : NULL);
+}
+
+static void job_close_fds(struct checkpoint_job *job)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(job->fds); i++)
+		close(job->fds[i]);
+}
+
+static void *checkpoint_worker(void *arg)
+{
+	struct checkpoint_job *job = arg;
+	struct control *c = job->c;
+	struct boot_checkpoint ck = {
+		.inventory = job->fds[0],
+		.kernel = job->fds[1],
+		.pagemap = job->fds[2],
+		.pages = job->fds[3],
+		.stats = job->fds[4],
+		.lz4 = job->lz4,
+		.sandbox = c->sandbox,
+		.sandbox_size = c->sandbox_size,
+		.cancel = &job->cancel,
+	};
+
+	job->result = boot_checkpoint(c->b, &ck, &job->reply, &job->why);
+	control_wake(c);
+	return NULL;
+}
+
+static size_t op_checkpoint(struct control *c, struct conn *k, const Control__Request *req,
+                            const int *fds, size_t n_fds)
+{
+	struct checkpoint_job *job = &c->job;
+	int r;
+
+	if (n_fds != ARRAY_SIZE(job->fds)) {
+		conn_result(c, k, req->id, -EINVAL, "a checkpoint needs five files");
+		return 0;
+	}
+	if (c->job_held) {
+		conn_result(c, k, req->id, -EBUSY, "another checkpoint is being taken");
+		return 0;
+	}
+	*job = (struct checkpoint_job){
+		.c = c,
+		.conn = k,
+		.id = req->id,
+		.lz4 = req->checkpoint->lz4,
+		.leave_running = req->checkpoint->leave_running,
+		.was_paused = c->paused,
+	};
+	control__checkpoint_reply__init(&job->reply);
+	memcpy(job->fds, fds, sizeof(job->fds));
+	r = -pthread_create(&job->thread, NULL, checkpoint_worker, job);
+	if (r < 0) {
+		conn_result(c, k, req->id, r, NULL);
+		return 0;
+	}
+	c->job_running = true;
+	return ARRAY_SIZE(job->fds);
+}
+
+/* Lets the guest go on from a checkpoint, unless it was paused before. */
+static void checkpoint_release(struct control *c)
+{
+	int r = 0;
+
+	c->job_held = false;
+	if (!c->job.was_paused)
+		r = boot_resume(c->b);
+	if (r < 0)
+		log_err("cannot go on after a checkpoint: %s", strerror(-r));
+	c->paused = c->job.was_paused;
+}
+
+void checkpoint_conn_gone(struct control *c, struct conn *k)
+{
+	if (c->job.conn != k)
+		return;
+	c->job.conn = NULL;
+	if (c->job_running) {
+		__atomic_store_n(&c->job.cancel, true, __ATOMIC_RELEASE);
+	} else if (c->job_held) {
+		log_warn("whoever asked for the checkpoint is gone: the sandbox goes on");
+		checkpoint_release(c);
+	}
+}
+
+void checkpoint_reap(struct control *c)
+{
+	struct checkpoint_job *job = &c->job;
+	Control__Reply reply = CONTROL__REPLY__INIT;
+
+	/* Other wakes come here too; the worker has set no flag that we could test without it. */
+	if (!c->job_running)
+		return;
+	if (pthread_tryjoin_np(job->thread, NULL) != 0) {
+		/* It has woken us and is about to return. */
+		control_wake(c);
+		return;
+	}
+	c->job_running = false;
+	job_close_fds(job);
+	if (job->result < 0) {
+		log_warn("checkpoint: %s", job->why ? job->why : strerror(-job->result));
+		if (job->conn)
+			conn_result(c, job->conn, job->id, job->result, job->why);
+		free(job->why);
+		job->conn = NULL;
+		return;
+	}
+	c->job_held = true;
+	c->paused = true;
+	if (!job->conn || job->leave_running)
+		checkpoint_release(c);
+	if (!job->conn)
+		return;
+	reply.id = job->id;
+	reply.result_case = CONTROL__REPLY__RESULT_CHECKPOINT;
+	reply.checkpoint = &job->reply;
+	conn_reply(c, job->conn, &reply);
+}
+
+static void op_commit(struct control *c, struct conn *k, u64 id, bool end)
+{
+	if (c->job.conn != k || c->job_running) {
+		conn_result(c, k, id, -EINVAL, "there is no checkpoint to commit");
+		return;
+	}
+	c->job.conn = NULL;
+	if (end)
+		boot_end(c->b);
+	else if (c->job_held)
+		checkpoint_release(c);
+	conn_result(c, k, id, 0, NULL);
+}
+
+static void op_signal(struct control *c, struct conn *k, u64 id, const Control__SignalRequest *s)
+{
+	int r;
+
+	if (s->signal < 0 || s->signal > 64 || s->pid < 0) {
+		conn_result(c, k, id, -EINVAL, NULL);
+		return;
+	}
+	r = boot_signal(c->b, s->pid, s->signal, s->group, s->all);
+	conn_result(c, k, id, r, r == -ESRCH ? "no such process" : NULL);
+}
+
+size_t control_handle(struct control *c, struct conn *k, const Control__Request *req,
+                      const int *fds, size_t n_fds)
+{
+	u64 id = req->id;
+
+	if (id == 0) {
+		conn_close(c, k);
+		return 0;
+	}
+	if (req->op_case == CONTROL__REQUEST__OP_STATE) {
+		op_state(c, k, id);
+		return 0;
+	}
+	if (req->op_case == CONTROL__REQUEST__OP_WAIT) {
+		if (c->exited)
+			control_reply_exit(c, k, id);
+		else
+			k->wait_id = id;
+		return 0;
+	}
+	if (!c->b || c->exited) {
+		conn_result(c, k, id, c->b ? -ESRCH : -EAGAIN,
+		            c->b ? "it has ended" : "it is still starting");
+		return 0;
+	}
+	switch (req->op_case) {
+	case CONTROL__REQUEST__OP_SIGNAL:
+		op_signal(c, k, id, req->signal);
+		break;
+	case CONTROL__REQUEST__OP_PS:
+		op_ps(c, k, id, req->ps->after_pid);
+		break;
+	case CONTROL__REQUEST__OP_PAUSE:
+		op_pause(c, k, id, true);
+		break;
+	case CONTROL__REQUEST__OP_RESUME:
+		op_pause(c, k, id, false);
+		break;
+	case CONTROL__REQUEST__OP_CHECKPOINT:
+		return op_checkpoint(c, k, req, fds, n_fds);
+	case CONTROL__REQUEST__OP_COMMIT:
+		op_commit(c, k, id, req->commit->end);
+		break;
+	case CONTROL__REQUEST__OP_END:
+		boot_end(c->b);
+		conn_result(c, k, id, 0, NULL);
+		break;
+	default:
+		conn_result(c, k, id, -EOPNOTSUPP, NULL);
+		break;
+	}
+	return 0;
+}
