@@ -34,3 +34,18 @@ void waitq_remove(struct waiter *w);
 void waitq_wake(struct waitq *q, u32 events);
 /* Wakes all that are not exclusive and n that are. */
 void waitq_wake_n(struct waitq *q, u32 events, unsigned n);
+
+/*
+ * A queue that is woken because another one was: an epoll's, by the queues of the files that it
+ * watches. Queues nest in no order, so the second is woken when the first one's lock is dropped, in
+ * the same thread.
+ */
+struct waitq_relay {
+	struct waitq q;
+	_Atomic u32 pins; /* relayed wakes under way */
+};
+void waitq_relay_init(struct waitq_relay *r);
+/* From a wake function only: r->q is to be woken. */
+void waitq_relay(struct waitq_relay *r, u32 events);
+/* Before r goes, when no waiter is left that could relay to it: waits for wakes under way. */
+void waitq_relay_finish(struct waitq_relay *r);

@@ -1,0 +1,697 @@
+#include "sentry/fs/pipe.h"
+
+#include "proto/leaf.pb-c.h"
+#include "sentry/auth/creds.h"
+#include "sentry/kernel/kernel.h"
+#include "sentry/vfs/inode.h"
+#include "state/base/cleanup.h"
+#include "state/fields.h"
+
+#include <limits.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+/*
+ * The ring starts small and grows to the capacity on demand: most pipes carry little, and a
+ * sandbox may have thousands.
+ */
+#define RING_FIRST ((u32)PAGE_SIZE)
+
+static u32 ring_free(const struct pipe *p)
+{
+	return p->size - p->len;
+}
+
+/* Moves the content into a ring of n bytes, n >= len. */
+static void ring_resize(struct pipe *p, u32 n)
+{
+	u8 *ring = malloc(n);
+	u32 first = MIN(p->len, p->ring_size - p->head);
+
+	BUG_ON(!ring || n < p->len);
+	if (p->len > 0) {
+		memcpy(ring, p->ring + p->head, first);
+		memcpy(ring + first, p->ring, p->len - first);
+	}
+	free(p->ring);
+	p->ring = ring;
+	p->ring_size = n;
+	p->head = 0;
+}
+
+static void ring_reserve(struct pipe *p, u32 more)
+{
+	u32 n = p->ring_size ? p->ring_size : RING_FIRST;
+
+	while (n < p->len + more)
+		n *= 2;
+	if (n > p->ring_size)
+		ring_resize(p, n);
+}
+
+/* Appends what src gives, up to n bytes that fit. Bytes, or -EFAULT for none. */
+static long ring_fill(struct pipe *p, struct uiter *src, u32 n)
+{
+	u32 done = 0;
+
+	ring_reserve(p, n);
+	while (done < n) {
+		u32 tail = (p->head + p->len) & (p->ring_size - 1);
+		u32 chunk = MIN(n - done, p->ring_size - tail);
+		long r = uiter_copy_in(src, p->ring + tail, chunk);
+
+		if (r < 0)
+			return done ? (long)done : r;
+		p->len += (u32)r;
+		done += (u32)r;
+		if (r < (long)chunk)
+			break;
+	}
+	return done;
+}
+
+static void ring_drop(struct pipe *p, u32 n)
+{
+	p->len -= n;
+	p->head = p->len ? (p->head + n) & (p->ring_size - 1) : 0;
+}
+
+static long ring_drain(struct pipe *p, struct uiter *dst, u32 n)
+{
+	u32 done = 0;
+
+	while (done < n) {
+		u32 chunk = MIN(n - done, p->ring_size - p->head);
+		long r = uiter_copy_out(dst, p->ring + p->head, chunk);
+
+		if (r < 0)
+			return done ? (long)done : r;
+		ring_drop(p, (u32)r);
+		done += (u32)r;
+		if (r < (long)chunk)
+			break;
+	}
+	return done;
+}
+
+static void run_append(struct pipe *p, u32 len, bool packet)
+{
+	if (p->n_runs == p->max_runs) {
+		p->max_runs = p->max_runs ? p->max_runs * 2 : 16;
+		p->runs = realloc(p->runs, p->max_runs * sizeof(*p->runs));
+		BUG_ON(!p->runs);
+	}
+	p->runs[p->n_runs++] = (struct pipe_run){ len, packet };
+}
+
+/* Notes that n bytes were just appended. Runs exist only while a packet is in the ring. */
+static void runs_wrote(struct pipe *p, u32 n, bool packet)
+{
+	if (packet) {
+		if (p->n_runs == 0 && p->len > n)
+			run_append(p, p->len - n, false);
+		run_append(p, n, true);
+	} else if (p->n_runs > 0) {
+		if (p->runs[p->n_runs - 1].packet)
+			run_append(p, n, false);
+		else
+			p->runs[p->n_runs - 1].len += n;
+	}
+}
+
+static void run_shift(struct pipe *p)
+{
+	p->n_runs--;
+	memmove(p->runs, p->runs + 1, p->n_runs * sizeof(*p->runs));
+}
+
+/* Every packet takes at least one of the size / PAGE_SIZE slots that Linux would give it. */
+static bool packet_slots_full(const struct pipe *p)
+{
+	return p->n_runs >= p->size / PAGE_SIZE;
+}
+
+/* ---- read ---- */
+
+static long read_some(struct pipe *p, struct uiter *dst)
+{
+	u64 want = uiter_count(dst);
+	u64 done = 0;
+
+	while (done < want && p->len > 0) {
+		struct pipe_run *run = p->n_runs ? &p->runs[0] : NULL;
+		u32 n = (u32)MIN(want - done, (u64)(run ? run->len : p->len));
+		long r;
+
+		if (run && run->packet && done > 0)
+			break;
+		r = ring_drain(p, dst, n);
+		if (r < 0)
+			return done ? (long)done : r;
+		done += (u64)r;
+		if (!run) {
+			if (r < (long)n)
+				break;
+			continue;
+		}
+		run->len -= (u32)r;
+		if (run->packet) {
+			/* What the reader had no room for is lost with the packet. */
+			ring_drop(p, run->len);
+			run_shift(p);
+			break;
+		}
+		if (run->len == 0)
+			run_shift(p);
+		if (r < (long)n)
+			break;
+	}
+	return (long)done;
+}
+
+static long try_read(struct file *f, struct ctx *c, void *arg)
+{
+	struct pipe *p = ((struct pipe_file *)f)->pipe;
+	struct uiter *dst = arg;
+	bool was_full;
+	long r;
+
+	mutex_lock(&p->lock);
+	if (p->len == 0) {
+		r = p->writers ? -EAGAIN : 0;
+		mutex_unlock(&p->lock);
+		return r;
+	}
+	/* A writer can only sleep while less than PIPE_BUF is free (or all packet slots are taken). */
+	was_full = ring_free(p) < PIPE_BUF || packet_slots_full(p);
+	r = read_some(p, dst);
+	mutex_unlock(&p->lock);
+	if (was_full && r > 0)
+		waitq_wake(&p->writable, READY_OUT);
+	return r;
+}
+
+static long pipe_read(struct file *f, struct ctx *c, struct uiter *dst, s64 *pos)
+{
+	struct pipe *p = ((struct pipe_file *)f)->pipe;
+
+	if (uiter_count(dst) == 0)
+		return 0;
+	return file_block(f, c, &p->readable, READY_IN | EPOLLHUP, try_read, dst);
+}
+
+/* ---- write ---- */
+
+struct pipe_write {
+	struct uiter *src;
+	u64 total; /* of the whole call: up to PIPE_BUF is atomic */
+	u64 done;
+};
+
+/* Appends what it can. -EAGAIN: no room for more now. */
+static long try_write(struct file *f, struct ctx *c, void *arg)
+{
+	struct pipe *p = ((struct pipe_file *)f)->pipe;
+	struct pipe_write *w = arg;
+	bool packets = (file_flags(f) & O_DIRECT) != 0;
+	bool moved = false;
+	long r = 0;
+
+	mutex_lock(&p->lock);
+	for (;;) {
+		u64 left = w->total - w->done;
+		u64 n = MIN(left, (u64)ring_free(p));
+
+		if (p->readers == 0) {
+			r = -EPIPE;
+			break;
+		}
+		if (left == 0)
+			break;
+		if (packets) {
+			n = MIN(left, (u64)PIPE_BUF);
+			if (ring_free(p) < n || packet_slots_full(p))
+				n = 0;
+		} else if (w->total <= PIPE_BUF && n < left) {
+			n = 0;
+		}
+		if (n == 0) {
+			r = -EAGAIN;
+			break;
+		}
+		r = ring_fill(p, w->src, (u32)n);
+		if (r <= 0) {
+			r = r < 0 ? r : -EFAULT;
+			break;
+		}
+		runs_wrote(p, (u32)r, packets);
+		w->done += (u64)r;
+		moved = true;
+		if ((u64)r < n) {
+			r = -EFAULT;
+			break;
+		}
+		r = 0;
+	}
+	mutex_unlock(&p->lock);
+	if (moved)
+		waitq_wake(&p->readable, READY_IN);
+	return r;
+}
+
+static long pipe_write(struct file *f, struct ctx *c, struct uiter *src, s64 *pos)
+{
+	struct pipe *p = ((struct pipe_file *)f)->pipe;
+	struct pipe_write w = { .src = src, .total = uiter_count(src) };
+	long r;
+
+	if (w.total == 0)
+		return 0;
+	/* Only a write of guest memory is the call itself; sendfile and splice count on their own. */
+	if (src->c) {
+		w.done = MIN(ctx_done(c), w.total);
+		uiter_advance(src, w.done);
+	}
+	r = file_block(f, c, &p->writable, READY_OUT | EPOLLERR, try_write, &w);
+	if (r == -EPIPE)
+		ctx_signal_self(c, SIGPIPE);
+	if (r == -ERESTARTSYS && src->c)
+		return ctx_partial(c, w.done);
+	if (w.done > 0)
+		return (long)w.done;
+	return r;
+}
+
+/* ---- readiness and control ---- */
+
+static u32 pipe_poll(struct file *f, struct poll_table *pt)
+{
+	struct pipe_file *pf = (struct pipe_file *)f;
+	struct pipe *p = pf->pipe;
+	u32 ev = 0;
+
+	if (file_readable(f))
+		poll_add(pt, &p->readable);
+	if (file_writable(f))
+		poll_add(pt, &p->writable);
+	GUARD(&p->lock);
+	if (file_readable(f)) {
+		if (p->len > 0)
+			ev |= READY_IN;
+		if (p->writers == 0 && (!pf->fifo || p->writer_opens != pf->no_hup_before))
+			ev |= EPOLLHUP;
+	}
+	if (file_writable(f)) {
+		if (ring_free(p) >= PIPE_BUF && !packet_slots_full(p))
+			ev |= READY_OUT;
+		/* Linux says so only of a pipe that no reader has; a FIFO opened O_RDWR has itself. */
+		if (p->readers == 0)
+			ev |= EPOLLERR;
+	}
+	return ev;
+}
+
+static long pipe_ioctl(struct file *f, struct ctx *c, u32 cmd, u64 arg)
+{
+	struct pipe *p = ((struct pipe_file *)f)->pipe;
+	u32 n;
+
+	if (cmd != FIONREAD)
+		return -ENOTTY;
+	mutex_lock(&p->lock);
+	n = p->len;
+	mutex_unlock(&p->lock);
+	return user_put_u32(c, UADDR(arg), n);
+}
+
+static void pipe_link_name(struct file *f, char *buf, size_t size)
+{
+	snprintf(buf, size, "pipe:[%llu]", (unsigned long long)f->inode->ino);
+}
+
+long pipe_get_size(struct pipe *p)
+{
+	GUARD(&p->lock);
+	return p->size;
+}
+
+long pipe_set_size(struct pipe *p, struct ctx *c, u64 size)
+{
+	u32 n = (u32)PAGE_SIZE;
+	bool grew;
+
+	if (size > INT_MAX)
+		return -EINVAL;
+	while (n < size)
+		n *= 2;
+	if (n > PIPE_MAX_SIZE && !creds_capable(c->creds, CAP_SYS_RESOURCE))
+		return -EPERM;
+	mutex_lock(&p->lock);
+	if (n < p->len || n / PAGE_SIZE < p->n_runs) {
+		mutex_unlock(&p->lock);
+		return -EBUSY;
+	}
+	grew = n > p->size;
+	p->size = n;
+	if (p->ring_size > n)
+		ring_resize(p, n);
+	mutex_unlock(&p->lock);
+	if (grew)
+		waitq_wake(&p->writable, READY_OUT);
+	return n;
+}
+
+/* ---- ends ---- */
+
+static void end_open(struct pipe *p, u32 acc)
+{
+	if (acc != O_WRONLY) {
+		p->readers++;
+		p->reader_opens++;
+	}
+	if (acc != O_RDONLY) {
+		p->writers++;
+		p->writer_opens++;
+	}
+}
+
+static void end_close(struct pipe *p, u32 acc)
+{
+	bool last_reader, last_writer;
+
+	mutex_lock(&p->lock);
+	last_reader = acc != O_WRONLY && --p->readers == 0;
+	last_writer = acc != O_RDONLY && --p->writers == 0;
+	/* A FIFO that nobody has open forgets what was in it. */
+	if (p->readers == 0 && p->writers == 0) {
+		p->len = p->head = 0;
+		p->n_runs = 0;
+	}
+	mutex_unlock(&p->lock);
+	if (last_writer)
+		waitq_wake(&p->readable, READY_IN | EPOLLHUP);
+	if (last_reader)
+		waitq_wake(&p->writable, READY_OUT | EPOLLERR);
+}
+
+static struct file *end_new(struct pipe *p, u32 flags, const struct path *path, struct inode *inode,
+			    bool fifo)
+{
+	struct pipe_file *pf = obj_new(pipe_file);
+
+	file_setup(&pf->file, flags, path, inode);
+	pf->pipe = pipe_get(p);
+	pf->fifo = fifo;
+	return &pf->file;
+}
+
+struct pipe *pipe_new(void)
+{
+	struct pipe *p = obj_new(pipe);
+
+	p->size = PIPE_DEFAULT_SIZE;
+	return p;
+}
+
+int pipe_create(struct ctx *c, u32 flags, struct file **ret_read, struct file **ret_write)
+{
+	AUTO(pipe) p = pipe_new();
+	AUTO(inode) inode = anon_inode_new(c->kernel, S_IFIFO | 0600);
+	u32 status = flags & (O_NONBLOCK | O_DIRECT);
+
+	end_open(p, O_RDONLY);
+	end_open(p, O_WRONLY);
+	*ret_read = end_new(p, O_RDONLY | (status & O_NONBLOCK), NULL, inode, false);
+	*ret_write = end_new(p, O_WRONLY | status, NULL, inode, false);
+	return 0;
+}
+
+/* Sleeps until *opens is no longer seen, or the other side is there. */
+static int wait_for_peer(struct pipe *p, struct ctx *c, const u32 *opens, u32 seen,
+			 const u32 *present)
+{
+	struct ctx_waiter cw;
+	int r = 0;
+
+	ctx_waiter_init(&cw, c);
+	for (;;) {
+		bool there;
+
+		ctx_prepare(c);
+		if (!cw.w.q)
+			waitq_add(&p->opened, &cw.w);
+		mutex_lock(&p->lock);
+		there = *opens != seen || *present > 0;
+		mutex_unlock(&p->lock);
+		/* Looked at before the interrupt: a peer that came must not find us gone again. */
+		if (there)
+			r = 0;
+		if (there || r < 0)
+			break;
+		r = ctx_sleep(c, NEVER);
+	}
+	waitq_remove(&cw.w);
+	return r;
+}
+
+int pipe_open_fifo(struct pipe *p, struct ctx *c, u32 flags, const struct path *path,
+		   struct inode *inode, struct file **ret)
+{
+	u32 acc = flags & O_ACCMODE;
+	u32 seen_readers, seen_writers, no_hup = 0;
+	struct file *f;
+	bool wait = false;
+	int r;
+
+	mutex_lock(&p->lock);
+	if (acc == O_WRONLY && (flags & O_NONBLOCK) && p->readers == 0) {
+		mutex_unlock(&p->lock);
+		return -ENXIO;
+	}
+	end_open(p, acc);
+	seen_readers = p->reader_opens;
+	seen_writers = p->writer_opens;
+	if (acc == O_RDONLY && p->writers == 0) {
+		no_hup = p->writer_opens;
+		wait = !(flags & O_NONBLOCK);
+	}
+	if (acc == O_WRONLY && p->readers == 0)
+		wait = true;
+	mutex_unlock(&p->lock);
+	waitq_wake(&p->opened, ~0u);
+	if (wait) {
+		r = acc == O_RDONLY
+			    ? wait_for_peer(p, c, &p->writer_opens, seen_writers, &p->writers)
+			    : wait_for_peer(p, c, &p->reader_opens, seen_readers, &p->readers);
+		if (r < 0) {
+			end_close(p, acc);
+			return r;
+		}
+		/* It waited for a writer, so the next end of all writers is a hang-up. */
+		no_hup = seen_writers;
+	}
+	f = end_new(p, flags & ~(u32)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC), path, inode, true);
+	((struct pipe_file *)f)->no_hup_before = no_hup;
+	*ret = f;
+	return 0;
+}
+
+/* What a FIFO's inode holds: its pipe, made at the first open. */
+struct fifo {
+	struct inode_extra extra;
+	struct pipe *pipe;
+};
+OBJECT_DECL(fifo);
+
+/* The inode's pipe, with a reference. Content stays only while it is open, so a pipe that nobody
+ * has open is as good as a new one. */
+static struct pipe *fifo_pipe(struct inode *inode)
+{
+	struct fifo *fifo;
+
+	GUARD(&inode->lock);
+	if (!inode->extra) {
+		fifo = obj_new(fifo);
+		fifo->pipe = pipe_new();
+		inode->extra = &fifo->extra;
+	}
+	fifo = obj_cast(fifo, inode->extra);
+	return fifo ? pipe_get(fifo->pipe) : NULL;
+}
+
+static int fifo_open(struct inode *inode, struct ctx *c, const struct path *path, u32 flags,
+		     struct file **ret)
+{
+	AUTO(pipe) p = fifo_pipe(inode);
+
+	if (!p)
+		return -ENXIO;
+	return pipe_open_fifo(p, c, flags, path, inode, ret);
+}
+SPECIAL_FILE(fifo_special, .type = S_IFIFO, .major = -1, .open = fifo_open);
+
+/* ---- objects ---- */
+
+static void fifo_destroy(void *o)
+{
+	pipe_put(((struct fifo *)o)->pipe);
+}
+
+static int fifo_after_load(struct loader *l, void *o)
+{
+	return ((struct fifo *)o)->pipe ? 0 : loader_error(l, "FIFO without a pipe");
+}
+
+#define FIFO_FIELDS(F)              \
+	F(BASE, extra, inode_extra) \
+	F(REF, pipe, pipe)
+OBJECT_TYPE(fifo, Sentry__Fifo, sentry__fifo__descriptor, FIFO_FIELDS, .base = &inode_extra_type,
+	    .destroy = fifo_destroy, .after_load = fifo_after_load);
+
+static void pipe_init(void *o)
+{
+	struct pipe *p = o;
+
+	mutex_init(&p->lock, RANK_PIPE);
+	waitq_init(&p->readable);
+	waitq_init(&p->writable);
+	waitq_init(&p->opened);
+}
+
+static void pipe_destroy(void *o)
+{
+	struct pipe *p = o;
+
+	free(p->ring);
+	free(p->runs);
+}
+
+static int pipe_save_ring(struct saver *s, const struct pipe *p, Sentry__Pipe *m)
+{
+	u32 first = MIN(p->len, p->ring_size - p->head);
+	u8 *data = saver_alloc(s, p->len);
+
+	if (p->len > 0) {
+		memcpy(data, p->ring + p->head, first);
+		memcpy(data + first, p->ring, p->len - first);
+	}
+	m->ring.data = data;
+	m->ring.len = p->len;
+	return 0;
+}
+
+static int pipe_load_ring(struct loader *l, struct pipe *p, const Sentry__Pipe *m)
+{
+	if (p->size < PAGE_SIZE || p->size > GIB || (p->size & (p->size - 1)) != 0 ||
+	    m->ring.len > p->size)
+		return loader_error(l, "pipe: capacity %u, content %zu", p->size, m->ring.len);
+	if (m->ring.len > 0) {
+		ring_reserve(p, (u32)m->ring.len);
+		memcpy(p->ring, m->ring.data, m->ring.len);
+		p->len = (u32)m->ring.len;
+	}
+	return 0;
+}
+
+static void pipe_sample_ring(struct sampler *sp, struct pipe *p)
+{
+	p->size = PIPE_DEFAULT_SIZE;
+	ring_reserve(p, 8);
+	memcpy(p->ring, "contents", 8);
+	p->len = 8;
+}
+
+static int pipe_save_runs(struct saver *s, const struct pipe *p, Sentry__Pipe *m)
+{
+	m->n_runs = p->n_runs;
+	m->runs = saver_alloc(s, p->n_runs * sizeof(*m->runs));
+	for (u32 i = 0; i < p->n_runs; i++)
+		m->runs[i] = p->runs[i].len << 1 | p->runs[i].packet;
+	return 0;
+}
+
+static int pipe_load_runs(struct loader *l, struct pipe *p, const Sentry__Pipe *m)
+{
+	u64 sum = 0;
+
+	for (size_t i = 0; i < m->n_runs; i++) {
+		run_append(p, m->runs[i] >> 1, m->runs[i] & 1);
+		sum += m->runs[i] >> 1;
+	}
+	if (m->n_runs > 0 && sum != p->len)
+		return loader_error(l, "pipe: runs of %llu bytes for %u", (unsigned long long)sum,
+				    p->len);
+	return 0;
+}
+
+static void pipe_sample_runs(struct sampler *sp, struct pipe *p)
+{
+	run_append(p, 3, true);
+	run_append(p, 5, false);
+}
+
+#define PIPE_FIELDS(F)                                                          \
+	F(HDR, obj)                                                             \
+	F(SKIP, lock) F(SKIP, readable) F(SKIP, writable) F(SKIP, opened)       \
+	F(VAL, size)                                                            \
+	F(SKIP, ring_size)			/* as large as the content needs */ \
+	F(CUSTOM, ring, pipe)                                                   \
+	F(SKIP, head) F(SKIP, len)		/* the saved content starts at 0 */ \
+	F(CUSTOM, runs, pipe)                                                   \
+	F(SKIP, n_runs) F(SKIP, max_runs)	/* with runs */                 \
+	F(SKIP, readers) F(SKIP, writers)	/* rebuilt by pipe_file */      \
+	F(VAL, reader_opens) F(VAL, writer_opens)
+OBJECT_TYPE(pipe, Sentry__Pipe, sentry__pipe__descriptor, PIPE_FIELDS, .init = pipe_init,
+	    .destroy = pipe_destroy);
+
+static void pipe_file_destroy(void *o)
+{
+	struct pipe_file *pf = o;
+
+	if (!pf->pipe)
+		return;
+	end_close(pf->pipe, file_flags(&pf->file) & O_ACCMODE);
+	pipe_put(pf->pipe);
+}
+
+static int pipe_file_after_load(struct loader *l, void *o)
+{
+	struct pipe_file *pf = o;
+	u32 acc = file_flags(&pf->file) & O_ACCMODE;
+
+	if (!pf->pipe)
+		return loader_error(l, "pipe end without a pipe");
+	if (acc != O_WRONLY)
+		pf->pipe->readers++;
+	if (acc != O_RDONLY)
+		pf->pipe->writers++;
+	return 0;
+}
+
+static const struct file_ops pipe_file_ops = {
+	.id = { .describe = file_describe },
+	.read = pipe_read,
+	.write = pipe_write,
+	.poll = pipe_poll,
+	.ioctl = pipe_ioctl,
+	.link_name = pipe_link_name,
+};
+
+#define PIPE_FILE_FIELDS(F)     \
+	F(BASE, file, file)     \
+	F(REF, pipe, pipe)      \
+	F(VAL, no_hup_before)   \
+	F(VAL, fifo)
+OBJECT_TYPE(pipe_file, Sentry__PipeFile, sentry__pipe_file__descriptor, PIPE_FILE_FIELDS,
+	    .base = &file_type, .ops = &pipe_file_ops, .destroy = pipe_file_destroy,
+	    .after_load = pipe_file_after_load);
+
+struct pipe *pipe_of(struct file *f)
+{
+	struct pipe_file *pf = obj_cast(pipe_file, f);
+
+	return pf ? pf->pipe : NULL;
+}

@@ -1,0 +1,710 @@
+#include "sentry/vfs/epoll.h"
+
+#include "proto/leaf.pb-c.h"
+#include "sentry/vfs/inode.h"
+#include "state/base/cleanup.h"
+#include "state/fields.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+
+#define PRIVATE_BITS  (EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
+#define EXCLUSIVE_OK  (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
+#define ALWAYS	      (EPOLLERR | EPOLLHUP)
+#define NESTING_MAX   5 /* epolls in a chain */
+
+struct item_waiter {
+	struct waiter w;
+	struct epoll_item *item;
+	struct item_waiter *next;
+};
+
+static int item_cmp(const struct epoll_item *a, const struct epoll_item *b)
+{
+	if (a->file != b->file)
+		return a->file < b->file ? -1 : 1;
+	return a->fd < b->fd ? -1 : a->fd > b->fd;
+}
+RB_PROTOTYPE(epoll_tree, epoll_item, tree_link, item_cmp)
+RB_GENERATE(epoll_tree, epoll_item, tree_link, item_cmp)
+
+/* Guards all nesting: no state of its own, so nothing of it is in an image. */
+static struct mutex nesting_lock;
+static u64 nesting_round GUARDED_BY(nesting_lock);
+
+__attribute__((constructor)) static void nesting_lock_init(void)
+{
+	mutex_init(&nesting_lock, RANK_EPOLL_TREE);
+}
+
+/* ---- the ready list; all with ready_lock held ---- */
+
+static void ready_add(struct epoll_item *it)
+{
+	struct epoll *ep = it->ep;
+
+	if (it->ready)
+		return;
+	it->ready = true;
+	TAILQ_INSERT_TAIL(&ep->ready, it, ready_link);
+	ep->n_ready++;
+}
+
+static void ready_remove(struct epoll_item *it)
+{
+	struct epoll *ep = it->ep;
+
+	if (!it->ready)
+		return;
+	it->ready = false;
+	TAILQ_REMOVE(&ep->ready, it, ready_link);
+	ep->n_ready--;
+}
+
+static bool item_armed(const struct epoll_item *it)
+{
+	return it->file && (it->events & ~PRIVATE_BITS) != 0;
+}
+
+/* Wakes one caller of epoll_wait, and everybody who polls the epoll itself. */
+static void announce(struct epoll *ep)
+{
+	waitq_wake_n(&ep->wait.q, READY_IN, 1);
+}
+
+static void item_wake(struct waiter *w, u32 events)
+{
+	struct epoll_item *it = container_of(w, struct item_waiter, w)->item;
+	struct epoll *ep = it->ep;
+	bool match;
+
+	mutex_lock(&ep->ready_lock);
+	match = item_armed(it) && (it->events & events) != 0;
+	if (match) {
+		it->wakes++;
+		ready_add(it);
+	}
+	mutex_unlock(&ep->ready_lock);
+	if (match)
+		waitq_relay(&ep->wait, READY_IN);
+}
+
+/* ---- adding and removing ---- */
+
+struct item_poll_table {
+	struct poll_table pt;
+	struct epoll_item *item;
+};
+
+static void item_add_queue(struct poll_table *pt, struct waitq *q)
+{
+	struct epoll_item *it = container_of(pt, struct item_poll_table, pt)->item;
+	struct item_waiter *iw = calloc(1, sizeof(*iw));
+
+	BUG_ON(!iw);
+	iw->item = it;
+	iw->w.wake = item_wake;
+	iw->w.exclusive = (it->events & EPOLLEXCLUSIVE) != 0;
+	iw->next = it->waiters;
+	it->waiters = iw;
+	waitq_add(q, &iw->w);
+}
+
+static void item_free_waiters(struct epoll_item *it)
+{
+	while (it->waiters) {
+		struct item_waiter *iw = it->waiters;
+
+		it->waiters = iw->next;
+		waitq_remove(&iw->w);
+		free(iw);
+	}
+}
+
+/* Takes the item out of everything and puts the set's reference. ep->lock held, or ep dying. */
+static void item_remove(struct epoll *ep, struct epoll_item *it)
+{
+	struct file *f = it->file;
+
+	RB_REMOVE(epoll_tree, &ep->tree, it);
+	TAILQ_REMOVE(&ep->items, it, link);
+	mutex_lock(&ep->ready_lock);
+	ready_remove(it);
+	it->file = NULL;
+	mutex_unlock(&ep->ready_lock);
+	item_free_waiters(it);
+	/* Last: until then a file that is going away waits for us, so its queues are still there. */
+	mutex_lock(&f->ep_lock);
+	TAILQ_REMOVE(&f->ep_items, it, file_link);
+	mutex_unlock(&f->ep_lock);
+	epoll_item_put(it);
+}
+
+void epoll_file_gone(struct file *f)
+{
+	for (;;) {
+		struct epoll_item *it;
+		struct epoll *ep;
+
+		mutex_lock(&f->ep_lock);
+		it = TAILQ_FIRST(&f->ep_items);
+		if (!it) {
+			mutex_unlock(&f->ep_lock);
+			return;
+		}
+		ep = obj_tryget(it->ep) ? it->ep : NULL;
+		if (ep)
+			epoll_item_get(it);
+		mutex_unlock(&f->ep_lock);
+		if (!ep) {
+			/* The epoll is dying too and is about to take its items off this file. */
+			sched_yield();
+			continue;
+		}
+		mutex_lock(&ep->lock);
+		if (it->file)
+			item_remove(ep, it);
+		mutex_unlock(&ep->lock);
+		epoll_item_put(it);
+		epoll_put(ep);
+	}
+}
+
+static struct epoll_item *item_find(struct epoll *ep, struct file *f, int fd)
+{
+	struct epoll_item key = { .file = f, .fd = fd };
+
+	return RB_FIND(epoll_tree, &ep->tree, &key);
+}
+
+/* Asks the file, and puts the item on the ready list if there is something. No lock held: an epoll
+ * that is asked puts files, and the last put of one takes locks of epolls. */
+static void item_look(struct epoll_item *it, struct file *f)
+{
+	struct epoll *ep = it->ep;
+	u32 revents = file_poll(f, NULL);
+	bool hit;
+
+	mutex_lock(&ep->ready_lock);
+	hit = item_armed(it) && (revents & it->events) != 0;
+	if (hit)
+		ready_add(it);
+	mutex_unlock(&ep->ready_lock);
+	if (hit)
+		announce(ep);
+}
+
+static void item_insert(struct epoll *ep, struct epoll_item *it)
+{
+	it->ep = ep;
+	RB_INSERT(epoll_tree, &ep->tree, it);
+	mutex_lock(&it->file->ep_lock);
+	TAILQ_INSERT_TAIL(&it->file->ep_items, it, file_link);
+	mutex_unlock(&it->file->ep_lock);
+}
+
+static int item_add(struct epoll *ep, int fd, struct file *f, const struct epoll_event *ev,
+		    struct epoll_item **ret)
+{
+	struct epoll_item *it;
+	struct item_poll_table ipt = { .pt.add = item_add_queue };
+
+	if (item_find(ep, f, fd))
+		return -EEXIST;
+	it = obj_new(epoll_item);
+	it->file = f;
+	it->fd = fd;
+	it->events = ev->events | ALWAYS;
+	it->data = ev->data.u64;
+	ipt.item = it;
+	TAILQ_INSERT_TAIL(&ep->items, it, link);
+	item_insert(ep, it);
+	(void)file_poll(f, &ipt.pt);
+	*ret = epoll_item_get(it);
+	return 0;
+}
+
+static int item_modify(struct epoll *ep, int fd, struct file *f, const struct epoll_event *ev,
+		       struct epoll_item **ret)
+{
+	struct epoll_item *it = item_find(ep, f, fd);
+
+	if (!it)
+		return -ENOENT;
+	if (it->events & EPOLLEXCLUSIVE)
+		return -EINVAL;
+	mutex_lock(&ep->ready_lock);
+	it->events = ev->events | ALWAYS;
+	it->data = ev->data.u64;
+	mutex_unlock(&ep->ready_lock);
+	*ret = epoll_item_get(it);
+	return 0;
+}
+
+/* ---- nesting ---- */
+
+struct epoll_list {
+	struct epoll **v;
+	size_t n;
+};
+
+static void epoll_list_finish(struct epoll_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		epoll_put(l->v[i]);
+	free(l->v);
+}
+
+static void epoll_list_add(struct epoll_list *l, struct epoll *ep)
+{
+	if ((l->n & (l->n - 1)) == 0) {
+		l->v = realloc(l->v, (l->n ? l->n * 2 : 1) * sizeof(*l->v));
+		BUG_ON(!l->v);
+	}
+	l->v[l->n++] = ep;
+}
+
+/* The epolls that ep watches, with references. */
+static void epoll_children(struct epoll *ep, struct epoll_list *ret)
+{
+	struct epoll_item *it;
+
+	GUARD(&ep->lock);
+	TAILQ_FOREACH (it, &ep->items, link) {
+		struct epoll *child = obj_cast(epoll, it->file);
+
+		if (child && obj_tryget(child))
+			epoll_list_add(ret, child);
+	}
+}
+
+/* The epolls that watch ep, with references. */
+static void epoll_parents(struct epoll *ep, struct epoll_list *ret)
+{
+	struct epoll_item *it;
+
+	GUARD(&ep->file.ep_lock);
+	TAILQ_FOREACH (it, &ep->file.ep_items, file_link)
+		if (obj_tryget(it->ep))
+			epoll_list_add(ret, it->ep);
+}
+
+/*
+ * The longest chain of epolls from ep on, in one direction; NESTING_MAX + 1 if it is longer or goes
+ * in a circle, or through stop. An epoll is looked at once per round, whatever leads to it.
+ */
+static u32 chain_length(struct epoll *ep, void (*next)(struct epoll *, struct epoll_list *),
+			const struct epoll *stop, u32 depth)
+{
+	struct epoll_list l = { 0 };
+	u32 longest = 0;
+
+	if (ep == stop || depth > NESTING_MAX)
+		return NESTING_MAX + 1;
+	if (ep->check_round == nesting_round)
+		return ep->check_depth;
+	next(ep, &l);
+	for (size_t i = 0; i < l.n && longest <= NESTING_MAX; i++)
+		longest = MAX(longest, chain_length(l.v[i], next, stop, depth + 1));
+	epoll_list_finish(&l);
+	ep->check_round = nesting_round;
+	ep->check_depth = MIN(longest + 1, NESTING_MAX + 1u);
+	return ep->check_depth;
+}
+
+/* Would ep watching child make a circle or too long a chain? nesting_lock held. */
+static bool nesting_bad(struct epoll *ep, struct epoll *child)
+{
+	u32 down, up;
+
+	nesting_round++;
+	down = chain_length(child, epoll_children, ep, 1);
+	nesting_round++;
+	up = chain_length(ep, epoll_parents, child, 1);
+	return down + up > NESTING_MAX;
+}
+
+/* *ret: the item to look at once no lock is held, or untouched. */
+static int control_set(struct epoll *ep, int op, int fd, struct file *f,
+		       const struct epoll_event *ev, struct epoll_item **ret)
+{
+	struct epoll_item *it;
+
+	GUARD(&ep->lock);
+	switch (op) {
+	case EPOLL_CTL_ADD:
+		return item_add(ep, fd, f, ev, ret);
+	case EPOLL_CTL_MOD:
+		return item_modify(ep, fd, f, ev, ret);
+	case EPOLL_CTL_DEL:
+		it = item_find(ep, f, fd);
+		if (!it)
+			return -ENOENT;
+		item_remove(ep, it);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int epoll_control(struct file *epf, int op, int fd, struct file *f, const struct epoll_event *ev)
+{
+	struct epoll *ep = obj_cast(epoll, epf);
+	struct epoll *child = obj_cast(epoll, f);
+	AUTO(epoll_item) it = NULL;
+	int r;
+
+	if (!file_ops_of(f)->poll)
+		return -EPERM;
+	if (!ep || epf == f)
+		return -EINVAL;
+	if (op != EPOLL_CTL_DEL && (ev->events & EPOLLEXCLUSIVE)) {
+		if (op == EPOLL_CTL_MOD || child || (ev->events & ~EXCLUSIVE_OK))
+			return -EINVAL;
+	}
+	if (child && op == EPOLL_CTL_ADD) {
+		mutex_lock(&nesting_lock);
+		r = nesting_bad(ep, child) ? -ELOOP : control_set(ep, op, fd, f, ev, &it);
+		mutex_unlock(&nesting_lock);
+	} else {
+		r = control_set(ep, op, fd, f, ev, &it);
+	}
+	if (it)
+		item_look(it, f);
+	return r;
+}
+
+/* ---- looking ---- */
+
+/* The kernel's struct epoll_event on x86-64 has no padding. */
+_Static_assert(sizeof(struct epoll_event) == 12, "packed epoll_event");
+
+/*
+ * What one look at a ready item gives. The item was taken off the list; an edge or a wake that comes
+ * meanwhile puts it there again. Called and left with ready_lock held; drops it in between.
+ */
+static u32 take_events(struct epoll *ep, struct epoll_item *it, struct file *f,
+		       struct epoll_event *ret) NO_LOCK_ANALYSIS
+{
+	u32 revents;
+
+	mutex_unlock(&ep->ready_lock);
+	revents = file_poll(f, NULL);
+	mutex_lock(&ep->ready_lock);
+	if (!item_armed(it))
+		return 0;
+	revents &= it->events;
+	if (!revents)
+		return 0;
+	ret->events = revents;
+	ret->data.u64 = it->data;
+	if (it->events & EPOLLONESHOT)
+		it->events &= PRIVATE_BITS;
+	else if (!(it->events & EPOLLET))
+		ready_add(it);
+	return revents;
+}
+
+/* Copies out what is ready now, at most max. 0: nothing. */
+static long collect(struct epoll *ep, struct ctx *c, uaddr_t events, int max) NO_LOCK_ANALYSIS
+{
+	long n = 0;
+	int r = 0;
+	u32 budget;
+	bool more;
+
+	mutex_lock(&ep->ready_lock);
+	budget = ep->n_ready;
+	while (n < max && r == 0 && budget-- > 0) {
+		struct epoll_item *it = TAILQ_FIRST(&ep->ready);
+		struct epoll_event ev;
+		struct file *f;
+		u32 revents, old_events;
+
+		if (!it)
+			break;
+		ready_remove(it);
+		f = it->file && obj_tryget(it->file) ? it->file : NULL;
+		if (!f)
+			continue;
+		epoll_item_get(it);
+		old_events = it->events;
+		revents = take_events(ep, it, f, &ev);
+		mutex_unlock(&ep->ready_lock);
+		if (revents) {
+			r = user_copy_out(c, uaddr_add(events, (u64)n * sizeof(ev)), &ev, sizeof(ev));
+			n += r == 0;
+		}
+		if (r < 0) {
+			/* Nobody got it: as if there had been no look. */
+			mutex_lock(&ep->ready_lock);
+			it->events |= old_events & EPOLLONESHOT ? old_events : 0;
+			if (it->file)
+				ready_add(it);
+			mutex_unlock(&ep->ready_lock);
+		}
+		file_put(f);
+		epoll_item_put(it);
+		mutex_lock(&ep->ready_lock);
+	}
+	more = ep->n_ready > 0;
+	mutex_unlock(&ep->ready_lock);
+	/* What is left over may be for another caller of epoll_wait. */
+	if (more)
+		announce(ep);
+	return n > 0 ? n : r;
+}
+
+static bool maybe_ready(struct epoll *ep)
+{
+	GUARD(&ep->ready_lock);
+	return ep->n_ready > 0;
+}
+
+long epoll_wait_events(struct file *epf, struct ctx *c, uaddr_t events, int max, struct deadline d)
+{
+	struct epoll *ep = obj_cast(epoll, epf);
+	struct ctx_waiter cw;
+	long n;
+	int r = 0;
+
+	if (max <= 0 || max > (int)(INT_MAX / sizeof(struct epoll_event)) || !ep)
+		return -EINVAL;
+	n = collect(ep, c, events, max);
+	if (n != 0)
+		return n;
+	if (deadline_passed(c->clocks, d))
+		return 0;
+	ctx_waiter_init(&cw, c);
+	cw.w.exclusive = true;
+	waitq_add(&ep->wait.q, &cw.w);
+	for (;;) {
+		ctx_prepare(c);
+		if (maybe_ready(ep)) {
+			n = collect(ep, c, events, max);
+			if (n != 0)
+				break;
+		}
+		if (r < 0)
+			break;
+		r = ctx_sleep(c, d);
+	}
+	waitq_remove(&cw.w);
+	/* A wake meant for one caller may have come together with the interrupt. */
+	if (r < 0 && n == 0 && maybe_ready(ep))
+		announce(ep);
+	if (n != 0)
+		return n;
+	return r == -ETIMEDOUT ? 0 : -ERESTARTNOHAND;
+}
+
+/* Readable: some item really is ready. Items that turn out not to be leave the list. While getting
+ * onto the queue the answer may be too hopeful: that caller may hold locks and looks again. */
+static u32 epoll_poll(struct file *epf, struct poll_table *pt) NO_LOCK_ANALYSIS
+{
+	struct epoll *ep = (struct epoll *)epf;
+	u32 ev = 0, budget;
+
+	if (pt) {
+		poll_add(pt, &ep->wait.q);
+		return maybe_ready(ep) ? READY_IN : 0;
+	}
+	mutex_lock(&ep->ready_lock);
+	budget = ep->n_ready + 1;
+	while (ev == 0 && budget-- > 0) {
+		struct epoll_item *it = TAILQ_FIRST(&ep->ready);
+		struct file *f;
+		u64 wakes;
+		u32 revents;
+
+		if (!it)
+			break;
+		f = it->file && obj_tryget(it->file) ? it->file : NULL;
+		if (!f) {
+			ready_remove(it);
+			continue;
+		}
+		epoll_item_get(it);
+		wakes = it->wakes;
+		mutex_unlock(&ep->ready_lock);
+		revents = file_poll(f, NULL);
+		mutex_lock(&ep->ready_lock);
+		if (item_armed(it) && (revents & it->events))
+			ev = READY_IN;
+		else if (it->wakes == wakes)
+			ready_remove(it);
+		mutex_unlock(&ep->ready_lock);
+		file_put(f);
+		epoll_item_put(it);
+		mutex_lock(&ep->ready_lock);
+	}
+	mutex_unlock(&ep->ready_lock);
+	return ev;
+}
+
+static void epoll_fdinfo(struct file *f, char *buf, size_t size)
+{
+	struct epoll *ep = (struct epoll *)f;
+	struct epoll_item *it;
+	size_t n = 0;
+
+	GUARD(&ep->lock);
+	TAILQ_FOREACH (it, &ep->items, link) {
+		int r = snprintf(buf + n, size - n,
+				 "tfd: %8d events: %8x data: %16llx  pos:%lld ino:%llx sdev:%x\n",
+				 it->fd, it->events, (unsigned long long)it->data, 0ll,
+				 (unsigned long long)it->file->inode->ino, 0);
+
+		if (r < 0 || (size_t)r >= size - n) {
+			buf[n] = 0;
+			return;
+		}
+		n += (size_t)r;
+	}
+}
+
+static void epoll_link_name(struct file *f, char *buf, size_t size)
+{
+	snprintf(buf, size, "anon_inode:[eventpoll]");
+}
+
+struct file *epoll_create_file(struct ctx *c)
+{
+	struct epoll *ep = obj_new(epoll);
+	AUTO(inode) inode = anon_inode_new(c->kernel, 0600);
+
+	file_setup(&ep->file, O_RDWR, NULL, inode);
+	return &ep->file;
+}
+
+/* ---- objects ---- */
+
+static void epoll_init(void *o)
+{
+	struct epoll *ep = o;
+
+	mutex_init(&ep->lock, RANK_EPOLL);
+	mutex_init(&ep->ready_lock, RANK_LEAF);
+	TAILQ_INIT(&ep->items);
+	TAILQ_INIT(&ep->ready);
+	RB_INIT(&ep->tree);
+	waitq_relay_init(&ep->wait);
+}
+
+static void epoll_destroy(void *o)
+{
+	struct epoll *ep = o;
+	struct epoll_item *it;
+
+	while ((it = TAILQ_FIRST(&ep->items))) {
+		if (it->ep) {
+			item_remove(ep, it);
+		} else {
+			/* A load that failed before after_load. */
+			TAILQ_REMOVE(&ep->items, it, link);
+			epoll_item_put(it);
+		}
+	}
+	waitq_relay_finish(&ep->wait);
+}
+
+/* While loading, before any item knows its epoll: the chain downwards, by the sets alone. */
+static void loaded_children(struct epoll *ep, struct epoll_list *ret)
+{
+	struct epoll_item *it;
+
+	TAILQ_FOREACH (it, &ep->items, link) {
+		struct epoll *child = obj_cast(epoll, it->file);
+
+		if (child)
+			epoll_list_add(ret, epoll_get(child));
+	}
+}
+
+static int epoll_after_load(struct loader *l, void *o)
+{
+	struct epoll *ep = o;
+	struct epoll_item *it, *next;
+	struct epoll_list children = { 0 };
+	bool deep = false;
+
+	mutex_lock(&nesting_lock);
+	nesting_round++;
+	loaded_children(ep, &children);
+	for (size_t i = 0; i < children.n; i++)
+		deep |= chain_length(children.v[i], loaded_children, ep, 2) > NESTING_MAX - 1;
+	epoll_list_finish(&children);
+	mutex_unlock(&nesting_lock);
+	if (deep)
+		return loader_error(l, "epolls nested in a circle or too deeply");
+	for (it = TAILQ_FIRST(&ep->items); it; it = next) {
+		struct item_poll_table ipt = { .pt.add = item_add_queue, .item = it };
+		bool edge_due = it->ready;
+
+		next = TAILQ_NEXT(it, link);
+		it->ready = false;
+		if (!it->file || !file_ops_of(it->file)->poll) {
+			/* Nothing else holds the file: it went away with the last sandbox. */
+			TAILQ_REMOVE(&ep->items, it, link);
+			epoll_item_put(it);
+			continue;
+		}
+		if (item_find(ep, it->file, it->fd))
+			return loader_error(l, "epoll watches descriptor %d twice", it->fd);
+		item_insert(ep, it);
+		/* Only to get onto the queues: what is ready may depend on objects yet to come. */
+		(void)file_poll(it->file, &ipt.pt);
+		if (item_armed(it) && (edge_due || !(it->events & EPOLLET)))
+			ready_add(it);
+	}
+	return 0;
+}
+
+static const struct file_ops epoll_ops = {
+	.id = { .describe = file_describe },
+	.poll = epoll_poll,
+	.fdinfo = epoll_fdinfo,
+	.link_name = epoll_link_name,
+};
+
+#define EPOLL_FIELDS(F)                                               \
+	F(BASE, file, file)                                           \
+	F(SKIP, lock)                                                 \
+	F(LIST, items, epoll_item, link)                              \
+	F(SKIP, tree)		/* the items again */                 \
+	F(SKIP, ready_lock)                                           \
+	F(SKIP, ready) F(SKIP, n_ready)	/* from the items */          \
+	F(SKIP, wait)                                                 \
+	F(SKIP, check_round) F(SKIP, check_depth)	/* scratch */
+OBJECT_TYPE(epoll, Sentry__Epoll, sentry__epoll__descriptor, EPOLL_FIELDS, .base = &file_type,
+	    .ops = &epoll_ops, .init = epoll_init, .destroy = epoll_destroy,
+	    .after_load = epoll_after_load);
+
+/* Only an edge has to be remembered: levels are looked at anew. */
+static int epoll_item_save_ready(struct saver *s, const struct epoll_item *it, Sentry__EpollItem *m)
+{
+	m->ready = it->ready && (it->events & EPOLLET);
+	return 0;
+}
+
+static int epoll_item_load_ready(struct loader *l, struct epoll_item *it, const Sentry__EpollItem *m)
+{
+	it->ready = m->ready;
+	return 0;
+}
+
+static void epoll_item_sample_ready(struct sampler *sp, struct epoll_item *it)
+{
+	it->events |= EPOLLET;
+	it->ready = true;
+}
+
+#define EPOLL_ITEM_FIELDS(F)                                                            \
+	F(HDR, obj)                                                                     \
+	F(SKIP, link) F(SKIP, file_link) F(SKIP, ready_link) F(SKIP, tree_link)         \
+	F(SKIP, ep)		/* set by the epoll that lists it */                    \
+	F(WEAK, file, file)                                                             \
+	F(VAL, fd) F(VAL, events) F(VAL, data)                                          \
+	F(CUSTOM, ready, epoll_item)                                                    \
+	F(SKIP, wakes) F(SKIP, waiters)	/* registered again */
+OBJECT_TYPE(epoll_item, Sentry__EpollItem, sentry__epoll_item__descriptor, EPOLL_ITEM_FIELDS);
