@@ -76,7 +76,8 @@ void waitq_relay(struct waitq_relay *r, u32 events)
 		relays.due = due;
 		relays.cap *= 2;
 	}
-	/* The waiter that relays keeps r alive until its queue is unlocked; from then on the pin. */
+	/* The waiter that relays keeps r alive until its queue is unlocked; from then on the pin.
+	 */
 	atomic_fetch_add(&r->pins, 1);
 	relays.due[relays.n++] = (struct relay_due){r, events};
 }

@@ -131,7 +131,7 @@ static int eventfd_after_load(struct loader *l, void *o)
 }
 
 static const struct file_ops eventfd_ops = {
-	.id = { .describe = file_describe },
+	.id = {.describe = file_describe},
 	.read = efd_read,
 	.write = efd_write,
 	.poll = eventfd_poll,
@@ -139,11 +139,9 @@ static const struct file_ops eventfd_ops = {
 	.link_name = eventfd_link_name,
 };
 
-#define EVENTFD_FIELDS(F)                \
-	F(BASE, file, file)              \
-	F(SKIP, lock) F(SKIP, wait)      \
-	F(VAL, count)                    \
-	F(VAL, semaphore)
+#define EVENTFD_FIELDS(F)   \
+	F(BASE, file, file) \
+	F(SKIP, lock) F(SKIP, wait) F(VAL, count) F(VAL, semaphore)
 OBJECT_TYPE(eventfd, Sentry__Eventfd, sentry__eventfd__descriptor, EVENTFD_FIELDS,
-	    .base = &file_type, .ops = &eventfd_ops, .init = eventfd_init,
-	    .after_load = eventfd_after_load);
+            .base = &file_type, .ops = &eventfd_ops, .init = eventfd_init,
+            .after_load = eventfd_after_load);

@@ -11,7 +11,7 @@ struct eventfd {
 	struct mutex lock; /* RANK_FILE */
 	struct waitq wait; /* the counter changed */
 	u64 count;
-	bool semaphore;	   /* immutable */
+	bool semaphore; /* immutable */
 };
 OBJECT_DECL(eventfd);
 

@@ -104,7 +104,7 @@ static void run_append(struct pipe *p, u32 len, bool packet)
 		p->runs = realloc(p->runs, p->max_runs * sizeof(*p->runs));
 		BUG_ON(!p->runs);
 	}
-	p->runs[p->n_runs++] = (struct pipe_run){ len, packet };
+	p->runs[p->n_runs++] = (struct pipe_run){len, packet};
 }
 
 /* Notes that n bytes were just appended. Runs exist only while a packet is in the ring. */
@@ -185,7 +185,8 @@ static long try_read(struct file *f, struct ctx *c, void *arg)
 		mutex_unlock(&p->lock);
 		return r;
 	}
-	/* A writer can only sleep while less than PIPE_BUF is free (or all packet slots are taken). */
+	/* A writer can only sleep while less than PIPE_BUF is free (or all packet slots are taken).
+	 */
 	was_full = ring_free(p) < PIPE_BUF || packet_slots_full(p);
 	r = read_some(p, dst);
 	mutex_unlock(&p->lock);
@@ -265,12 +266,13 @@ static long try_write(struct file *f, struct ctx *c, void *arg)
 static long pipe_write(struct file *f, struct ctx *c, struct uiter *src, s64 *pos)
 {
 	struct pipe *p = ((struct pipe_file *)f)->pipe;
-	struct pipe_write w = { .src = src, .total = uiter_count(src) };
+	struct pipe_write w = {.src = src, .total = uiter_count(src)};
 	long r;
 
 	if (w.total == 0)
 		return 0;
-	/* Only a write of guest memory is the call itself; sendfile and splice count on their own. */
+	/* Only a write of guest memory is the call itself; sendfile and splice count on their own.
+	 */
 	if (src->c) {
 		w.done = MIN(ctx_done(c), w.total);
 		uiter_advance(src, w.done);
@@ -307,7 +309,8 @@ static u32 pipe_poll(struct file *f, struct poll_table *pt)
 	if (file_writable(f)) {
 		if (ring_free(p) >= PIPE_BUF && !packet_slots_full(p))
 			ev |= READY_OUT;
-		/* Linux says so only of a pipe that no reader has; a FIFO opened O_RDWR has itself. */
+		/* Linux says so only of a pipe that no reader has; a FIFO opened O_RDWR has itself.
+		 */
 		if (p->readers == 0)
 			ev |= EPOLLERR;
 	}
@@ -398,7 +401,7 @@ static void end_close(struct pipe *p, u32 acc)
 }
 
 static struct file *end_new(struct pipe *p, u32 flags, const struct path *path, struct inode *inode,
-			    bool fifo)
+                            bool fifo)
 {
 	struct pipe_file *pf = obj_new(pipe_file);
 
@@ -431,7 +434,7 @@ int pipe_create(struct ctx *c, u32 flags, struct file **ret_read, struct file **
 
 /* Sleeps until *opens is no longer seen, or the other side is there. */
 static int wait_for_peer(struct pipe *p, struct ctx *c, const u32 *opens, u32 seen,
-			 const u32 *present)
+                         const u32 *present)
 {
 	struct ctx_waiter cw;
 	int r = 0;
@@ -458,7 +461,7 @@ static int wait_for_peer(struct pipe *p, struct ctx *c, const u32 *opens, u32 se
 }
 
 int pipe_open_fifo(struct pipe *p, struct ctx *c, u32 flags, const struct path *path,
-		   struct inode *inode, struct file **ret)
+                   struct inode *inode, struct file **ret)
 {
 	u32 acc = flags & O_ACCMODE;
 	u32 seen_readers, seen_writers, no_hup = 0;
@@ -484,8 +487,8 @@ int pipe_open_fifo(struct pipe *p, struct ctx *c, u32 flags, const struct path *
 	waitq_wake(&p->opened, ~0u);
 	if (wait) {
 		r = acc == O_RDONLY
-			    ? wait_for_peer(p, c, &p->writer_opens, seen_writers, &p->writers)
-			    : wait_for_peer(p, c, &p->reader_opens, seen_readers, &p->readers);
+		            ? wait_for_peer(p, c, &p->writer_opens, seen_writers, &p->writers)
+		            : wait_for_peer(p, c, &p->reader_opens, seen_readers, &p->readers);
 		if (r < 0) {
 			end_close(p, acc);
 			return r;
@@ -523,7 +526,7 @@ static struct pipe *fifo_pipe(struct inode *inode)
 }
 
 static int fifo_open(struct inode *inode, struct ctx *c, const struct path *path, u32 flags,
-		     struct file **ret)
+                     struct file **ret)
 {
 	AUTO(pipe) p = fifo_pipe(inode);
 
@@ -549,7 +552,7 @@ static int fifo_after_load(struct loader *l, void *o)
 	F(BASE, extra, inode_extra) \
 	F(REF, pipe, pipe)
 OBJECT_TYPE(fifo, Sentry__Fifo, sentry__fifo__descriptor, FIFO_FIELDS, .base = &inode_extra_type,
-	    .destroy = fifo_destroy, .after_load = fifo_after_load);
+            .destroy = fifo_destroy, .after_load = fifo_after_load);
 
 static void pipe_init(void *o)
 {
@@ -623,7 +626,7 @@ static int pipe_load_runs(struct loader *l, struct pipe *p, const Sentry__Pipe *
 	}
 	if (m->n_runs > 0 && sum != p->len)
 		return loader_error(l, "pipe: runs of %llu bytes for %u", (unsigned long long)sum,
-				    p->len);
+		                    p->len);
 	return 0;
 }
 
@@ -633,19 +636,18 @@ static void pipe_sample_runs(struct sampler *sp, struct pipe *p)
 	run_append(p, 5, false);
 }
 
-#define PIPE_FIELDS(F)                                                          \
-	F(HDR, obj)                                                             \
-	F(SKIP, lock) F(SKIP, readable) F(SKIP, writable) F(SKIP, opened)       \
-	F(VAL, size)                                                            \
-	F(SKIP, ring_size)			/* as large as the content needs */ \
-	F(CUSTOM, ring, pipe)                                                   \
-	F(SKIP, head) F(SKIP, len)		/* the saved content starts at 0 */ \
-	F(CUSTOM, runs, pipe)                                                   \
-	F(SKIP, n_runs) F(SKIP, max_runs)	/* with runs */                 \
-	F(SKIP, readers) F(SKIP, writers)	/* rebuilt by pipe_file */      \
-	F(VAL, reader_opens) F(VAL, writer_opens)
+#define PIPE_FIELDS(F)                                                                             \
+	F(HDR, obj)                                                                                \
+	F(SKIP, lock)                                                                              \
+	F(SKIP, readable) F(SKIP, writable) F(SKIP, opened) F(VAL, size)                           \
+		F(SKIP, ring_size) /* as large as the content needs */                             \
+		F(CUSTOM, ring, pipe) F(SKIP, head)                                                \
+			F(SKIP, len) /* the saved content starts at 0 */                           \
+		F(CUSTOM, runs, pipe) F(SKIP, n_runs) F(SKIP, max_runs) /* with runs */            \
+		F(SKIP, readers) F(SKIP, writers)                       /* rebuilt by pipe_file */ \
+		F(VAL, reader_opens) F(VAL, writer_opens)
 OBJECT_TYPE(pipe, Sentry__Pipe, sentry__pipe__descriptor, PIPE_FIELDS, .init = pipe_init,
-	    .destroy = pipe_destroy);
+            .destroy = pipe_destroy);
 
 static void pipe_file_destroy(void *o)
 {
@@ -672,7 +674,7 @@ static int pipe_file_after_load(struct loader *l, void *o)
 }
 
 static const struct file_ops pipe_file_ops = {
-	.id = { .describe = file_describe },
+	.id = {.describe = file_describe},
 	.read = pipe_read,
 	.write = pipe_write,
 	.poll = pipe_poll,
@@ -680,14 +682,14 @@ static const struct file_ops pipe_file_ops = {
 	.link_name = pipe_link_name,
 };
 
-#define PIPE_FILE_FIELDS(F)     \
-	F(BASE, file, file)     \
-	F(REF, pipe, pipe)      \
-	F(VAL, no_hup_before)   \
+#define PIPE_FILE_FIELDS(F)   \
+	F(BASE, file, file)   \
+	F(REF, pipe, pipe)    \
+	F(VAL, no_hup_before) \
 	F(VAL, fifo)
 OBJECT_TYPE(pipe_file, Sentry__PipeFile, sentry__pipe_file__descriptor, PIPE_FILE_FIELDS,
-	    .base = &file_type, .ops = &pipe_file_ops, .destroy = pipe_file_destroy,
-	    .after_load = pipe_file_after_load);
+            .base = &file_type, .ops = &pipe_file_ops, .destroy = pipe_file_destroy,
+            .after_load = pipe_file_after_load);
 
 struct pipe *pipe_of(struct file *f)
 {

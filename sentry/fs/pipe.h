@@ -10,7 +10,7 @@
 #include "sentry/vfs/file.h"
 
 #define PIPE_DEFAULT_SIZE (16 * PAGE_SIZE)
-#define PIPE_MAX_SIZE	  (1 * MIB) /* /proc/sys/fs/pipe-max-size */
+#define PIPE_MAX_SIZE     (1 * MIB) /* /proc/sys/fs/pipe-max-size */
 
 /* A run of bytes in the ring that a read may not cross (packet), or of plain stream bytes. */
 struct pipe_run {
@@ -22,15 +22,15 @@ struct pipe {
 	struct obj obj;
 	struct mutex lock; /* RANK_PIPE */
 	struct waitq readable, writable;
-	struct waitq opened;   /* FIFO opens that wait for the other side */
-	u32 size;	       /* capacity in bytes: a power of two of pages */
-	u32 ring_size;	       /* bytes that ring has now; grows to size as needed */
+	struct waitq opened; /* FIFO opens that wait for the other side */
+	u32 size;            /* capacity in bytes: a power of two of pages */
+	u32 ring_size;       /* bytes that ring has now; grows to size as needed */
 	u8 *ring;
-	u32 head;	       /* where the next read starts */
-	u32 len;	       /* bytes in it */
+	u32 head;              /* where the next read starts */
+	u32 len;               /* bytes in it */
 	struct pipe_run *runs; /* n_runs cover the len bytes; 0 runs: all of it is stream */
 	u32 n_runs, max_runs;
-	u32 readers, writers;  /* open ends */
+	u32 readers, writers;           /* open ends */
 	u32 reader_opens, writer_opens; /* ever: a FIFO open waits for its other side to move */
 };
 OBJECT_DECL(pipe);
@@ -38,7 +38,8 @@ OBJECT_DECL(pipe);
 struct pipe_file {
 	struct file file;
 	struct pipe *pipe;
-	/* writer_opens when a FIFO's read end was opened without a writer: no POLLHUP until one came. */
+	/* writer_opens when a FIFO's read end was opened without a writer: no POLLHUP until one
+	 * came. */
 	u32 no_hup_before;
 	bool fifo; /* opened by path */
 };
@@ -48,14 +49,14 @@ struct pipe *pipe_new(void);
 
 /* pipe2(2): both ends; flags: O_NONBLOCK, O_DIRECT. References for the caller. */
 MUST_CHECK int pipe_create(struct ctx *c, u32 flags, struct file **ret_read,
-			   struct file **ret_write);
+                           struct file **ret_write);
 
 /*
  * open(2) of a FIFO whose permissions were checked: waits for the other side as fifo(7) says.
  * -ENXIO (O_WRONLY | O_NONBLOCK and no reader), -ERESTARTSYS. A reference for the caller.
  */
 MUST_CHECK int pipe_open_fifo(struct pipe *p, struct ctx *c, u32 flags, const struct path *path,
-			      struct inode *inode, struct file **ret);
+                              struct inode *inode, struct file **ret);
 
 /* The pipe of an open file, or NULL: for splice, tee and fcntl. Borrowed. */
 struct pipe *pipe_of(struct file *f);

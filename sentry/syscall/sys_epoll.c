@@ -28,7 +28,7 @@ SYSCALL1(epoll_create, int, size)
 SYSCALL4(epoll_ctl, int, epfd, int, op, int, fd, uaddr_t, event)
 {
 	struct ctx *c = &t->ctx;
-	struct epoll_event ev = { 0 };
+	struct epoll_event ev = {0};
 	AUTO(file) epf = NULL;
 	AUTO(file) f = NULL;
 	int r = 0;
@@ -65,7 +65,7 @@ SYSCALL4(epoll_wait, int, epfd, uaddr_t, events, int, max, int, timeout_ms)
 }
 
 SYSCALL6(epoll_pwait, int, epfd, uaddr_t, events, int, max, int, timeout_ms, uaddr_t, mask, size_t,
-	 mask_size)
+         mask_size)
 {
 	int r = sysarg_temp_mask(t, mask, mask_size);
 
@@ -74,8 +74,8 @@ SYSCALL6(epoll_pwait, int, epfd, uaddr_t, events, int, max, int, timeout_ms, uad
 	return do_epoll_wait(t, epfd, events, max, ms_deadline(&t->ctx, timeout_ms));
 }
 
-SYSCALL6(epoll_pwait2, int, epfd, uaddr_t, events, int, max, uaddr_t, ts_addr, uaddr_t, mask, size_t,
-	 mask_size)
+SYSCALL6(epoll_pwait2, int, epfd, uaddr_t, events, int, max, uaddr_t, ts_addr, uaddr_t, mask,
+         size_t, mask_size)
 {
 	struct deadline d;
 	int r = sysarg_timeout(&t->ctx, ts_addr, &d);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define POLL_INLINE 32
-#define FDS_MAX	    (1u << 20) /* what RLIMIT_NOFILE can be at most */
+#define FDS_MAX     (1u << 20) /* what RLIMIT_NOFILE can be at most */
 
 int sysarg_temp_mask(struct task *t, uaddr_t mask, size_t size)
 {
@@ -108,7 +108,7 @@ static long do_poll(struct ctx *c, uaddr_t fds, u32 nfds, struct deadline d)
 	}
 	/* A bad descriptor is an answer: nothing to wait for. */
 	if (invalid > 0)
-		d = (struct deadline){ CLOCK_MONOTONIC, 0 };
+		d = (struct deadline){CLOCK_MONOTONIC, 0};
 	r = poll_wait(c, e, nfds, d);
 	poll_entries_put(e, nfds);
 	if (r < 0)
@@ -116,8 +116,9 @@ static long do_poll(struct ctx *c, uaddr_t fds, u32 nfds, struct deadline d)
 	for (u32 i = 0; i < nfds; i++) {
 		u16 revents = (u16)pfd[i].revents | (u16)e[i].revents;
 
-		r = user_copy_out(c, uaddr_add(fds, i * sizeof(*pfd) + offsetof(struct pollfd, revents)),
-				  &revents, sizeof(revents));
+		r = user_copy_out(
+			c, uaddr_add(fds, i * sizeof(*pfd) + offsetof(struct pollfd, revents)),
+			&revents, sizeof(revents));
 		if (r < 0)
 			return r;
 		/* poll_wait's count is not known here any more; count what was written. */
@@ -160,14 +161,14 @@ SYSCALL5(ppoll, uaddr_t, fds, u32, nfds, uaddr_t, ts, uaddr_t, mask, size_t, mas
 #define SELECT_EX  EPOLLPRI
 #define WORD_BITS  64u
 
-static const u32 select_bits[3] = { SELECT_IN, SELECT_OUT, SELECT_EX };
+static const u32 select_bits[3] = {SELECT_IN, SELECT_OUT, SELECT_EX};
 
 /* One select call: three bit sets in, three out, and an entry per descriptor that is in any. */
 struct select_call {
 	u32 n, words;
 	u64 *in[3], *out[3];
 	struct poll_entry *e;
-	int *fd;	 /* of each entry */
+	int *fd; /* of each entry */
 	u32 n_entries;
 };
 
@@ -221,8 +222,8 @@ static long select_result(struct select_call *s)
 }
 
 /*
- * EPOLLHUP and EPOLLERR come unasked from poll_wait, but a set that has no bit for them does not end
- * a select: only what select_result counts does.
+ * EPOLLHUP and EPOLLERR come unasked from poll_wait, but a set that has no bit for them does not
+ * end a select: only what select_result counts does.
  */
 static long select_wait(struct ctx *c, struct select_call *s, struct deadline d)
 {
@@ -249,7 +250,7 @@ static long select_wait(struct ctx *c, struct select_call *s, struct deadline d)
 
 static long do_select(struct ctx *c, int n, const uaddr_t set[3], struct deadline d)
 {
-	struct select_call s = { 0 };
+	struct select_call s = {0};
 	AUTO_FREE u64 *sets = NULL;
 	AUTO_FREE struct poll_entry *e = NULL;
 	AUTO_FREE int *fd = NULL;
@@ -295,7 +296,7 @@ static long do_select(struct ctx *c, int n, const uaddr_t set[3], struct deadlin
 SYSCALL5(select, int, n, uaddr_t, in, uaddr_t, out, uaddr_t, ex, uaddr_t, tv_addr)
 {
 	struct ctx *c = &t->ctx;
-	const uaddr_t set[3] = { in, out, ex };
+	const uaddr_t set[3] = {in, out, ex};
 	struct deadline d;
 	struct timeval tv;
 	s64 left;
@@ -331,10 +332,10 @@ SYSCALL5(select, int, n, uaddr_t, in, uaddr_t, out, uaddr_t, ex, uaddr_t, tv_add
 SYSCALL6(pselect6, int, n, uaddr_t, in, uaddr_t, out, uaddr_t, ex, uaddr_t, ts, uaddr_t, sig)
 {
 	struct ctx *c = &t->ctx;
-	const uaddr_t set[3] = { in, out, ex };
+	const uaddr_t set[3] = {in, out, ex};
 	struct {
 		u64 mask, size;
-	} arg = { 0 };
+	} arg = {0};
 	struct deadline d;
 	long r = 0;
 

@@ -9,10 +9,11 @@
 #include <sched.h>
 #include <stdio.h>
 
-#define PRIVATE_BITS  (EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
-#define EXCLUSIVE_OK  (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
-#define ALWAYS	      (EPOLLERR | EPOLLHUP)
-#define NESTING_MAX   5 /* epolls in a chain */
+#define PRIVATE_BITS (EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
+#define EXCLUSIVE_OK \
+	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
+#define ALWAYS      (EPOLLERR | EPOLLHUP)
+#define NESTING_MAX 5 /* epolls in a chain */
 
 struct item_waiter {
 	struct waiter w;
@@ -134,7 +135,8 @@ static void item_remove(struct epoll *ep, struct epoll_item *it)
 	it->file = NULL;
 	mutex_unlock(&ep->ready_lock);
 	item_free_waiters(it);
-	/* Last: until then a file that is going away waits for us, so its queues are still there. */
+	/* Last: until then a file that is going away waits for us, so its queues are still there.
+	 */
 	mutex_lock(&f->ep_lock);
 	TAILQ_REMOVE(&f->ep_items, it, file_link);
 	mutex_unlock(&f->ep_lock);
@@ -173,7 +175,7 @@ void epoll_file_gone(struct file *f)
 
 static struct epoll_item *item_find(struct epoll *ep, struct file *f, int fd)
 {
-	struct epoll_item key = { .file = f, .fd = fd };
+	struct epoll_item key = {.file = f, .fd = fd};
 
 	return RB_FIND(epoll_tree, &ep->tree, &key);
 }
@@ -205,10 +207,10 @@ static void item_insert(struct epoll *ep, struct epoll_item *it)
 }
 
 static int item_add(struct epoll *ep, int fd, struct file *f, const struct epoll_event *ev,
-		    struct epoll_item **ret)
+                    struct epoll_item **ret)
 {
 	struct epoll_item *it;
-	struct item_poll_table ipt = { .pt.add = item_add_queue };
+	struct item_poll_table ipt = {.pt.add = item_add_queue};
 
 	if (item_find(ep, f, fd))
 		return -EEXIST;
@@ -226,7 +228,7 @@ static int item_add(struct epoll *ep, int fd, struct file *f, const struct epoll
 }
 
 static int item_modify(struct epoll *ep, int fd, struct file *f, const struct epoll_event *ev,
-		       struct epoll_item **ret)
+                       struct epoll_item **ret)
 {
 	struct epoll_item *it = item_find(ep, f, fd);
 
@@ -295,9 +297,9 @@ static void epoll_parents(struct epoll *ep, struct epoll_list *ret)
  * in a circle, or through stop. An epoll is looked at once per round, whatever leads to it.
  */
 static u32 chain_length(struct epoll *ep, void (*next)(struct epoll *, struct epoll_list *),
-			const struct epoll *stop, u32 depth)
+                        const struct epoll *stop, u32 depth)
 {
-	struct epoll_list l = { 0 };
+	struct epoll_list l = {0};
 	u32 longest = 0;
 
 	if (ep == stop || depth > NESTING_MAX)
@@ -327,7 +329,7 @@ static bool nesting_bad(struct epoll *ep, struct epoll *child)
 
 /* *ret: the item to look at once no lock is held, or untouched. */
 static int control_set(struct epoll *ep, int op, int fd, struct file *f,
-		       const struct epoll_event *ev, struct epoll_item **ret)
+                       const struct epoll_event *ev, struct epoll_item **ret)
 {
 	struct epoll_item *it;
 
@@ -380,11 +382,11 @@ int epoll_control(struct file *epf, int op, int fd, struct file *f, const struct
 _Static_assert(sizeof(struct epoll_event) == 12, "packed epoll_event");
 
 /*
- * What one look at a ready item gives. The item was taken off the list; an edge or a wake that comes
- * meanwhile puts it there again. Called and left with ready_lock held; drops it in between.
+ * What one look at a ready item gives. The item was taken off the list; an edge or a wake that
+ * comes meanwhile puts it there again. Called and left with ready_lock held; drops it in between.
  */
 static u32 take_events(struct epoll *ep, struct epoll_item *it, struct file *f,
-		       struct epoll_event *ret) NO_LOCK_ANALYSIS
+                       struct epoll_event *ret) NO_LOCK_ANALYSIS
 {
 	u32 revents;
 
@@ -432,7 +434,8 @@ static long collect(struct epoll *ep, struct ctx *c, uaddr_t events, int max) NO
 		revents = take_events(ep, it, f, &ev);
 		mutex_unlock(&ep->ready_lock);
 		if (revents) {
-			r = user_copy_out(c, uaddr_add(events, (u64)n * sizeof(ev)), &ev, sizeof(ev));
+			r = user_copy_out(c, uaddr_add(events, (u64)n * sizeof(ev)), &ev,
+			                  sizeof(ev));
 			n += r == 0;
 		}
 		if (r < 0) {
@@ -551,9 +554,9 @@ static void epoll_fdinfo(struct file *f, char *buf, size_t size)
 	GUARD(&ep->lock);
 	TAILQ_FOREACH (it, &ep->items, link) {
 		int r = snprintf(buf + n, size - n,
-				 "tfd: %8d events: %8x data: %16llx  pos:%lld ino:%llx sdev:%x\n",
-				 it->fd, it->events, (unsigned long long)it->data, 0ll,
-				 (unsigned long long)it->file->inode->ino, 0);
+		                 "tfd: %8d events: %8x data: %16llx  pos:%lld ino:%llx sdev:%x\n",
+		                 it->fd, it->events, (unsigned long long)it->data, 0ll,
+		                 (unsigned long long)it->file->inode->ino, 0);
 
 		if (r < 0 || (size_t)r >= size - n) {
 			buf[n] = 0;
@@ -625,7 +628,7 @@ static int epoll_after_load(struct loader *l, void *o)
 {
 	struct epoll *ep = o;
 	struct epoll_item *it, *next;
-	struct epoll_list children = { 0 };
+	struct epoll_list children = {0};
 	bool deep = false;
 
 	mutex_lock(&nesting_lock);
@@ -638,7 +641,7 @@ static int epoll_after_load(struct loader *l, void *o)
 	if (deep)
 		return loader_error(l, "epolls nested in a circle or too deeply");
 	for (it = TAILQ_FIRST(&ep->items); it; it = next) {
-		struct item_poll_table ipt = { .pt.add = item_add_queue, .item = it };
+		struct item_poll_table ipt = {.pt.add = item_add_queue, .item = it};
 		bool edge_due = it->ready;
 
 		next = TAILQ_NEXT(it, link);
@@ -661,24 +664,24 @@ static int epoll_after_load(struct loader *l, void *o)
 }
 
 static const struct file_ops epoll_ops = {
-	.id = { .describe = file_describe },
+	.id = {.describe = file_describe},
 	.poll = epoll_poll,
 	.fdinfo = epoll_fdinfo,
 	.link_name = epoll_link_name,
 };
 
-#define EPOLL_FIELDS(F)                                               \
-	F(BASE, file, file)                                           \
-	F(SKIP, lock)                                                 \
-	F(LIST, items, epoll_item, link)                              \
-	F(SKIP, tree)		/* the items again */                 \
-	F(SKIP, ready_lock)                                           \
-	F(SKIP, ready) F(SKIP, n_ready)	/* from the items */          \
-	F(SKIP, wait)                                                 \
-	F(SKIP, check_round) F(SKIP, check_depth)	/* scratch */
+#define EPOLL_FIELDS(F)                                                                      \
+	F(BASE, file, file)                                                                  \
+	F(SKIP, lock)                                                                        \
+	F(LIST, items, epoll_item, link)                                                     \
+	F(SKIP, tree) /* the items again */                                                  \
+	F(SKIP, ready_lock)                                                                  \
+	F(SKIP, ready)                                                                       \
+	F(SKIP, n_ready)                                                /* from the items */ \
+		F(SKIP, wait) F(SKIP, check_round) F(SKIP, check_depth) /* scratch */
 OBJECT_TYPE(epoll, Sentry__Epoll, sentry__epoll__descriptor, EPOLL_FIELDS, .base = &file_type,
-	    .ops = &epoll_ops, .init = epoll_init, .destroy = epoll_destroy,
-	    .after_load = epoll_after_load);
+            .ops = &epoll_ops, .init = epoll_init, .destroy = epoll_destroy,
+            .after_load = epoll_after_load);
 
 /* Only an edge has to be remembered: levels are looked at anew. */
 static int epoll_item_save_ready(struct saver *s, const struct epoll_item *it, Sentry__EpollItem *m)
@@ -687,7 +690,8 @@ static int epoll_item_save_ready(struct saver *s, const struct epoll_item *it, S
 	return 0;
 }
 
-static int epoll_item_load_ready(struct loader *l, struct epoll_item *it, const Sentry__EpollItem *m)
+static int epoll_item_load_ready(struct loader *l, struct epoll_item *it,
+                                 const Sentry__EpollItem *m)
 {
 	it->ready = m->ready;
 	return 0;
@@ -699,12 +703,12 @@ static void epoll_item_sample_ready(struct sampler *sp, struct epoll_item *it)
 	it->ready = true;
 }
 
-#define EPOLL_ITEM_FIELDS(F)                                                            \
-	F(HDR, obj)                                                                     \
-	F(SKIP, link) F(SKIP, file_link) F(SKIP, ready_link) F(SKIP, tree_link)         \
-	F(SKIP, ep)		/* set by the epoll that lists it */                    \
-	F(WEAK, file, file)                                                             \
-	F(VAL, fd) F(VAL, events) F(VAL, data)                                          \
-	F(CUSTOM, ready, epoll_item)                                                    \
-	F(SKIP, wakes) F(SKIP, waiters)	/* registered again */
+#define EPOLL_ITEM_FIELDS(F)                                               \
+	F(HDR, obj)                                                        \
+	F(SKIP, link)                                                      \
+	F(SKIP, file_link) F(SKIP, ready_link) F(SKIP, tree_link)          \
+		F(SKIP, ep) /* set by the epoll that lists it */           \
+		F(WEAK, file, file) F(VAL, fd) F(VAL, events) F(VAL, data) \
+			F(CUSTOM, ready, epoll_item) F(SKIP, wakes)        \
+				F(SKIP, waiters) /* registered again */
 OBJECT_TYPE(epoll_item, Sentry__EpollItem, sentry__epoll_item__descriptor, EPOLL_ITEM_FIELDS);

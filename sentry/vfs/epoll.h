@@ -2,9 +2,9 @@
 /*
  * epoll(7): a set of watched files, and the list of those that may be ready.
  *
- * An item hangs on the wait queues of its file; a wake puts it on the ready list, a look (epoll_wait,
- * or poll of the epoll itself) asks the file what is really ready. Level-triggered items stay on the
- * list until a look finds nothing, edge-triggered ones leave it with the look.
+ * An item hangs on the wait queues of its file; a wake puts it on the ready list, a look
+ * (epoll_wait, or poll of the epoll itself) asks the file what is really ready. Level-triggered
+ * items stay on the list until a look finds nothing, edge-triggered ones leave it with the look.
  *
  * Locking: lock (RANK_EPOLL) guards the set; ready_lock (RANK_LEAF) the ready list and what wakes
  * and looks read of an item. Looks hold neither while they ask a file, so epolls nest. Nesting is
@@ -24,17 +24,17 @@ struct item_waiter;
 
 struct epoll_item {
 	struct obj obj;
-	TAILQ_ENTRY(epoll_item) link;	   /* ep->items */
+	TAILQ_ENTRY(epoll_item) link;      /* ep->items */
 	TAILQ_ENTRY(epoll_item) file_link; /* file->ep_items; file->ep_lock */
 	TAILQ_ENTRY(epoll_item) ready_link;
 	RB_ENTRY(epoll_item) tree_link;
-	struct epoll *ep;	     /* weak; immutable */
-	struct file *file;	     /* weak; NULL once removed; ready_lock */
-	s32 fd;			     /* immutable */
-	u32 events;		     /* ready_lock */
-	u64 data;		     /* ready_lock */
-	bool ready;		     /* on the ready list; ready_lock */
-	u64 wakes;		     /* so that a look sees that it was overtaken; ready_lock */
+	struct epoll *ep;            /* weak; immutable */
+	struct file *file;           /* weak; NULL once removed; ready_lock */
+	s32 fd;                      /* immutable */
+	u32 events;                  /* ready_lock */
+	u64 data;                    /* ready_lock */
+	bool ready;                  /* on the ready list; ready_lock */
+	u64 wakes;                   /* so that a look sees that it was overtaken; ready_lock */
 	struct item_waiter *waiters; /* set once when added */
 };
 OBJECT_DECL(epoll_item);
@@ -47,8 +47,8 @@ struct epoll {
 	struct mutex ready_lock;
 	TAILQ_HEAD(, epoll_item) ready;
 	u32 n_ready;
-	struct waitq_relay wait;      /* epoll_wait callers and whoever polls this epoll */
-	u64 check_round; /* of the nesting check, with what it found */
+	struct waitq_relay wait; /* epoll_wait callers and whoever polls this epoll */
+	u64 check_round;         /* of the nesting check, with what it found */
 	u32 check_depth;
 };
 OBJECT_DECL(epoll);
@@ -58,11 +58,11 @@ struct file *epoll_create_file(struct ctx *c);
 
 /* epoll_ctl(2); epf and f are what epfd and fd stand for. Errors as in the man page. */
 MUST_CHECK int epoll_control(struct file *epf, int op, int fd, struct file *f,
-			     const struct epoll_event *ev);
+                             const struct epoll_event *ev);
 
 /* epoll_wait(2): events copied out to the guest, 0 at the deadline, -ERESTARTNOHAND, -EFAULT. */
 MUST_CHECK long epoll_wait_events(struct file *epf, struct ctx *c, uaddr_t events, int max,
-				  struct deadline d);
+                                  struct deadline d);
 
 /* f's last reference is gone: it leaves every set that watches it. */
 void epoll_file_gone(struct file *f);

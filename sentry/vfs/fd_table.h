@@ -21,7 +21,7 @@ u32 fd_table_users(const struct fd_table *t);
 /* A reference for the caller. -EBADF (also for O_PATH files unless path_ok). */
 MUST_CHECK int fd_get(struct ctx *c, int fd, struct file **ret);
 MUST_CHECK int fd_get_path(struct ctx *c, int fd, struct file **ret);
-MUST_CHECK int fd_table_get(struct fd_table *t, int fd, struct file **ret);
+MUST_CHECK int fd_table_lookup(struct fd_table *t, int fd, struct file **ret);
 /* Puts f (a reference is taken) into the lowest free slot at or above min. The descriptor, -EMFILE
  * against RLIMIT_NOFILE of c, -EINVAL if min is at or past the limit. */
 MUST_CHECK int fd_install(struct ctx *c, struct file *f, int min, bool cloexec);

@@ -21,5 +21,5 @@ static inline void poll_add(struct poll_table *pt, struct waitq *q)
 		pt->add(pt, q);
 }
 
-#define READY_IN	 (EPOLLIN | EPOLLRDNORM)
+#define READY_IN  (EPOLLIN | EPOLLRDNORM)
 #define READY_OUT (EPOLLOUT | EPOLLWRNORM)

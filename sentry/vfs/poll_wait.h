@@ -10,8 +10,8 @@
 
 struct poll_entry {
 	struct file *file; /* owned; NULL: not looked at */
-	u32 events;	   /* wanted; EPOLLERR and EPOLLHUP always are */
-	u32 revents;	   /* out: of those, what is ready */
+	u32 events;        /* wanted; EPOLLERR and EPOLLHUP always are */
+	u32 revents;       /* out: of those, what is ready */
 };
 
 /*
