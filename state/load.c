@@ -1,23 +1,19 @@
 #include "state/load.h"
-#include "state/base/arena.h"
 #include "state/base/buf.h"
 #include "state/base/cleanup.h"
 #include "state/fields.h"
 #include "state/records.h"
 #include "state/registry.h"
 #include "state/snapshot.h"
+#include "state/unpack.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What hostile bytes may make us allocate: objects in all; and per record, unpacked messages in
- * proportion to its bytes (an empty submessage costs 2 bytes in the file, some 200 unpacked). */
-#define OBJECTS_MAX   (4 * GIB)
-#define UNPACK_FACTOR 256
-#define UNPACK_FREE   (1 * MIB)
-#define UNPACK_MAX    (2 * GIB)
-#define REFS_MAX      (1u << 30)
+/* What hostile bytes may make us allocate and count. */
+#define OBJECTS_MAX (4 * GIB)
+#define REFS_MAX    (1u << 30)
 
 struct loader {
 	struct record *recs;
@@ -256,7 +252,8 @@ static int check_header(struct loader *l, const Image__KernelHeader *h,
 	if (h->base.n_unknown_fields > 0)
 		return stream_error(l, "the header has unknown fields");
 	if (h->roots != params->n_roots || h->records < h->roots)
-		return stream_error(l, "%u roots instead of %u", h->roots, params->n_roots);
+		return stream_error(l, "%llu records, %u roots instead of %u",
+		                    (unsigned long long)h->records, h->roots, params->n_roots);
 	return 0;
 }
 
@@ -291,29 +288,18 @@ static int allocate_all(struct loader *l, struct record_reader *r, const struct 
 	return rc;
 }
 
-static void *unpack_alloc(void *data, size_t size)
-{
-	return arena_try(data, size);
-}
-
-static void unpack_free(void *data, void *p)
-{
-}
-
 /* Second pass, one record. */
 static int fill(struct loader *l, size_t i)
 {
 	struct record *rec = &l->recs[i];
 	const struct obj_type *t = l->objs[i]->type;
-	ProtobufCAllocator in_arena = {unpack_alloc, unpack_free, &l->arena};
 	ProtobufCMessage *m;
 	int r;
 
 	l->name = t->msg->name;
 	l->id = rec->id;
 	arena_reset(&l->arena);
-	l->arena.limit = MIN(rec->len * (size_t)UNPACK_FACTOR + UNPACK_FREE, (size_t)UNPACK_MAX);
-	m = protobuf_c_message_unpack(t->msg, &in_arena, rec->len, rec->data);
+	m = unpack_message(&l->arena, t->msg, rec->data, rec->len);
 	if (!m)
 		return loader_error(l, "the message is damaged");
 	if (m->n_unknown_fields > 0)

@@ -1,9 +1,9 @@
 #include "state/pages.h"
 #include "proto/image.pb-c.h"
-#include "state/base/arena.h"
 #include "state/base/bug.h"
 #include "state/base/cleanup.h"
 #include "state/format.h"
+#include "state/unpack.h"
 
 #include <errno.h>
 #include <lz4.h>
@@ -14,7 +14,6 @@
 
 #define PAGES_PER_BLOCK (IMAGE_BLOCK_SIZE / PAGE_SIZE)
 #define COUNT_MAX       (1ull << 40) /* pages: past any address space */
-#define UNPACK_FACTOR   64           /* a run is one byte in the file and eight unpacked */
 
 struct run {
 	u64 pgno;  /* of the first page */
@@ -32,15 +31,6 @@ struct image_pages {
 	u64 *block_off; /* n_blocks + 1 */
 	u64 *block_xxh3;
 };
-
-static void *unpack_alloc(void *data, size_t size)
-{
-	return arena_try(data, size);
-}
-
-static void unpack_free(void *data, void *p)
-{
-}
 
 static int take_runs(struct image_pages *ip, const Image__Pagemap *m, u64 ret_counts[3])
 {
@@ -150,8 +140,7 @@ static int check_pages_header(int fd, char **ret_why)
 int image_pages_open(int fd, const void *pagemap, size_t size, struct image_pages **ret,
                      char **ret_why)
 {
-	struct arena arena = {.limit = size * UNPACK_FACTOR + 64 * KIB};
-	ProtobufCAllocator in_arena = {unpack_alloc, unpack_free, &arena};
+	struct arena arena = {0};
 	struct image_pages *ip;
 	Image__Pagemap *m;
 	u64 file_size = 0;
@@ -164,7 +153,7 @@ int image_pages_open(int fd, const void *pagemap, size_t size, struct image_page
 	ip = calloc(1, sizeof(*ip));
 	BUG_ON(!ip);
 	ip->fd = fd;
-	m = image__pagemap__unpack(&in_arena, size, pagemap);
+	m = unpack_message(&arena, &image__pagemap__descriptor, pagemap, size);
 	r = m ? take_map(ip, m, file_size) : -EBADMSG;
 	arena_finish(&arena);
 	if (r < 0) {

@@ -1,6 +1,7 @@
 #include "state/records.h"
 #include "state/base/buf.h"
 #include "state/snapshot.h"
+#include "state/unpack.h"
 
 #include <errno.h>
 #include <string.h>
@@ -19,9 +20,11 @@ int record_reader_open(struct record_reader *r, const void *kernel, size_t size,
 		*ret_why = format_line("kernel.img: the header does not fit the file");
 		return -EBADMSG;
 	}
-	r->header = image__kernel_header__unpack(NULL, len, (const u8 *)kernel + sizeof(len));
+	r->header = unpack_message(&r->arena, &image__kernel_header__descriptor,
+	                           (const u8 *)kernel + sizeof(len), len);
 	if (!r->header) {
 		*ret_why = format_line("kernel.img: the header is damaged");
+		record_reader_close(r);
 		return -EBADMSG;
 	}
 	r->at = (const u8 *)kernel + sizeof(len) + len;
@@ -78,7 +81,6 @@ const char *record_name(const struct record_reader *r, const struct record *rec)
 
 void record_reader_close(struct record_reader *r)
 {
-	if (r->header)
-		image__kernel_header__free_unpacked(r->header, NULL);
+	arena_finish(&r->arena);
 	*r = (struct record_reader){0};
 }

@@ -7,6 +7,7 @@
  * Locking: none. Lifetime: iterators borrow the bytes. Saved: it is the format.
  */
 #include "proto/image.pb-c.h"
+#include "state/base/arena.h"
 #include "state/object.h"
 
 struct record_head {
@@ -24,6 +25,7 @@ struct record {
 };
 
 struct record_reader {
+	struct arena arena; /* of the header */
 	Image__KernelHeader *header;
 	const u8 *at, *end;
 	u64 left;    /* records to come */
