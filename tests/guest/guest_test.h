@@ -48,27 +48,27 @@ void guest_add_case(struct guest_case *c);
 void guest_add_role(struct guest_role *r);
 
 /* Defines a case. It passes if it returns (or exits 0) with no check failed in any descendant. */
-#define GUEST_TEST(ident)                                                     \
-	static void test_##ident(void);                                       \
-	__attribute__((constructor)) static void guest_register_##ident(void) \
-	{                                                                     \
-		static struct guest_case c = {#ident, test_##ident, NULL};    \
-                                                                              \
-		guest_add_case(&c);                                           \
-	}                                                                     \
+#define GUEST_TEST(ident)                                                        \
+	static void test_##ident(void);                                          \
+	__attribute__((constructor)) static void guest_register_##ident(void)    \
+	{                                                                        \
+		static struct guest_case guest_c = {#ident, test_##ident, NULL}; \
+                                                                                 \
+		guest_add_case(&guest_c);                                        \
+	}                                                                        \
 	static void test_##ident(void)
 
 /* Defines what the program does when it was executed with "role:NAME" as argv[0] or argv[1]; the
  * return value is the exit status. */
-#define GUEST_ROLE(ident)                                                     \
-	static int role_##ident(int argc, char **argv);                       \
-	__attribute__((constructor)) static void guest_register_##ident(void) \
-	{                                                                     \
-		static struct guest_role r = {#ident, role_##ident, NULL};    \
-                                                                              \
-		guest_add_role(&r);                                           \
-	}                                                                     \
-	static int role_##ident(int argc __attribute__((unused)),             \
+#define GUEST_ROLE(ident)                                                        \
+	static int role_##ident(int argc, char **argv);                          \
+	__attribute__((constructor)) static void guest_register_##ident(void)    \
+	{                                                                        \
+		static struct guest_role guest_r = {#ident, role_##ident, NULL}; \
+                                                                                 \
+		guest_add_role(&guest_r);                                        \
+	}                                                                        \
+	static int role_##ident(int argc __attribute__((unused)),                \
 	                        char **argv __attribute__((unused)))
 
 /* A marked point. Under `--autosave request` the sandbox saves and reloads everything here; under

@@ -100,7 +100,7 @@ GUEST_TEST(no_defer)
 	EXPECT_EQ(hits, 5);
 }
 
-static int depth, deepest;
+static volatile int depth, deepest;
 
 static void counts_depth(int sig)
 {

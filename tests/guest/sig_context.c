@@ -183,7 +183,7 @@ GUEST_TEST(longjmp_out_of_a_blocked_call)
 	EXPECT_EQ(read(fds[0], &c, 1), 1);
 }
 
-static int nest;
+static volatile int nest;
 
 static void nesting(int sig)
 {
@@ -209,7 +209,7 @@ GUEST_TEST(ten_frames_deep)
 
 static ucontext_t main_ctx, other_ctx;
 static char other_stack[65536];
-static int switches;
+static volatile int switches;
 
 static void other(void)
 {
