@@ -178,8 +178,11 @@ void *sampler_element(struct sampler *sp, const struct obj_type *type, bool weak
 	o->f = (__typeof__(o->f))m->f;      \
 	if ((__typeof__(m->f))o->f != m->f) \
 		return loader_range(l, #f);
-#define FL_ATOMIC(f) FL_VAL(f)
-#define FL_STR(f)    o->f = loader_str(m->f);
+#define FL_ATOMIC(f)                        \
+	o->f = m->f;                        \
+	if ((__typeof__(m->f))o->f != m->f) \
+		return loader_range(l, #f);
+#define FL_STR(f) o->f = loader_str(m->f);
 #define FL_BYTES(f)                         \
 	if (m->f.len != sizeof(o->f))       \
 		return loader_range(l, #f); \
@@ -236,7 +239,7 @@ MUST_CHECK int loader_list_weak(struct loader *l, u64 id, const struct obj_type 
 #define FX_HDR(f)
 #define FX_BASE(f, B) B##_type.sample_fields(sp, &o->f);
 #define FX_VAL(f)     o->f = (__typeof__(o->f))sampler_value(sp);
-#define FX_ATOMIC(f)  o->f = (__typeof__(o->f))sampler_value(sp);
+#define FX_ATOMIC(f)  o->f = sampler_value(sp);
 #define FX_STR(f)     o->f = loader_str("sample");
 #define FX_BYTES(f)   memset(&o->f, (int)sampler_value(sp), sizeof(o->f));
 #define FX_ARRAY(f)                                      \

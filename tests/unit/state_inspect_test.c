@@ -136,9 +136,12 @@ Test(inspect, references_and_lookup)
 
 Test(inspect, foreign_files)
 {
-	static const char *const texts[] = {"", "hello", "\x40\x59\x10\x55 and no more",
-	                                    "\x89STASIS\n and no more of it than this, which is "
-	                                    "longer than a header"};
+	static const char *const texts[] = {
+		"",
+		"hello",
+		"\x40\x59\x10\x55 and no more",
+		"\x89STASIS\n and no more than this, which is longer than any header is",
+	};
 	FILE *out = fopen("/dev/null", "w");
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
