@@ -203,6 +203,12 @@ int op_twalkgetattr(struct conn *c, const struct p9_twalkgetattr *t, struct p9_b
 	type = f->type;
 	for (done = 0; done < n && !stopped; done++) {
 		ret = walk_step(c, dir, type, t->names.v[done], &fds[done], &r.attrs.v[done]);
+		if (ret == -EMFILE || ret == -ENFILE || ret == -ENOMEM) {
+			/* Says nothing about the path: the client is to make room and ask again. */
+			while (done > 0)
+				close(fds[--done]);
+			return -EMFILE;
+		}
 		if (ret < 0) {
 			r.ecode = (u32)-ret;
 			break;

@@ -101,7 +101,8 @@ void fixture_stop(struct fixture *x)
 {
 	int status;
 
-	close(x->sock);
+	if (x->sock >= 0)
+		close(x->sock);
 	cr_assert_eq(waitpid(x->pid, &status, 0), x->pid);
 	nftw(x->dir, rm_one, 16, FTW_DEPTH | FTW_PHYS);
 	free(x->req);
