@@ -41,6 +41,8 @@ struct image_info {
 	u64 boottime_ns;
 	enum image_compression compression;
 	const char *sandbox; /* its id */
+	const void *config;  /* what the caller wants to read before it loads */
+	size_t config_len;
 };
 
 /* What a checkpoint cost. The caller fills the first two, image_write the rest. */

@@ -93,6 +93,8 @@ static int take_inventory(struct image *img, char **ret_why)
 		.boottime_ns = inv->boottime_ns,
 		.compression = inv->compression,
 		.sandbox = inv->sandbox,
+		.config = inv->config.data,
+		.config_len = inv->config.len,
 	};
 	for (size_t i = 0; i < inv->n_files; i++) {
 		const Image__File *f = inv->files[i];

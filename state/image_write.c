@@ -95,6 +95,8 @@ static int put_inventory(struct outfile files[], const struct image_info *info, 
 	inv.cpu_features = (char **)(uintptr_t)info->cpu_features;
 	inv.cpu_state.data = (u8 *)(uintptr_t)info->cpu_state;
 	inv.cpu_state.len = info->cpu_state_len;
+	inv.config.data = (u8 *)(uintptr_t)info->config;
+	inv.config.len = info->config_len;
 	inv.realtime_ns = info->realtime_ns;
 	inv.monotonic_ns = info->monotonic_ns;
 	inv.boottime_ns = info->boottime_ns;

@@ -44,6 +44,8 @@ static void write_image(int fds[IMAGE_FILES], struct mem_source *m, u64 n,
 		.boottime_ns = 7,
 		.compression = compression,
 		.sandbox = "box",
+		.config = "cfg",
+		.config_len = 3,
 	};
 	char *why = NULL;
 
@@ -113,6 +115,8 @@ static void round_trip(enum image_compression compression)
 	cr_assert_str_eq(info->cpu_features[1], "sse4_2");
 	cr_assert_eq(info->cpu_state_len, 3);
 	cr_assert_eq(info->boottime_ns, 7);
+	cr_assert_eq(info->config_len, 3);
+	cr_assert_eq(memcmp(info->config, "cfg", 3), 0);
 	cr_assert_eq(info->compression, compression);
 	cr_assert_eq(image_size(img), stats.bytes);
 	check_pages(image_pages(img), &m, 200);
