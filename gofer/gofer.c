@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,10 +54,24 @@ static int run(const struct gofer_config *cfg)
 	return gofer_serve(g, cfg->socks, cfg->n_socks);
 }
 
+/*
+ * A Ctrl-C at the terminal, or whatever else is sent to the whole group, is for the sandbox's
+ * programs; the gofer is needed until the sentry is gone, and ends with it.
+ */
+static void ignore_signals(void)
+{
+	static const int sigs[] = {SIGINT,  SIGQUIT, SIGHUP,  SIGTERM, SIGTSTP,
+	                           SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sigs); i++)
+		signal(sigs[i], SIG_IGN);
+}
+
 int gofer_main(const struct gofer_config *cfg)
 {
 	int r;
 
+	ignore_signals();
 	log_init(cfg->log_fd, cfg->log_level);
 	r = run(cfg);
 	if (r < 0)

@@ -50,6 +50,6 @@ struct gofer_config {
  * Confines the calling process (see gofer/README.md), serves until the last socket is closed by its
  * peer, cleans up, and returns the exit status: 0, or 1 after a line in the log that says why. To
  * be called with one thread, in a process that has nothing else to do: every descriptor that the
- * config does not name is closed, the working directory, root and umask are changed.
+ * config does not name is closed, the working directory, root, umask and signal dispositions change.
  */
 int gofer_main(const struct gofer_config *cfg);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -297,6 +298,16 @@ Test(gofer_hostile, descriptors_sent_to_it_are_dropped)
 	}
 	cr_assert_eq(n, 12);
 	/* The gofer holds none of its peer's descriptors, so closing ours ends it: see teardown. */
+}
+
+Test(gofer_hostile, group_signals_do_not_end_it)
+{
+	static const int sigs[] = {SIGINT, SIGHUP, SIGTERM, SIGQUIT, SIGTSTP};
+	struct p9_rgetattr a;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(sigs); i++)
+		cr_assert_eq(kill(x->pid, sigs[i]), 0);
+	cr_assert_eq(RPC(x, TGETATTR, tgetattr, rgetattr, &a, 0, 0), 0);
 }
 
 Test(gofer_confinement, state_is_removed_when_the_peer_is_gone)
