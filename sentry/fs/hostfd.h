@@ -1,0 +1,56 @@
+#pragma once
+/*
+ * The caller's standard input, output and error, passed through: host files, pipes, sockets and
+ * terminals behind three slots of the machine.
+ *
+ * A hostnode is the inode of one slot, a hostfd an open description of it; /dev/stdout and its like
+ * make more of them. The offset of a seekable descriptor is the host's own, since the caller shares
+ * it. Nothing blocks on the host: hostpoll wakes the node's queue, reads and writes are tried with
+ * RWF_NOWAIT, or after poll(2) where the host's kernel has no such thing. O_NONBLOCK is never set
+ * on a description that the caller may share.
+ *
+ * Locking: the host's; foreground is atomic. Lifetime: descriptors belong to the machine and stay
+ * open. Saved: which slot it is, and the host's offset. A load binds to the new machine's slot; the
+ * offset goes on where it was if both are seekable and the new file is at least that long (a file
+ * opened with O_APPEND is written at its end whatever the offset).
+ */
+#include "sentry/fs/hosttty.h"
+#include "sentry/vfs/file.h"
+#include "sentry/vfs/inode.h"
+
+#define HOST_SLOTS 3
+
+struct machine;
+
+struct hostnode {
+	struct inode inode;
+	u32 slot;            /* immutable */
+	bool host_seekable;  /* immutable */
+	struct hosttty *tty; /* owned, immutable; NULL: no terminal */
+	s64 host_pos;        /* only in an image */
+	struct machine *machine;
+	int fd;                /* borrowed; -1: the slot is empty */
+	bool private_nonblock; /* fd never blocks and nobody else minds */
+	struct waitq wait;
+	int watch;
+};
+OBJECT_DECL(hostnode);
+
+struct hostfd {
+	struct file file;
+};
+OBJECT_DECL(hostfd);
+
+/*
+ * A description of what fd refers to that nobody else has, with O_NONBLOCK, where the host can make
+ * one (pipes, terminals); else a duplicate of fd. The caller owns it. Needs /proc, so before the
+ * sandbox is entered. -errno of dup.
+ */
+MUST_CHECK int hostfd_private(int fd);
+
+/* Opens the machine's slots for the first process: ret[i] NULL where a slot is empty, else a
+ * reference. Slots on the same terminal share its state. */
+void hostfd_open_stdio(struct kernel *k, struct file *ret[HOST_SLOTS]);
+/* The terminal among files made by hostfd_open_stdio that is to control the first session:
+ * borrowed, or NULL. */
+struct hosttty *hostfd_terminal(struct file *const files[HOST_SLOTS]);
