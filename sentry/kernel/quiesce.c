@@ -1,0 +1,279 @@
+#include "sentry/kernel/quiesce.h"
+#include "sentry/kernel/pidns.h"
+#include "sentry/kernel/task_run.h"
+
+#include "state/base/log.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <stdlib.h>
+
+struct kernel_runtime {
+	struct mutex lock; /* RANK_KERNEL_STATE */
+	pthread_cond_t changed; /* with lock: any number below changed */
+	unsigned threads; /* host threads of tasks that have not ended */
+	unsigned parked;
+	unsigned pauses;
+	_Atomic bool stopping; /* pauses > 0, readable without the lock */
+	bool dying;
+	bool autosave;
+	bool poked;
+	unsigned live_tasks;
+};
+
+struct kernel_runtime *kernel_runtime_new(void)
+{
+	struct kernel_runtime *rt = calloc(1, sizeof(*rt));
+	pthread_condattr_t attr;
+
+	BUG_ON(!rt);
+	mutex_init(&rt->lock, RANK_KERNEL_STATE);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&rt->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	return rt;
+}
+
+void kernel_runtime_free(struct kernel_runtime *rt)
+{
+	if (!rt)
+		return;
+	pthread_cond_destroy(&rt->changed);
+	free(rt);
+}
+
+/* pthread_cond_wait drops and retakes the ranked lock underneath; the rank stays noted. */
+static void rt_wait(struct kernel_runtime *rt)
+{
+	pthread_cond_wait(&rt->changed, &rt->lock.m);
+}
+
+static void *task_thread(void *arg)
+{
+	struct task *t = arg;
+	struct kernel_runtime *rt = t->kernel->rt;
+
+	task_run_loop(t);
+	context_release(t->context);
+	t->context = NULL;
+	t->ctx.vehicle = NULL;
+	obj_put(t);
+	lock_assert_none();
+	mutex_lock(&rt->lock);
+	rt->threads--;
+	pthread_cond_broadcast(&rt->changed);
+	mutex_unlock(&rt->lock);
+	return NULL;
+}
+
+int runtime_start_task(struct task *t)
+{
+	struct kernel_runtime *rt = t->kernel->rt;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, 256 * KIB);
+	mutex_lock(&rt->lock);
+	rt->threads++;
+	mutex_unlock(&rt->lock);
+	t->has_thread = true;
+	obj_get(t);
+	r = pthread_create(&thread, &attr, task_thread, t);
+	pthread_attr_destroy(&attr);
+	if (r != 0) {
+		t->has_thread = false;
+		obj_put(t);
+		mutex_lock(&rt->lock);
+		rt->threads--;
+		pthread_cond_broadcast(&rt->changed);
+		mutex_unlock(&rt->lock);
+		return -EAGAIN;
+	}
+	return 0;
+}
+
+int kernel_start_all(struct kernel *k)
+{
+	for (u32 tid = 1; tid < PID_MAX; tid++) {
+		struct task *t = k->pidns->slots[tid].task;
+
+		if (!t || t->exit_state != TASK_ALIVE)
+			continue;
+		if (runtime_start_task(t) < 0)
+			return -EAGAIN;
+	}
+	return 0;
+}
+
+bool runtime_park(struct task *t)
+{
+	struct kernel_runtime *rt = t->kernel->rt;
+	bool live;
+
+	if (likely(!atomic_load_explicit(&rt->stopping, memory_order_acquire)))
+		return true;
+	task_before_park(t);
+	mutex_lock(&rt->lock);
+	rt->parked++;
+	pthread_cond_broadcast(&rt->changed);
+	while (rt->stopping && !rt->dying)
+		rt_wait(rt);
+	rt->parked--;
+	live = !rt->dying;
+	if (live)
+		atomic_fetch_and(&t->ctx.interrupt, ~(u32)INTERRUPT_STOP);
+	mutex_unlock(&rt->lock);
+	return live;
+}
+
+static void interrupt_all(struct kernel *k)
+{
+	mutex_lock(&k->tasks_lock);
+	for (u32 tid = 1, left = k->pidns->n_tasks; tid < PID_MAX && left > 0; tid++) {
+		struct task *t = k->pidns->slots[tid].task;
+
+		if (!t)
+			continue;
+		left--;
+		if (t->exit_state == TASK_ALIVE)
+			ctx_interrupt(&t->ctx, INTERRUPT_STOP);
+	}
+	mutex_unlock(&k->tasks_lock);
+}
+
+static void log_culprits(struct kernel *k)
+{
+	mutex_lock(&k->tasks_lock);
+	for (u32 tid = 1; tid < PID_MAX; tid++) {
+		struct task *t = k->pidns->slots[tid].task;
+
+		if (t && t->exit_state == TASK_ALIVE)
+			log_warn("pause: task %u (%s) is in %s, system call %llu", tid, t->comm,
+				 t->run ? t->run->name : "none", (unsigned long long)t->sysno);
+	}
+	mutex_unlock(&k->tasks_lock);
+}
+
+int kernel_pause(struct kernel *k, s64 timeout_ns)
+{
+	struct kernel_runtime *rt = k->rt;
+	s64 waited = 0;
+
+	mutex_lock(&rt->lock);
+	rt->pauses++;
+	rt->stopping = true;
+	mutex_unlock(&rt->lock);
+
+	/* A task that is born while the flag is up parks by itself; one that was missed because it
+	 * took its flag down just now is caught by asking again. */
+	for (;;) {
+		bool done;
+
+		interrupt_all(k);
+		mutex_lock(&rt->lock);
+		if (rt->parked < rt->threads) {
+			struct timespec ts;
+
+			clock_gettime(CLOCK_MONOTONIC, &ts);
+			ts = ns_timespec(timespec_ns(&ts) + 20 * NSEC_PER_MSEC);
+			while (rt->parked < rt->threads) {
+				if (pthread_cond_timedwait(&rt->changed, &rt->lock.m, &ts) != 0)
+					break;
+			}
+			if (rt->parked < rt->threads)
+				waited += 20 * NSEC_PER_MSEC;
+		}
+		done = rt->parked >= rt->threads;
+		mutex_unlock(&rt->lock);
+		if (done)
+			return 0;
+		if (timeout_ns >= 0 && waited >= timeout_ns) {
+			log_culprits(k);
+			kernel_resume(k);
+			return -ETIMEDOUT;
+		}
+	}
+}
+
+void kernel_resume(struct kernel *k)
+{
+	struct kernel_runtime *rt = k->rt;
+
+	mutex_lock(&rt->lock);
+	BUG_ON(rt->pauses == 0);
+	if (--rt->pauses == 0) {
+		rt->stopping = false;
+		pthread_cond_broadcast(&rt->changed);
+	}
+	mutex_unlock(&rt->lock);
+}
+
+bool kernel_is_paused(struct kernel *k)
+{
+	return atomic_load(&k->rt->stopping);
+}
+
+void kernel_stop_threads(struct kernel *k)
+{
+	struct kernel_runtime *rt = k->rt;
+
+	mutex_lock(&rt->lock);
+	rt->dying = true;
+	pthread_cond_broadcast(&rt->changed);
+	while (rt->threads > 0)
+		rt_wait(rt);
+	mutex_unlock(&rt->lock);
+}
+
+enum kernel_event kernel_wait_event(struct kernel *k)
+{
+	struct kernel_runtime *rt = k->rt;
+	enum kernel_event ev = KERNEL_EXITED;
+
+	mutex_lock(&rt->lock);
+	for (;;) {
+		if (rt->autosave) {
+			rt->autosave = false;
+			ev = KERNEL_AUTOSAVE;
+			break;
+		}
+		if (rt->poked) {
+			rt->poked = false;
+			ev = KERNEL_POKED;
+			break;
+		}
+		if (rt->threads == 0 && rt->pauses == 0) {
+			ev = KERNEL_EXITED;
+			break;
+		}
+		rt_wait(rt);
+	}
+	mutex_unlock(&rt->lock);
+	return ev;
+}
+
+void kernel_poke(struct kernel *k)
+{
+	mutex_lock(&k->rt->lock);
+	k->rt->poked = true;
+	pthread_cond_broadcast(&k->rt->changed);
+	mutex_unlock(&k->rt->lock);
+}
+
+void kernel_request_autosave(struct kernel *k)
+{
+	struct kernel_runtime *rt = k->rt;
+
+	mutex_lock(&rt->lock);
+	rt->autosave = true;
+	/* The requester must not run on before the save: the stop begins here. */
+	if (!rt->stopping) {
+		rt->stopping = true;
+	}
+	pthread_cond_broadcast(&rt->changed);
+	mutex_unlock(&rt->lock);
+}
