@@ -35,6 +35,7 @@ struct machine {
 	bool overlay;		   /* root gets a memory upper */
 	bool strace;
 	u64 autosave_every;	   /* 0: off */
+	_Atomic u64 syscalls_since_save;
 	bool autosave_on_request;
 };
 

@@ -16,7 +16,8 @@ struct kernel;
 struct task;
 struct thread_group;
 
-#define SIGNAL_MAX 64 /* numbers 1..64 */
+#define SIGNAL_MAX	64 /* numbers 1..64 */
+#define SIGRTMIN_KERNEL 32 /* the first that queues; the C library keeps 32 and 33 */
 typedef u64 sigset64_t; /* bit signo-1 */
 #define SIGBIT(signo)	  (1ull << ((signo)-1))
 #define SIGSET_UNBLOCKABLE (SIGBIT(SIGKILL) | SIGBIT(SIGSTOP))
@@ -69,8 +70,8 @@ int signal_send_task(struct task *t, const siginfo_t *info);
 int signal_send_group(struct thread_group *tg, const siginfo_t *info);
 /* A synchronous signal (fault): if blocked or ignored the default action is forced. */
 void signal_force(struct task *t, const siginfo_t *info);
-/* The same for a group whose sighand lock is held. */
-int signal_send_group_locked(struct thread_group *tg, const siginfo_t *info);
+/* signal_send_group for callers that hold tasks_lock. */
+int signal_send_group_tasks_locked(struct thread_group *tg, const siginfo_t *info);
 /* kill(2)'s permission check. */
 bool signal_may_send(struct task *from, struct task *to, int signo);
 

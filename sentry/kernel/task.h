@@ -27,7 +27,7 @@ struct creds;
 struct fd_table;
 struct file;
 struct fs_context;
-struct itimer;
+struct itimers;
 struct mm;
 struct pgrp;
 struct posix_timers;
@@ -61,7 +61,7 @@ struct session {
 	struct obj obj;
 	u32 sid;			     /* immutable */
 	struct thread_group *leader;	     /* weak; NULL once it has exited */
-	struct obj *tty;		     /* controlling terminal, referenced; NULL: none */
+	void *tty;			     /* controlling terminal, an owned object; NULL: none */
 };
 OBJECT_DECL(session);
 struct pgrp {
@@ -83,6 +83,8 @@ struct thread_group {
 	struct task *leader;		     /* weak; tasks_lock */
 	struct task_list tasks;		     /* weak: live and zombie members; tasks_lock */
 	u32 n_live;			     /* members that have not exited; tasks_lock */
+	bool zombie;			     /* all have exited; waits to be reaped; tasks_lock */
+	TAILQ_ENTRY(thread_group) dead_link; /* exit: to be reaped at once */
 	struct thread_group *parent;	     /* weak; NULL for init; tasks_lock */
 	struct thread_group_list children;   /* weak; tasks_lock */
 	TAILQ_ENTRY(thread_group) sibling;
@@ -107,12 +109,12 @@ struct thread_group {
 	struct waitq exec_wait;		     /* execve and exit: the number of members changed */
 
 	struct rlimit rlimits[RLIM_NLIMITS]; /* lock */
-	struct itimer *itimers;		     /* ITIMER_REAL/VIRTUAL/PROF; time helper */
+	struct itimers *itimers;	     /* ITIMER_REAL/VIRTUAL/PROF; time helper */
 	struct posix_timers *timers;	     /* timer_create(2) */
 	/* CPU time and faults of members that are gone, and of reaped children; tasks_lock */
 	u64 dead_utime, dead_stime, child_utime, child_stime;
 	u64 dead_minflt, child_minflt, dead_nvcsw, child_nvcsw;
-	u64 child_maxrss;
+	u64 maxrss, child_maxrss;	     /* bytes */
 	s64 start_time;			     /* guest monotonic ns; immutable */
 	s32 oom_score_adj;
 };
@@ -136,6 +138,7 @@ struct task {
 	struct fpstate *fp;		     /* FP state as of the last pull, or to be pushed; owner only */
 	bool fp_dirty;			     /* fp is newer than the context's */
 	const struct run_state *run;
+	const struct run_state *run_next;    /* set by a call that goes elsewhere than back */
 	long syscall_ret;		     /* result of the call at hand, until regs take it */
 	u64 sysno;			     /* the call at hand; orig number for restarts */
 	bool in_syscall;		     /* regs.rax is to become the result / may be restarted */
@@ -147,6 +150,8 @@ struct task {
 	u64 altstack_sp, altstack_size;
 	u32 altstack_flags;
 	bool group_stop_counted;	     /* counted in tg->n_stopped */
+	u64 fault_addr, fault_error;	     /* of the last fault, for sigcontext (cr2, err) */
+	u32 fault_trapno;
 
 	u64 set_child_tid, clear_child_tid;  /* guest addresses */
 	u64 robust_list;
@@ -165,7 +170,6 @@ struct task {
 	s64 start_time;
 	/* Counters; written by the owner. */
 	_Atomic u64 utime, stime, minflt, majflt, nvcsw, nivcsw, syscalls; /* times in ns */
-	u64 autosave_count;
 
 	/* Vehicles: not saved. */
 	_Atomic u64 last_tsc;		     /* when utime or stime was last brought up to date */
@@ -235,6 +239,8 @@ struct task_init {
 	const struct rlimit *rlimits; /* RLIM_NLIMITS */
 };
 MUST_CHECK int task_create_init(struct kernel *k, const struct task_init *init, struct task **ret);
+/* The built-in init as pid 1, running: reaps orphans, ignores signals. Before task_create_init. */
+MUST_CHECK int task_create_reaper(struct kernel *k, struct creds *creds);
 /* Starts the task's host thread. */
 MUST_CHECK int task_start(struct task *t);
 
@@ -244,6 +250,9 @@ long task_exec(struct task *t, struct file *exe, const char *path, char **argv, 
 /* FP state into t->fp (from the context if that is newer) / to be pushed before the next switch. */
 MUST_CHECK int task_pull_fp(struct task *t);
 void task_fp_changed(struct task *t);
+
+/* SS_DISABLE, SS_ONSTACK, SS_AUTODISARM or 0: what sigaltstack(2) reports. */
+u32 task_altstack_state(const struct task *t);
 
 /* RLIMIT_x soft limit. */
 u64 task_rlimit(struct task *t, int resource);

@@ -1,0 +1,355 @@
+/*
+ * How tasks leave: resources go first (they may block), then the tree is updated under tasks_lock,
+ * parents hear of it, children get a new parent. A zombie keeps its number and its status until it
+ * is reaped (task_wait.c).
+ */
+#include "sentry/auth/creds.h"
+#include "sentry/kernel/futex.h"
+#include "sentry/kernel/itimer.h"
+#include "sentry/kernel/pidns.h"
+#include "sentry/kernel/posix_timer.h"
+#include "sentry/kernel/quiesce.h"
+#include "sentry/kernel/sighand.h"
+#include "sentry/kernel/task_run.h"
+#include "sentry/kernel/task_wait.h"
+#include "sentry/mm/mm.h"
+#include "sentry/mm/usercopy.h"
+#include "sentry/vfs/fd_table.h"
+#include "sentry/vfs/fs_context.h"
+
+#include "state/base/log.h"
+
+#include <string.h>
+#include <sys/wait.h>
+
+void task_exit(struct task *t, int status)
+{
+	t->exit_status = status;
+	t->run_next = &run_exit;
+}
+
+void task_exit_group(struct task *t, int status)
+{
+	thread_group_exit(t->tg, status);
+	t->exit_status = status;
+	t->run_next = &run_exit;
+}
+
+/* Memory: the C library's words first, while the task can still write to them. */
+void task_release_mm(struct task *t)
+{
+	struct mm *mm = t->ctx.mm;
+
+	if (!mm)
+		return;
+	futex_exit_robust(t);
+	if (t->clear_child_tid) {
+		uaddr_t a = UADDR(t->clear_child_tid);
+
+		t->clear_child_tid = 0;
+		if (user_put_u32(&t->ctx, a, 0) == 0)
+			futex_wake_addr(&t->ctx, a, 1);
+	}
+	task_vfork_release(t);
+	mutex_lock(&t->lock);
+	t->ctx.mm = NULL;
+	mutex_unlock(&t->lock);
+	mm_unuse(mm);
+	obj_put(mm);
+}
+
+static void note_maxrss(struct task *t)
+{
+	struct mm_stat st;
+
+	if (!t->ctx.mm)
+		return;
+	mm_stat(t->ctx.mm, &st);
+	mutex_lock(&t->kernel->tasks_lock);
+	t->tg->maxrss = MAX(t->tg->maxrss, st.vm_hwm);
+	mutex_unlock(&t->kernel->tasks_lock);
+}
+
+static void release_files(struct task *t)
+{
+	struct fd_table *fds = t->ctx.fds;
+	struct fs_context *fs = t->ctx.fs;
+
+	if (fds) {
+		fd_table_unuse(fds, &t->ctx);
+		mutex_lock(&t->lock);
+		t->ctx.fds = NULL;
+		mutex_unlock(&t->lock);
+		obj_put(fds);
+	}
+	mutex_lock(&t->lock);
+	t->ctx.fs = NULL;
+	mutex_unlock(&t->lock);
+	obj_put(fs);
+}
+
+/* ---- telling the parent ---- */
+
+static siginfo_t child_info(struct thread_group *tg, int code, int status)
+{
+	siginfo_t i;
+
+	memset(&i, 0, sizeof(i));
+	i.si_signo = SIGCHLD;
+	i.si_code = code;
+	i.si_pid = (pid_t)tg->tgid;
+	i.si_uid = tg->leader ? tg->leader->ctx.creds->uid : 0;
+	i.si_status = status;
+	i.si_utime = (clock_t)(tg->dead_utime / (NSEC_PER_SEC / 100));
+	i.si_stime = (clock_t)(tg->dead_stime / (NSEC_PER_SEC / 100));
+	return i;
+}
+
+static bool parent_ignores_children(struct thread_group *parent)
+{
+	struct ksigaction a = sighand_get_action(parent->sighand, SIGCHLD);
+
+	return a.handler == (u64)(uintptr_t)SIG_IGN || (a.flags & SA_NOCLDWAIT);
+}
+
+void notify_parent_stop_locked(struct thread_group *tg, int code, int signo)
+{
+	struct thread_group *p = tg->parent;
+	siginfo_t info;
+
+	if (!p)
+		return;
+	waitq_wake(&p->child_wait, ~0u);
+	if (sighand_get_action(p->sighand, SIGCHLD).flags & SA_NOCLDSTOP)
+		return;
+	info = child_info(tg, code, signo);
+	if (signal_send_group_tasks_locked(p, &info) < 0)
+		return; /* SIGCHLD doesn't queue: it can't fail */
+}
+
+/* The whole group is a zombie: its parent hears of it. True: nobody will wait, reap at once. */
+static bool notify_parent_exit_locked(struct thread_group *tg)
+{
+	struct thread_group *p = tg->parent;
+	int status = tg->exit_status;
+	siginfo_t info;
+	bool reap;
+
+	if (!p)
+		return true;
+	reap = tg->exit_signal == SIGCHLD && parent_ignores_children(p);
+	if (tg->exit_signal) {
+		int code = WIFEXITED(status)  ? CLD_EXITED :
+			   WCOREDUMP(status) ? CLD_DUMPED :
+					       CLD_KILLED;
+
+		info = child_info(tg, code, WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+		info.si_signo = tg->exit_signal;
+		if (signal_send_group_tasks_locked(p, &info) < 0)
+			log_debug("exit signal %d of %u is not queued", tg->exit_signal, tg->tgid);
+	}
+	waitq_wake(&p->child_wait, ~0u);
+	return reap;
+}
+
+/* ---- the tree ---- */
+
+static struct thread_group *find_reaper_locked(struct thread_group *tg)
+{
+	struct thread_group *p;
+
+	for (p = tg->parent; p; p = p->parent) {
+		if (p->child_subreaper && !p->zombie)
+			return p;
+	}
+	return tg->kernel->pidns->init != tg ? tg->kernel->pidns->init : NULL;
+}
+
+/* SIGHUP and SIGCONT for stopped members of a group that loses its last outside parent. */
+static void check_orphaned_pgrp_locked(struct pgrp *g, struct thread_group *leaving)
+{
+	struct thread_group *m;
+	bool stopped = false;
+
+	if (!g)
+		return;
+	TAILQ_FOREACH (m, &g->members, pgrp_link) {
+		if (m == leaving || m->zombie)
+			continue;
+		if (m->stop == STOP_STOPPED)
+			stopped = true;
+		if (m->parent && m->parent != leaving && m->parent->pgrp && m->parent->pgrp != g &&
+		    m->parent->pgrp->session == g->session)
+			return;
+	}
+	if (!stopped)
+		return;
+	TAILQ_FOREACH (m, &g->members, pgrp_link) {
+		siginfo_t hup = siginfo_kernel(SIGHUP), cont = siginfo_kernel(SIGCONT);
+
+		if (m == leaving || m->zombie)
+			continue;
+		if (signal_send_group_tasks_locked(m, &hup) == 0 &&
+		    signal_send_group_tasks_locked(m, &cont) < 0)
+			continue;
+	}
+}
+
+static void reparent_children_locked(struct thread_group *tg, struct thread_group_list *ret_dead)
+{
+	struct thread_group *to = find_reaper_locked(tg), *c;
+
+	while ((c = TAILQ_FIRST(&tg->children))) {
+		struct pgrp *g = c->pgrp;
+
+		TAILQ_REMOVE(&tg->children, c, sibling);
+		c->parent = to;
+		c->exit_signal = SIGCHLD;
+		if (to)
+			TAILQ_INSERT_TAIL(&to->children, c, sibling);
+		if (c->pdeath_signal && !c->zombie) {
+			siginfo_t i = siginfo_user(c->pdeath_signal, SI_USER, tg->tgid, 0);
+
+			if (signal_send_group_tasks_locked(c, &i) < 0)
+				continue;
+		}
+		if (c->zombie) {
+			if (notify_parent_exit_locked(c))
+				TAILQ_INSERT_TAIL(ret_dead, c, dead_link);
+		} else if (g && g != tg->pgrp) {
+			check_orphaned_pgrp_locked(g, NULL);
+		}
+	}
+}
+
+/* Ends everything that is left in the sandbox when its first process has gone. */
+static void kill_rest_locked(struct kernel *k, struct thread_group *except)
+{
+	for (u32 i = 1; i < PID_MAX; i++) {
+		struct task *o = k->pidns->slots[i].task;
+
+		if (o && o->tg->leader == o && o->tg != except) {
+			mutex_lock(&o->tg->lock);
+			thread_group_exit_locked(o->tg, SIGKILL);
+			mutex_unlock(&o->tg->lock);
+		}
+	}
+}
+
+static void session_leader_exit_locked(struct thread_group *tg)
+{
+	struct session *s = tg->pgrp ? tg->pgrp->session : NULL;
+
+	if (s && s->leader == tg)
+		s->leader = NULL;
+}
+
+static void add_times_locked(struct thread_group *tg, struct task *t)
+{
+	u64 u, s;
+
+	task_times(t, &u, &s);
+	tg->dead_utime += u;
+	tg->dead_stime += s;
+	tg->dead_minflt += t->minflt;
+	tg->dead_nvcsw += t->nvcsw;
+}
+
+/* Takes a member that nobody can wait for out of its group and frees its number. */
+static struct task *detach_member_locked(struct task *t)
+{
+	struct thread_group *tg = t->tg;
+
+	mutex_lock(&tg->lock);
+	TAILQ_REMOVE(&tg->tasks, t, tg_link);
+	mutex_unlock(&tg->lock);
+	t->exit_state = TASK_DEAD;
+	return pid_remove_locked(t->kernel->pidns, t->tid);
+}
+
+struct task *thread_group_reap_locked(struct thread_group *tg)
+{
+	struct thread_group *p = tg->parent;
+	struct task *leader = tg->leader;
+
+	if (p) {
+		p->child_utime += tg->dead_utime + tg->child_utime;
+		p->child_stime += tg->dead_stime + tg->child_stime;
+		p->child_minflt += tg->dead_minflt + tg->child_minflt;
+		p->child_nvcsw += tg->dead_nvcsw + tg->child_nvcsw;
+		p->child_maxrss = MAX(p->child_maxrss, MAX(tg->maxrss, tg->child_maxrss));
+		TAILQ_REMOVE(&p->children, tg, sibling);
+		tg->parent = NULL;
+	}
+	pgrp_leave_locked(tg);
+	tg->leader = NULL;
+	return detach_member_locked(leader);
+}
+
+const struct run_state *task_exit_step(struct task *t)
+{
+	struct thread_group *tg = t->tg;
+	struct kernel *k = t->kernel;
+	struct thread_group_list dead = TAILQ_HEAD_INITIALIZER(dead);
+	struct thread_group *d;
+	struct task *self = NULL;
+	bool last;
+
+	t->ctx.deaf_to = INTERRUPT_SIGNAL | INTERRUPT_KILL;
+	task_account(t, false);
+	mutex_lock(&tg->lock);
+	if (tg->exiting)
+		t->exit_status = tg->exit_status;
+	mutex_unlock(&tg->lock);
+
+	note_maxrss(t);
+	task_release_mm(t);
+	release_files(t);
+
+	mutex_lock(&k->tasks_lock);
+	mutex_lock(&tg->lock);
+	last = --tg->n_live == 0;
+	t->exit_state = TASK_ZOMBIE;
+	if (t->group_stop_counted) {
+		t->group_stop_counted = false;
+		tg->n_stopped--;
+	}
+	/* A group exit already has its status; otherwise the last one out decides: the leader's. */
+	if (last && !tg->exiting) {
+		tg->exiting = true;
+		tg->exit_status = tg->leader->exit_status;
+	}
+	mutex_unlock(&tg->lock);
+	add_times_locked(tg, t);
+	waitq_wake(&tg->exec_wait, ~0u);
+	if (t != tg->leader)
+		self = detach_member_locked(t);
+	if (last) {
+		tg->zombie = true;
+		itimers_stop(tg->itimers);
+		posix_timers_clear(tg->timers);
+		session_leader_exit_locked(tg);
+		reparent_children_locked(tg, &dead);
+		check_orphaned_pgrp_locked(tg->pgrp, tg);
+		if (tg->container && tg->container->init == tg) {
+			tg->container->init = NULL;
+			tg->container->exited = true;
+			tg->container->exit_status = tg->exit_status;
+			kill_rest_locked(k, tg);
+		}
+		if (k->pidns->init == tg) {
+			k->pidns->init = NULL;
+			kill_rest_locked(k, tg);
+		}
+		if (notify_parent_exit_locked(tg))
+			TAILQ_INSERT_TAIL(&dead, tg, dead_link);
+	}
+	while ((d = TAILQ_FIRST(&dead))) {
+		TAILQ_REMOVE(&dead, d, dead_link);
+		obj_put(thread_group_reap_locked(d));
+	}
+	mutex_unlock(&k->tasks_lock);
+	obj_put(self);
+	t->ctx.deaf_to = 0;
+	return NULL;
+}

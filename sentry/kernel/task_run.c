@@ -1,0 +1,295 @@
+/*
+ * The run loop: guest, system call, guest... The fast path (a call that completes, nothing pending)
+ * stays inside app_step; every other course returns to the loop, whose top is the only place where
+ * a task parks.
+ */
+#include "sentry/kernel/task_run.h"
+#include "sentry/kernel/itimer.h"
+#include "sentry/kernel/quiesce.h"
+#include "sentry/mm/mm.h"
+
+#include "state/base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <x86intrin.h>
+
+extern const struct run_state *const __start_run_states[];
+extern const struct run_state *const __stop_run_states[];
+
+const struct run_state *run_state_find(const char *name)
+{
+	for (const struct run_state *const *s = __start_run_states; s < __stop_run_states; s++) {
+		if (*s && strcmp((*s)->name, name) == 0)
+			return *s;
+	}
+	return NULL;
+}
+
+void task_run_loop(struct task *t)
+{
+	t->last_tsc = __rdtsc();
+	platform_runnable_add(1);
+	while (t->run) {
+		lock_assert_none();
+		if (!runtime_park(t))
+			break;
+		t->run = t->run->step(t);
+	}
+	platform_runnable_add(-1);
+}
+
+void task_before_park(struct task *t)
+{
+	task_account(t, false);
+	if (task_pull_fp(t) < 0)
+		log_warn("task %u: its FP state can't be read from a dead stub", t->tid);
+}
+
+/* ---- CPU time ---- */
+
+/* ns per 2^32 TSC ticks, from the first two looks at both clocks that are far enough apart. */
+static u64 tsc_scale(void)
+{
+	static _Atomic u64 scale, tsc0, ns0;
+	struct timespec ts;
+	u64 s = atomic_load_explicit(&scale, memory_order_relaxed), tsc, ns;
+
+	if (likely(s & 1))
+		return s;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	tsc = __rdtsc();
+	ns = (u64)timespec_ns(&ts);
+	if (!tsc0) {
+		ns0 = ns;
+		tsc0 = tsc;
+		return s ? s : (u64)((1ull << 32) / 2.5);
+	}
+	if (tsc <= tsc0 || ns <= ns0)
+		return s ? s : (u64)((1ull << 32) / 2.5);
+	s = (u64)((unsigned __int128)(ns - ns0) * (1ull << 32) / (tsc - tsc0)) & ~1ull;
+	/* Odd: exact enough to keep. */
+	if (ns - ns0 > 200 * NSEC_PER_MSEC)
+		s |= 1;
+	atomic_store_explicit(&scale, s, memory_order_relaxed);
+	return s;
+}
+
+void task_account(struct task *t, bool guest)
+{
+	u64 now = __rdtsc();
+	u64 ns = (u64)((unsigned __int128)(now - t->last_tsc) * tsc_scale() >> 32);
+
+	if (now < t->last_tsc)
+		ns = 0;
+	atomic_store_explicit(&t->last_tsc, now, memory_order_relaxed);
+	if (guest) {
+		atomic_fetch_add_explicit(&t->utime, ns, memory_order_relaxed);
+	} else {
+		/* Sleep is not CPU time. */
+		u64 slept = t->ctx.slept_ns;
+
+		t->ctx.slept_ns = 0;
+		ns = ns > slept ? ns - slept : 0;
+		atomic_fetch_add_explicit(&t->stime, ns, memory_order_relaxed);
+	}
+	itimers_account(t->tg->itimers, guest ? ns : 0, guest ? 0 : ns);
+}
+
+/* ---- FP state ---- */
+
+int task_pull_fp(struct task *t)
+{
+	int r;
+
+	if (t->fp_dirty)
+		return 0;
+	if (!t->fp) {
+		t->fp = aligned_alloc(64, sizeof(*t->fp));
+		BUG_ON(!t->fp);
+		memset(t->fp, 0, sizeof(*t->fp));
+		t->fp->size = t->kernel->machine->platform->fpstate_size;
+		/* FCW, MXCSR: a fresh process. */
+		t->fp->data[0] = 0x7f;
+		t->fp->data[1] = 0x03;
+		t->fp->data[24] = 0x80;
+		t->fp->data[25] = 0x1f;
+	}
+	if (!t->context) {
+		t->fp_dirty = true;
+		return 0;
+	}
+	return context_pull_fpstate(t->context, t->fp);
+}
+
+void task_fp_changed(struct task *t)
+{
+	t->fp_dirty = true;
+}
+
+/* ---- the guest ---- */
+
+static void deliver_fault(struct task *t, const struct exit_info *e)
+{
+	struct fault_info fi = { 0 };
+	siginfo_t info;
+	int r;
+
+	atomic_fetch_add_explicit(&t->minflt, 1, memory_order_relaxed);
+	r = mm_fault(t->ctx.mm, &t->ctx, e->addr, e->access, &fi);
+	if (r == 0)
+		return;
+	t->fault_addr = e->addr;
+	t->fault_trapno = 14;
+	t->fault_error = 4 | (e->access & ACCESS_WRITE ? 2 : 0) | (e->access & ACCESS_EXEC ? 16 : 0) |
+			 (fi.code == SEGV_ACCERR ? 1 : 0);
+	if (r == -EFAULT) {
+		info = siginfo_fault(fi.signo, fi.code, e->addr, 14, t->fault_error);
+		signal_force(t, &info);
+		return;
+	}
+	log_warn("task %u (%s) is killed: no memory for the page at 0x%llx", t->tid, t->comm,
+		 (unsigned long long)e->addr);
+	thread_group_exit(t->tg, SIGKILL);
+}
+
+static void deliver_trap(struct task *t, const struct exit_info *e)
+{
+	siginfo_t info = siginfo_fault(e->signo, e->code, e->addr, e->trapno, e->error_code);
+
+	t->fault_trapno = e->trapno;
+	t->fault_error = e->error_code;
+	signal_force(t, &info);
+}
+
+void task_syscall_done(struct task *t, long ret)
+{
+	t->regs.rax = (u64)ret;
+	t->in_syscall = false;
+	memset(&t->ctx.restart, 0, sizeof(t->ctx.restart));
+}
+
+static bool restarts(long r)
+{
+	return r == -ERESTARTSYS || r == -ERESTARTNOINTR || r == -ERESTARTNOHAND ||
+	       r == -ERESTART_RESTARTBLOCK;
+}
+
+/* Makes the call; where to go next, or NULL: straight back to the guest. */
+static const struct run_state *make_call(struct task *t)
+{
+	const struct run_state *next;
+	long r;
+
+	t->run_next = NULL;
+	r = syscall_dispatch(t);
+	next = t->run_next;
+	if (next)
+		return next;
+	t->syscall_ret = r;
+	if (unlikely(restarts(r)))
+		return &run_interrupt;
+	task_syscall_done(t, r);
+	if (unlikely(t->has_saved_mask))
+		return &run_interrupt;
+	return NULL;
+}
+
+static void autosave_tick(struct task *t)
+{
+	struct machine *m = t->kernel->machine;
+
+	if (atomic_fetch_add(&m->syscalls_since_save, 1) + 1 >= m->autosave_every) {
+		atomic_store(&m->syscalls_since_save, 0);
+		kernel_request_autosave(t->kernel);
+	}
+}
+
+static const struct run_state *app_step(struct task *t)
+{
+	struct aspace *as;
+	struct exit_info e;
+	int r;
+
+	if (unlikely(!t->context)) {
+		r = context_create(t->kernel->machine->platform, &t->context);
+		if (r < 0) {
+			log_err("task %u: no context: %s", t->tid, strerror(-r));
+			thread_group_exit(t->tg, SIGKILL);
+			return &run_exit;
+		}
+		t->ctx.vehicle = t->context;
+		if (t->fp)
+			t->fp_dirty = true;
+	}
+	for (;;) {
+		if (unlikely(ctx_interrupted(&t->ctx))) {
+			if (atomic_load(&t->ctx.interrupt) & ~(u32)INTERRUPT_STOP)
+				return &run_interrupt;
+			return &run_app;
+		}
+		r = mm_aspace(t->ctx.mm, &as);
+		if (unlikely(t->fp_dirty) && r == 0) {
+			r = context_push_fpstate(t->context, t->fp);
+			t->fp_dirty = false;
+		}
+		task_account(t, false);
+		if (r == 0)
+			r = context_switch(t->context, as, &t->regs, &e);
+		task_account(t, true);
+		if (unlikely(r < 0)) {
+			log_err("task %u (%s): the platform can't run it: %s", t->tid, t->comm,
+				strerror(-r));
+			thread_group_exit(t->tg, SIGKILL);
+			return &run_exit;
+		}
+		switch (e.reason) {
+		case EXIT_SYSCALL: {
+			const struct run_state *next;
+
+			t->sysno = t->regs.orig_rax;
+			t->in_syscall = true;
+			atomic_fetch_add_explicit(&t->syscalls, 1, memory_order_relaxed);
+			next = make_call(t);
+			if (unlikely(t->kernel->machine->autosave_every))
+				autosave_tick(t);
+			if (next)
+				return next;
+			if (unlikely(kernel_is_paused(t->kernel)))
+				return &run_app;
+			break;
+		}
+		case EXIT_FAULT:
+			deliver_fault(t, &e);
+			break;
+		case EXIT_SIGNAL:
+			deliver_trap(t, &e);
+			break;
+		case EXIT_KICK:
+			atomic_fetch_add_explicit(&t->nivcsw, 1, memory_order_relaxed);
+			break;
+		case EXIT_DEAD:
+			log_err("task %u (%s): its stub process died", t->tid, t->comm);
+			thread_group_exit(t->tg, SIGKILL);
+			return &run_exit;
+		}
+	}
+}
+RUN_STATE(run_app, app_step);
+
+/* A call that was interrupted without a handler is made again: its restart block holds. */
+static const struct run_state *syscall_step(struct task *t)
+{
+	const struct run_state *next;
+
+	t->ctx.restart.active = true;
+	next = make_call(t);
+	return next ? next : &run_app;
+}
+RUN_STATE(run_syscall, syscall_step);
+
+static const struct run_state *exit_step(struct task *t)
+{
+	return task_exit_step(t);
+}
+RUN_STATE(run_exit, exit_step);

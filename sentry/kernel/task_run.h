@@ -1,0 +1,54 @@
+#pragma once
+/*
+ * The run loop of a task's host thread, and what its steps share. Private to sentry/kernel.
+ *
+ * Locking: owner thread only, unless said otherwise. Lifetime, saved: see task.h.
+ */
+#include "sentry/kernel/task.h"
+
+/* Runs steps until the task is gone or the kernel is torn down. */
+void task_run_loop(struct task *t);
+/* Brings into the task what its context holds, so that the task is whole when it is saved. */
+void task_before_park(struct task *t);
+
+extern const struct run_state run_stopped; /* group stop */
+extern const struct run_state run_vfork;   /* waits until the child execs or exits */
+extern const struct run_state run_dethread; /* execve waits for the other threads to end */
+extern const struct run_state run_init;	   /* the built-in init: reaps */
+
+/* Makes the system call at hand: t->sysno, arguments from t->regs. */
+long syscall_dispatch(struct task *t);
+/* x86: result into rax; the call at hand is over. */
+void task_syscall_done(struct task *t, long ret);
+/* signal_deliver.c: one signal into a handler's frame, or its default action. */
+void signal_deliver(struct task *t, const siginfo_t *info);
+/* rt_sigreturn(2): 0, or -EFAULT for a bad frame (then SIGSEGV is due). */
+int sigframe_restore(struct task *t);
+/* Builds the frame for a handler. -EFAULT when the stack is bad. */
+int sigframe_push(struct task *t, const siginfo_t *info, const struct ksigaction *act,
+		  sigset64_t old_mask);
+/* Adds guest (true) or kernel time since the last call to the task's counters. */
+void task_account(struct task *t, bool guest);
+/* Ends vfork's hold on the parent: the child no longer uses its memory. */
+void task_vfork_release(struct task *t);
+/* Everything of exit that can block or takes locks below tasks_lock. See task_exit.c. */
+const struct run_state *task_exit_step(struct task *t);
+/* tasks_lock and tg->lock are free. Marks the group as ending and interrupts its members. */
+void thread_group_exit(struct thread_group *tg, int status);
+/* The same with tg->lock held. */
+void thread_group_exit_locked(struct thread_group *tg, int status);
+/* SIGCHLD with the right code to tg's parent, and wakes its waiters. tasks_lock held. */
+void notify_parent_stop_locked(struct thread_group *tg, int code, int signo);
+/* Sets up what a loaded kernel's tasks don't save: lists, back pointers. -EBADMSG with *ret_why
+ * static. */
+MUST_CHECK int kernel_rewire(struct kernel *k, struct machine *m, const char **ret_why);
+/* Called by the exec step once the group is single threaded; see task_exec.c. */
+const struct run_state *task_exec_dethread_step(struct task *t);
+
+/* ---- shared by clone, exit and job control; tasks_lock held ---- */
+void task_bind_ctx(struct task *t);
+void pgrp_join_locked(struct thread_group *tg, struct pgrp *g);
+void pgrp_leave_locked(struct thread_group *tg);
+/* A reference for the caller; registered under its number. */
+struct pgrp *pgrp_new_locked(struct kernel *k, u32 pgid, struct session *s);
+struct session *session_new_locked(struct kernel *k, u32 sid, struct thread_group *leader);

@@ -1,0 +1,22 @@
+#pragma once
+/*
+ * The table of system calls, from x86_64.def.
+ *
+ * Locking: immutable. Lifetime: static. Saved: no.
+ */
+#include "sentry/syscall/sysarg.h"
+
+#define SYSCALL_COUNT 512
+
+enum syscall_support { SYSCALL_NONE, SYSCALL_PARTIAL, SYSCALL_FULL };
+struct syscall_entry {
+	long (*fn)(struct task *t, const struct sysargs *args);
+	const char *name;
+	enum syscall_support support;
+	const char *note;
+};
+/* NULL if the number has no entry. */
+const struct syscall_entry *syscall_entry(u64 nr);
+/* strace.c: one line per call, before (enter) and after it ran. */
+void strace_enter(struct task *t, const struct syscall_entry *e, const struct sysargs *a);
+void strace_exit(struct task *t, const struct syscall_entry *e, const struct sysargs *a, long ret);
