@@ -15,7 +15,9 @@ static size_t args_limit(struct task *t)
 {
 	u64 stack = task_rlimit(t, RLIMIT_STACK);
 
-	return (size_t)MAX(MIN(stack / 4, 6 * MIB), 128 * KIB);
+	u64 quarter = MIN(stack / 4, 6 * MIB);
+
+	return (size_t)MAX(quarter, 128 * KIB);
 }
 
 static long do_exec(struct task *t, int dirfd, uaddr_t upath, uaddr_t uargv, uaddr_t uenvp, int flags)
