@@ -31,7 +31,7 @@ static void clean_up(const struct gofer_cleanup *cl)
 static int run(const struct gofer_config *cfg)
 {
 	AUTO_FREE struct attach_point *attach = calloc(cfg->n_attach, sizeof(*attach));
-	AUTO_FREE int *keep = calloc(cfg->n_socks + 3, sizeof(int));
+	AUTO_FREE int *keep = calloc(cfg->n_socks + 4, sizeof(int));
 	AUTO_FREE struct gofer *g = calloc(1, sizeof(*g));
 	size_t n = 0;
 	int r;
@@ -44,6 +44,8 @@ static int run(const struct gofer_config *cfg)
 	for (size_t i = 0; i < cfg->n_socks; i++)
 		keep[n++] = cfg->socks[i];
 	keep[n++] = cfg->log_fd;
+	if (cfg->hold_fd > 0)
+		keep[n++] = cfg->hold_fd;
 	if (cfg->cleanup.dir_fd >= 0) {
 		keep[n++] = cfg->cleanup.dir_fd;
 		keep[n++] = cfg->cleanup.parent_fd;

@@ -44,6 +44,7 @@ struct gofer_config {
 	u32 max_fids;    /* over all connections; 0: what RLIMIT_NOFILE allows */
 	bool unconfined; /* no namespaces, no seccomp, capabilities kept: unit tests and fuzzers */
 	struct gofer_cleanup cleanup;
+	int hold_fd; /* > 0: kept open to the end, for whoever watches its open description's lock */
 };
 
 /*

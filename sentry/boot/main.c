@@ -116,13 +116,13 @@ static int boot(struct booting *s)
 		s->why = strdup("the boot configuration names nothing to run");
 		return -EINVAL;
 	}
-	r = sandbox_enter(cfg, &s->why);
+	r = sentry_confine(cfg, &s->why);
 	if (r < 0)
 		return r;
 	r = boot_prepare(cfg, &s->boot, &s->why);
 	if (r < 0)
 		return r;
-	sandbox_seal(cfg->debug);
+	sentry_seal(cfg->debug);
 	r = filter_install(boot_platform_syscalls(s->boot), cfg->debug, &s->why);
 	if (r < 0)
 		return r;

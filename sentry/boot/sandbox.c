@@ -107,7 +107,7 @@ static void signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-int sandbox_enter(const Control__BootConfig *cfg, char **ret_why)
+int sentry_confine(const Control__BootConfig *cfg, char **ret_why)
 {
 	int r;
 
@@ -130,7 +130,7 @@ int sandbox_enter(const Control__BootConfig *cfg, char **ret_why)
 	return 0;
 }
 
-void sandbox_seal(bool debug)
+void sentry_seal(bool debug)
 {
 	if (!debug)
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -10,7 +10,7 @@
 
 /* Call first, with one thread. On error *ret_why is a malloc'd line; the process is then half
  * confined and has to end. user_namespaces(7), pivot_root(2), capabilities(7) */
-MUST_CHECK int sandbox_enter(const Control__BootConfig *cfg, char **ret_why);
+MUST_CHECK int sentry_confine(const Control__BootConfig *cfg, char **ret_why);
 /* Call when the platform has its processes: other processes of the same user can't look inside from
  * here on. */
-void sandbox_seal(bool debug);
+void sentry_seal(bool debug);

@@ -9,7 +9,6 @@
  */
 #include "platform/platform.h"
 #include "sentry/ctx/ctx.h"
-#include "sentry/mm/uaddr.h"
 
 struct file;
 struct mm;

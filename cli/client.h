@@ -1,0 +1,23 @@
+#pragma once
+/*
+ * Calls on a sandbox's control socket.
+ *
+ * Locking: none. Lifetime: connections are their caller's. Saved: no.
+ */
+#include "cli/container.h"
+#include "proto/control.pb-c.h"
+
+#define CLIENT_TIMEOUT_MS 10000 /* for calls that a live sandbox answers at once */
+
+/* Sends req (its id is set here) and waits for its reply, at most timeout_ms (-1: for ever). -EPIPE
+ * if the sandbox ends first, -ETIMEDOUT. A reply with an error is a success here. */
+MUST_CHECK int client_call(int fd, Control__Request *req, const int *fds, size_t n_fds,
+                           int timeout_ms, Control__Reply **ret);
+
+/* The same on a connection of its own to a container that must run, with a line that begins with
+ * what on any failure. ret_reply may be NULL. */
+MUST_CHECK int client_request(const struct container *c, const char *what, Control__Request *req,
+                              int timeout_ms, Control__Reply **ret_reply, struct error *err);
+/* Checks a reply: 0, or -1 and the line. */
+MUST_CHECK int client_check(const struct container *c, const char *what,
+                            const Control__Reply *reply, struct error *err);

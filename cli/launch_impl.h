@@ -1,0 +1,26 @@
+#pragma once
+/*
+ * What launch.c (starting) and foreground.c (waiting) share.
+ *
+ * Locking, lifetime, saved: see cli/launch.h.
+ */
+#include "cli/launch.h"
+
+struct running {
+	const struct launch *l;
+	struct container c;
+	struct child sentry, gofer;
+	int parent_fd; /* our end of the sentry's parent connection */
+	int signal_fd; /* signals to pass on */
+	bool started;
+};
+
+/* Starts the gofer for the attach points; *ret_sock is the sentry's end. */
+MUST_CHECK int start_gofer(struct running *s, Control__Attach **attach, size_t n_attach,
+                           int *ret_sock, struct error *err);
+/* Waits until the guest runs. */
+MUST_CHECK int await_start(struct running *s, struct error *err);
+/* Waits for the end and passes signals on. Returns the exit status. */
+MUST_CHECK int await_end(struct running *s, struct error *err);
+/* Blocks the signals that are passed on, which includes all that would kill us politely. */
+MUST_CHECK int catch_signals(int *ret_fd, struct error *err);

@@ -1,0 +1,173 @@
+/* The `stasis` command: flags that hold for every command, and the table of commands. */
+#include "cli/cli.h"
+#include "cli/container.h"
+#include "platform/platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct command commands[] = {
+	{"do", "run a command in a sandbox that sees the host's files read-only", cmd_do},
+	{"run", "run the container of an OCI bundle", cmd_run},
+	{"checkpoint", "write a running container to an image", cmd_checkpoint},
+	{"restore", "go on from an image in a new container", cmd_restore},
+	{"ps", "list the processes of a container", cmd_ps},
+	{"list", "list containers", cmd_list},
+	{"state", "print a container's OCI state", cmd_state},
+	{"kill", "send a signal to a container", cmd_kill},
+	{"wait", "wait for a container to end and print its exit status", cmd_wait},
+	{"delete", "remove a container that has ended", cmd_delete},
+	{"pause", "stop everything in a container", cmd_pause},
+	{"resume", "let a paused container go on", cmd_resume},
+	{"boot", NULL, cmd_boot},
+	{"gofer", NULL, cmd_gofer},
+};
+
+static const struct command *find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static void help(poptContext ctx)
+{
+	const char *name;
+	unsigned i;
+
+	poptPrintHelp(ctx, stdout, 0);
+	printf("\nCommands (each has --help):\n");
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (commands[i].summary)
+			printf("  %-12s%s\n", commands[i].name, commands[i].summary);
+	printf("\nPlatforms:");
+	for (i = 0; (name = platform_name(i)); i++)
+		printf(" %s", name);
+	printf("\n");
+}
+
+/* A descriptor of the caller must not end up in the sandbox, and 0 to 2 must be something. */
+static int own_descriptors(struct error *err)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+		if (fd < 0)
+			return error_set(err, "cannot open /dev/null: %s", strerror(errno));
+	} while (fd <= STDERR_FILENO);
+	close(fd);
+	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		return error_set(err, "close_range: %s", strerror(errno));
+	return 0;
+}
+
+static int open_log(struct globals *g, const char *path, struct error *err)
+{
+	g->log_level = g->debug ? LOG_DEBUG : path || g->strace ? LOG_INFO : LOG_ERR;
+	g->log_fd = STDERR_FILENO;
+	if (path) {
+		g->log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+		if (g->log_fd < 0)
+			return error_set(err, "cannot open the log %s: %s", path, strerror(errno));
+	}
+	log_init(g->log_fd, g->log_level);
+	return 0;
+}
+
+static int check_globals(struct globals *g, const char *overlay, struct error *err)
+{
+	if (!platform_find(g->platform))
+		return error_usage(err, "--platform %s: there is no such platform: see --help",
+		                   g->platform);
+	if (strcmp(overlay, "memory") == 0)
+		g->overlay = true;
+	else if (strcmp(overlay, "none") != 0)
+		return error_usage(err, "--overlay %s: memory or none", overlay);
+	return 0;
+}
+
+static int run(int argc, const char **argv, struct error *err)
+{
+	const char *log = NULL, *overlay = "memory", *platform = "systrap", *root = NULL;
+	int strace = 0, debug = 0, want_help = 0, version = 0, rc, n = 0;
+	const struct command *cmd;
+	struct globals g = {0};
+	const char **rest;
+	poptContext ctx;
+	const struct poptOption table[] = {
+		{"root", 0, POPT_ARG_STRING, &root, 0,
+	         "directory of state directories (default /run/stasis, or below "
+	         "XDG_RUNTIME_DIR when not root)",
+	         "DIR"},
+		{"platform", 0, POPT_ARG_STRING, &platform, 0,
+	         "how guest code is run (default systrap)", "NAME"},
+		{"overlay", 0, POPT_ARG_STRING, &overlay, 0,
+	         "where writes to the root go: to memory (default), or none: to the host",
+	         "memory|none"},
+		{"strace", 0, POPT_ARG_NONE, &strace, 0, "log system calls", NULL},
+		{"log", 0, POPT_ARG_STRING, &log, 0, "append log lines to FILE", "FILE"},
+		{"debug", 0, POPT_ARG_NONE, &debug, 0, "log everything; weakens isolation", NULL},
+		{"version", 0, POPT_ARG_NONE, &version, 0, "print the version", NULL},
+		{"help", 'h', POPT_ARG_NONE, &want_help, 0, "print this", NULL},
+		POPT_TABLEEND};
+
+	if (own_descriptors(err) < 0)
+		return -1;
+	ctx = poptGetContext("stasis", argc, argv, table, POPT_CONTEXT_POSIXMEHARDER);
+	poptSetOtherOptionHelp(ctx, "[FLAG...] COMMAND ...");
+	while ((rc = poptGetNextOpt(ctx)) > 0)
+		;
+	if (rc < -1)
+		return error_usage(err, "%s: %s: see stasis --help",
+		                   poptBadOption(ctx, POPT_BADOPTION_NOALIAS), poptStrerror(rc));
+	if (want_help) {
+		help(ctx);
+		return 0;
+	}
+	if (version) {
+		printf("stasis %s\n", STASIS_VERSION);
+		return 0;
+	}
+	rest = poptGetArgs(ctx);
+	while (rest && rest[n])
+		n++;
+	if (n == 0)
+		return error_usage(err, "no command: see stasis --help");
+	cmd = find_command(rest[0]);
+	if (!cmd)
+		return error_usage(err, "%s: there is no such command: see stasis --help", rest[0]);
+	g.platform = platform;
+	g.strace = strace;
+	g.debug = debug;
+	if (check_globals(&g, overlay, err) < 0)
+		return -1;
+	if (cmd->summary && open_log(&g, log, err) < 0)
+		return -1;
+	g.root = root ? root : container_default_root();
+	return cmd->run(&g, n, rest, err);
+}
+
+int main(int argc, char **argv)
+{
+	struct error err = {0};
+	int status = run(argc, (const char **)argv, &err);
+
+	if (status >= 0) {
+		if (fflush(stdout) == 0 && !ferror(stdout))
+			return status;
+		error_set(&err, "cannot write the output: %s", strerror(errno));
+	}
+	fprintf(stderr, "stasis: %s\n", err.text ? err.text : "out of memory");
+	status = err.usage ? 2 : 1;
+	error_finish(&err);
+	return status;
+}

@@ -1,0 +1,43 @@
+/* Flags of one command, and one-line complaints about them. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Operands live in the context, which lives as long as the process. */
+static poptContext g_context;
+
+int parse_options(const struct poptOption *table, const char *operands, int min, int max, int argc,
+                  const char **argv, const char ***ret_operands, int *ret_n, struct error *err)
+{
+	static const char *none[] = {NULL};
+	char name[64];
+	const char **rest;
+	poptContext ctx;
+	int rc, n = 0;
+
+	snprintf(name, sizeof(name), "stasis %s", argv[0]);
+	argv[0] = name;
+	ctx = poptGetContext(name, argc, argv, table, POPT_CONTEXT_POSIXMEHARDER);
+	if (g_context)
+		poptFreeContext(g_context);
+	g_context = ctx;
+	poptSetOtherOptionHelp(ctx, operands);
+	while ((rc = poptGetNextOpt(ctx)) > 0)
+		;
+	if (rc < -1)
+		return error_usage(err, "%s: %s: see %s --help",
+		                   poptBadOption(ctx, POPT_BADOPTION_NOALIAS), poptStrerror(rc),
+		                   name);
+	rest = poptGetArgs(ctx);
+	while (rest && rest[n])
+		n++;
+	if (n < min)
+		return error_usage(err, "%s: missing operand: usage: %s %s", name, name, operands);
+	if (max >= 0 && n > max)
+		return error_usage(err, "%s: unexpected operand %s: usage: %s %s", name, rest[max],
+		                   name, operands);
+	*ret_operands = rest ? rest : none;
+	*ret_n = n;
+	return 0;
+}
