@@ -45,8 +45,8 @@ u64 sampler_value(struct sampler *sp);
 void *sampler_ref(struct sampler *sp, const struct obj_type *type);
 /* The same, kept alive by the sampler's own root. */
 void *sampler_weak(struct sampler *sp, const struct obj_type *type);
-/* The same for a list, which takes an object once only: never one that exists; NULL deep down, where
- * lists stay empty. */
+/* The same for a list, which takes an object once only: never one that exists; NULL deep down,
+ * where lists stay empty. */
 void *sampler_element(struct sampler *sp, const struct obj_type *type, bool weak);
 
 /* Probe: initializes a struct positionally from itself. */
@@ -88,9 +88,9 @@ void *sampler_element(struct sampler *sp, const struct obj_type *type, bool weak
 #define FC_SKIP_ARRAY   +0
 
 /* References, for tools. */
-#define F_REFS(k, ...)          FR_##k(__VA_ARGS__)
+#define F_REFS(k, ...) FR_##k(__VA_ARGS__)
 #define FR_HDR(f)
-#define FR_BASE(f, B)           {#f, OBJ_REF_BASE, &B##_type, NULL},
+#define FR_BASE(f, B) {#f, OBJ_REF_BASE, &B##_type, NULL},
 #define FR_VAL(f)
 #define FR_ATOMIC(f)
 #define FR_STR(f)
@@ -209,13 +209,14 @@ void *sampler_element(struct sampler *sp, const struct obj_type *type, bool weak
 	r = loader_weak(l, m->f, &T##_type, &o->f); \
 	if (r < 0)                                  \
 		return r;
-#define FL_LIST_BY(f, T, link, how)                                                      \
-	for (size_t i_ = 0; i_ < m->n_##f; i_++) {                                       \
-		struct T *e_ = NULL;                                                     \
-		r = m->f[i_] ? how(l, m->f[i_], &T##_type, offsetof(struct T, link), &e_) : loader_missing(l, #f); \
-		if (r < 0)                                                               \
-			return r;                                                        \
-		TAILQ_INSERT_TAIL(&o->f, e_, link);                                      \
+#define FL_LIST_BY(f, T, link, how)                                                       \
+	for (size_t i_ = 0; i_ < m->n_##f; i_++) {                                        \
+		struct T *e_ = NULL;                                                      \
+		r = m->f[i_] ? how(l, m->f[i_], &T##_type, offsetof(struct T, link), &e_) \
+		             : loader_missing(l, #f);                                     \
+		if (r < 0)                                                                \
+			return r;                                                         \
+		TAILQ_INSERT_TAIL(&o->f, e_, link);                                       \
 	}
 #define FL_LIST(f, T, link)     FL_LIST_BY(f, T, link, loader_list_ref)
 #define FL_WEAKLIST(f, T, link) FL_LIST_BY(f, T, link, loader_list_weak)
@@ -227,8 +228,8 @@ void *sampler_element(struct sampler *sp, const struct obj_type *type, bool weak
 #define FL_SKIP(f)
 #define FL_SKIP_ARRAY(f)
 
-/* As loader_ref/loader_weak, and -EBADMSG if a list already took the object by this link (its offset
- * in the object): one object linked twice would corrupt both lists. */
+/* As loader_ref/loader_weak, and -EBADMSG if a list already took the object by this link (its
+ * offset in the object): one object linked twice would corrupt both lists. */
 MUST_CHECK int loader_list_ref(struct loader *l, u64 id, const struct obj_type *type, size_t link,
                                void *ret);
 MUST_CHECK int loader_list_weak(struct loader *l, u64 id, const struct obj_type *type, size_t link,
@@ -248,27 +249,27 @@ MUST_CHECK int loader_list_weak(struct loader *l, u64 id, const struct obj_type 
 #define FX_SUB(f, S)  S##_sample_sub(sp, &o->f);
 #define FX_REF(f, T)  o->f = sampler_ref(sp, &T##_type);
 #define FX_WEAK(f, T) o->f = sampler_weak(sp, &T##_type);
-#define FX_LIST_BY(f, T, link, weak)                                  \
-	{                                                             \
-		struct T *e_ = sampler_element(sp, &T##_type, weak);  \
-		if (e_)                                               \
-			TAILQ_INSERT_TAIL(&o->f, e_, link);           \
+#define FX_LIST_BY(f, T, link, weak)                                 \
+	{                                                            \
+		struct T *e_ = sampler_element(sp, &T##_type, weak); \
+		if (e_)                                              \
+			TAILQ_INSERT_TAIL(&o->f, e_, link);          \
 	}
 #define FX_LIST(f, T, link)     FX_LIST_BY(f, T, link, false)
 #define FX_WEAKLIST(f, T, link) FX_LIST_BY(f, T, link, true)
-#define FX_CUSTOM(f, T)       T##_sample_##f(sp, o);
-#define FX_CUSTOM_ARRAY(f, T) T##_sample_##f(sp, o);
+#define FX_CUSTOM(f, T)         T##_sample_##f(sp, o);
+#define FX_CUSTOM_ARRAY(f, T)   T##_sample_##f(sp, o);
 #define FX_SKIP(f)
 #define FX_SKIP_ARRAY(f)
 
-#define OBJECT_PROBE(T, FIELDS)                                                  \
-	_Pragma("GCC diagnostic push")                                           \
-		_Pragma("GCC diagnostic error \"-Wmissing-field-initializers\"") \
-			UNUSED static void T##_every_field(const struct T *o)    \
-	{                                                                        \
-		struct T p = {FIELDS(F_PROBE)};                                  \
-		(void)p;                                                         \
-	}                                                                        \
+#define OBJECT_PROBE(T, FIELDS)                                                               \
+	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wmissing-braces\"") \
+		_Pragma("GCC diagnostic error \"-Wmissing-field-initializers\"")              \
+			UNUSED static void T##_every_field(const struct T *o)                 \
+	{                                                                                     \
+		struct T p = {FIELDS(F_PROBE)};                                               \
+		(void)p;                                                                      \
+	}                                                                                     \
 	_Pragma("GCC diagnostic pop")
 
 /*

@@ -10,6 +10,7 @@
  * Saved: type name and id frame the record; the count is not saved.
  */
 #include "state/base/bug.h"
+#include "state/base/cleanup.h"
 #include "state/base/types.h"
 
 #include <protobuf-c/protobuf-c.h>

@@ -50,6 +50,7 @@ struct ctx {
 	u32 tid, tgid;	       /* as the task's own pid namespace sees them; immutable */
 	struct restart restart;
 	_Atomic u32 interrupt; /* enum interrupt */
+	bool sleeping;	       /* in ctx_sleep: for ps; written by the owner */
 	u32 deaf_to;	       /* bits that don't end a sleep now (vfork, stopped); owner only */
 	u64 slept_ns;	       /* time in ctx_sleep, for CPU accounting; owner only */
 	_Atomic u32 wake;      /* futex word: 1 = a wake came since the last look */

@@ -13,9 +13,9 @@ OBJECT_DECL(itimers);
 
 struct itimers *itimers_new(struct thread_group *tg);
 /* which: ITIMER_REAL, _VIRTUAL, _PROF; -EINVAL otherwise. Values are valid timevals. */
-MUST_CHECK int itimers_set(struct itimers *it, int which, const struct itimerval *val,
-			   struct itimerval *ret_old);
-MUST_CHECK int itimers_get(struct itimers *it, int which, struct itimerval *ret);
+MUST_CHECK int itimer_set(struct itimers *it, int which, const struct itimerval *val,
+			  struct itimerval *ret_old);
+MUST_CHECK int itimer_get(struct itimers *it, int which, struct itimerval *ret);
 /* Charges CPU time to VIRTUAL (user) and PROF (both); called by task_account's owner; cheap when
  * neither is armed. */
 void itimers_account(struct itimers *it, u64 user_ns, u64 sys_ns);

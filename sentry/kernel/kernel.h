@@ -12,6 +12,8 @@
 #include "state/base/lock.h"
 #include "state/object.h"
 
+#include <sys/queue.h>
+
 struct kernel;
 struct kernel_runtime;
 struct mm;

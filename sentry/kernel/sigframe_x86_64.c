@@ -8,7 +8,6 @@
 #include "sentry/kernel/task_run.h"
 #include "sentry/mm/usercopy.h"
 
-#include <asm/sigcontext.h>
 #include <string.h>
 
 #define UC_FP_XSTATE	     1
@@ -23,6 +22,26 @@
 /* Flags that sigreturn takes from the frame: AC OF DF TF SF ZF AF PF CF RF. */
 #define FIX_EFLAGS 0x50dd5ull
 
+/* struct _fpx_sw_bytes: what user space finds in the reserved bytes of the FXSAVE area. */
+#define XSTATE_MAGIC1      0x46505853u
+#define XSTATE_MAGIC2      0x46505845u
+#define XSTATE_MAGIC2_SIZE 4u
+struct fpx_sw_bytes {
+	u32 magic1;
+	u32 extended_size;
+	u64 xfeatures;
+	u32 xstate_size;
+	u32 padding[7];
+};
+/* struct sigcontext of x86-64. */
+struct k_sigcontext {
+	u64 r8, r9, r10, r11, r12, r13, r14, r15;
+	u64 di, si, bp, bx, dx, ax, cx, sp, ip, flags;
+	u16 cs, gs, fs, ss;
+	u64 err, trapno, oldmask, cr2;
+	u64 fpstate;
+	u64 reserved[8];
+};
 struct k_sigaltstack {
 	u64 sp;
 	s32 flags;
@@ -33,7 +52,7 @@ struct k_ucontext {
 	u64 flags;
 	u64 link;
 	struct k_sigaltstack stack;
-	struct sigcontext_64 mc;
+	struct k_sigcontext mc;
 	u64 mask;
 };
 struct rt_sigframe {
@@ -61,13 +80,13 @@ u32 task_altstack_state(const struct task *t)
 
 static int push_fp(struct task *t, u64 addr)
 {
-	struct _fpx_sw_bytes sw = {
-		.magic1 = FP_XSTATE_MAGIC1,
-		.extended_size = t->fp->size + FP_XSTATE_MAGIC2_SIZE,
+	struct fpx_sw_bytes sw = {
+		.magic1 = XSTATE_MAGIC1,
+		.extended_size = t->fp->size + XSTATE_MAGIC2_SIZE,
 		.xfeatures = t->kernel->machine->platform->xfeatures,
 		.xstate_size = t->fp->size,
 	};
-	u32 magic2 = FP_XSTATE_MAGIC2;
+	u32 magic2 = XSTATE_MAGIC2;
 	u8 area[FPSTATE_MAX + 4];
 
 	memcpy(area, t->fp->data, t->fp->size);
@@ -94,7 +113,7 @@ int sigframe_push(struct task *t, const siginfo_t *info, const struct ksigaction
 	}
 	if (task_pull_fp(t) < 0)
 		return -EFAULT;
-	fp_addr = ALIGN_DOWN(sp - (t->fp->size + FP_XSTATE_MAGIC2_SIZE), 64);
+	fp_addr = ALIGN_DOWN(sp - (t->fp->size + XSTATE_MAGIC2_SIZE), 64);
 	frame = ALIGN_DOWN(fp_addr - sizeof(f), 16) - 8;
 	if ((entering || nested) && !on_altstack(t, frame))
 		return -EFAULT;
@@ -105,7 +124,7 @@ int sigframe_push(struct task *t, const siginfo_t *info, const struct ksigaction
 	f.uc.stack.sp = t->altstack_sp;
 	f.uc.stack.size = t->altstack_size;
 	f.uc.stack.flags = (s32)task_altstack_state(t);
-	f.uc.mc = (struct sigcontext_64){
+	f.uc.mc = (struct k_sigcontext){
 		.r8 = r->r8, .r9 = r->r9, .r10 = r->r10, .r11 = r->r11, .r12 = r->r12,
 		.r13 = r->r13, .r14 = r->r14, .r15 = r->r15, .di = r->rdi, .si = r->rsi,
 		.bp = r->rbp, .bx = r->rbx, .dx = r->rdx, .ax = r->rax, .cx = r->rcx, .sp = r->rsp,
@@ -136,7 +155,7 @@ int sigframe_push(struct task *t, const siginfo_t *info, const struct ksigaction
 
 static int restore_fp(struct task *t, u64 addr, bool xstate)
 {
-	struct _fpx_sw_bytes sw;
+	struct fpx_sw_bytes sw;
 	u32 size = t->kernel->machine->platform->fpstate_size, magic2;
 	u32 copy = 512;
 	u64 zero_xstate_bv = 3;
@@ -148,9 +167,9 @@ static int restore_fp(struct task *t, u64 addr, bool xstate)
 	if (xstate) {
 		if (user_copy_in(&t->ctx, &sw, UADDR(addr + FP_SW_OFFSET), sizeof(sw)) < 0)
 			return -EFAULT;
-		if (sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size == size &&
+		if (sw.magic1 == XSTATE_MAGIC1 && sw.xstate_size == size &&
 		    user_get_u32(&t->ctx, UADDR(addr + size), &magic2) == 0 &&
-		    magic2 == FP_XSTATE_MAGIC2)
+		    magic2 == XSTATE_MAGIC2)
 			copy = size;
 	}
 	memset(t->fp->data, 0, size);
@@ -169,7 +188,7 @@ int sigframe_restore(struct task *t)
 	struct regs *r = &t->regs;
 	u64 frame = r->rsp - 8;
 	struct k_ucontext uc;
-	const struct sigcontext_64 *m = &uc.mc;
+	const struct k_sigcontext *m = &uc.mc;
 
 	if (user_copy_in(&t->ctx, &uc, UADDR(frame + offsetof(struct rt_sigframe, uc)),
 			 sizeof(uc)) < 0)

@@ -14,6 +14,7 @@
 
 #include <linux/capability.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <string.h>
 
 #define SIGSET_DEFAULT_IGNORE                                                                      \

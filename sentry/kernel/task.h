@@ -34,6 +34,7 @@ struct posix_timers;
 struct run_state;
 struct session;
 struct sighand;
+struct strings;
 struct task;
 struct thread_group;
 struct utsns;
@@ -244,8 +245,10 @@ MUST_CHECK int task_create_reaper(struct kernel *k, struct creds *creds);
 /* Starts the task's host thread. */
 MUST_CHECK int task_start(struct task *t);
 
-/* execve(2) after the paths are resolved; takes effect through run states. See task_exec.c. */
-long task_exec(struct task *t, struct file *exe, const char *path, char **argv, char **envp);
+/* execve(2) after path and vectors were read (the vectors are changed for scripts). 0: the new
+ * program runs next (run_next is set); or -errno with the old one intact. */
+MUST_CHECK long task_exec(struct task *t, struct file *exe, const char *path, struct strings *argv,
+			  struct strings *envp);
 
 /* FP state into t->fp (from the context if that is newer) / to be pushed before the next switch. */
 MUST_CHECK int task_pull_fp(struct task *t);

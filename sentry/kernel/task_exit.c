@@ -277,7 +277,8 @@ struct task *thread_group_reap_locked(struct thread_group *tg)
 		p->child_stime += tg->dead_stime + tg->child_stime;
 		p->child_minflt += tg->dead_minflt + tg->child_minflt;
 		p->child_nvcsw += tg->dead_nvcsw + tg->child_nvcsw;
-		p->child_maxrss = MAX(p->child_maxrss, MAX(tg->maxrss, tg->child_maxrss));
+		p->child_maxrss = MAX(p->child_maxrss, tg->maxrss);
+		p->child_maxrss = MAX(p->child_maxrss, tg->child_maxrss);
 		TAILQ_REMOVE(&p->children, tg, sibling);
 		tg->parent = NULL;
 	}

@@ -100,8 +100,6 @@ void task_account(struct task *t, bool guest)
 
 int task_pull_fp(struct task *t)
 {
-	int r;
-
 	if (t->fp_dirty)
 		return 0;
 	if (!t->fp) {

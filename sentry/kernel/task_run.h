@@ -13,7 +13,6 @@ void task_before_park(struct task *t);
 
 extern const struct run_state run_stopped; /* group stop */
 extern const struct run_state run_vfork;   /* waits until the child execs or exits */
-extern const struct run_state run_dethread; /* execve waits for the other threads to end */
 extern const struct run_state run_init;	   /* the built-in init: reaps */
 
 /* Makes the system call at hand: t->sysno, arguments from t->regs. */
@@ -31,6 +30,8 @@ int sigframe_push(struct task *t, const siginfo_t *info, const struct ksigaction
 void task_account(struct task *t, bool guest);
 /* Ends vfork's hold on the parent: the child no longer uses its memory. */
 void task_vfork_release(struct task *t);
+/* Leaves the address space: the C library's exit words, vfork's parent, then the memory. */
+void task_release_mm(struct task *t);
 /* Everything of exit that can block or takes locks below tasks_lock. See task_exit.c. */
 const struct run_state *task_exit_step(struct task *t);
 /* tasks_lock and tg->lock are free. Marks the group as ending and interrupts its members. */
@@ -42,8 +43,6 @@ void notify_parent_stop_locked(struct thread_group *tg, int code, int signo);
 /* Sets up what a loaded kernel's tasks don't save: lists, back pointers. -EBADMSG with *ret_why
  * static. */
 MUST_CHECK int kernel_rewire(struct kernel *k, struct machine *m, const char **ret_why);
-/* Called by the exec step once the group is single threaded; see task_exec.c. */
-const struct run_state *task_exec_dethread_step(struct task *t);
 
 /* ---- shared by clone, exit and job control; tasks_lock held ---- */
 void task_bind_ctx(struct task *t);

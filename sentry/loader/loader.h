@@ -9,6 +9,7 @@
  */
 #include "platform/platform.h"
 #include "sentry/ctx/ctx.h"
+#include "sentry/mm/uaddr.h"
 
 struct file;
 struct mm;

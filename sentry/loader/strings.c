@@ -76,8 +76,8 @@ int strings_from_user(struct ctx *c, uaddr_t addr, size_t *total, struct strings
 	struct strings s = { 0 };
 
 	for (u64 i = 0; !uaddr_null(addr); i++) {
-		char *text;
-		size_t len;
+		char *text = NULL;
+		size_t len = 0;
 		u64 p;
 		int r = user_get_u64(c, uaddr_add(addr, i * sizeof(u64)), &p);
 

@@ -4,6 +4,7 @@
 
 #include "state/base/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void name_of(struct task *t, const struct syscall_entry *e, char *buf, size_t size)
