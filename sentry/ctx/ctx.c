@@ -9,7 +9,8 @@
 
 void ctx_wake(struct ctx *c)
 {
-	/* A word that is 1 already has nobody asleep on it: whoever set it has woken the sleeper. */
+	/* A word that is 1 already has nobody asleep on it: whoever set it has woken the sleeper.
+	 */
 	if (atomic_exchange(&c->wake, 1) == 0)
 		syscall(SYS_futex, &c->wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }

@@ -26,6 +26,9 @@ struct mappable_ops {
 	 * past the last page of the file: -EFAULT with *no* effect (the fault becomes SIGBUS).
 	 * A shared write access makes the page private to the file first (holes, image pages). */
 	int (*translate)(struct mappable *m, u64 off, u64 len, u32 access, struct backing *ret);
+	/* Frees the pages of a range, which then read as zeros (MADV_REMOVE); called without any
+	 * mm's lock. NULL: -EOPNOTSUPP. */
+	int (*punch)(struct mappable *m, u64 off, u64 len);
 	/* Writes dirty shared pages back to where they came from (msync). NULL: nothing to do. */
 	int (*sync)(struct mappable *m, u64 off, u64 len);
 };

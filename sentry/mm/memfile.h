@@ -15,18 +15,32 @@ struct memfile {
 	struct page_source source;
 	u8 *base;
 	u64 size;
-	u64 limit; /* bytes that may be allocated; more is -ENOMEM */
+	u64 limit;     /* bytes that the host may hold for it; 0: unlimited */
+	u64 total_ram; /* of the host, with swap: what no single request may exceed */
 	/* allocator state is private to memfile.c */
 	struct memfile_alloc *alloc;
 };
 
+extern const struct mapfile_ops memfile_ops;
+/* The memory file that mf is, or NULL. */
+static inline struct memfile *memfile_of(struct mapfile *mf)
+{
+	return mf->ops == &memfile_ops ? container_of(mf, struct memfile, mapfile) : NULL;
+}
+
 /* limit in bytes, 0: unlimited. Runs before privileges are dropped. */
 MUST_CHECK int memfile_create(u64 limit, struct memfile **ret);
 void memfile_destroy(struct memfile *mf);
-/* A run of len bytes (page aligned), zeroed, one reference per page; offset aligned to the largest
- * power of two that len holds, up to 2 MiB, plus phase (so that file offset and address agree
- * modulo 2 MiB); phase < 2 MiB. -ENOMEM. */
+/* A run of len bytes (page aligned), zeroed, one reference per page. Fresh runs are aligned to the
+ * largest power of two that len holds, up to 2 MiB, plus phase (so that file offset and address
+ * agree modulo that); reused small ones lie anywhere. phase < 2 MiB. -ENOMEM. */
 MUST_CHECK int memfile_alloc(struct memfile *mf, u64 len, u64 phase, u64 *ret_off);
+/* The same with any content, for a caller that overwrites all of it at once. */
+MUST_CHECK int memfile_alloc_dirty(struct memfile *mf, u64 len, u64 *ret_off);
+/* The whole of [off, off+len) has never been touched since it was allocated: it reads as zeros. */
+bool memfile_is_hole(struct memfile *mf, u64 off, u64 len);
+/* Gives pages that are kept for reuse back to the host: for a sandbox that goes idle. */
+void memfile_trim(struct memfile *mf);
 void memfile_get_pages(struct memfile *mf, u64 off, u64 len);
 /* Pages whose count drops to 0 become free; their content is gone. */
 void memfile_put_pages(struct memfile *mf, u64 off, u64 len);

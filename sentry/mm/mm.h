@@ -55,10 +55,10 @@ struct mmap_args {
 	u64 addr, len; /* len > 0, any alignment; addr page aligned if MAP_FIXED */
 	int prot, flags;
 	struct mappable *mappable; /* NULL: anonymous; a reference is taken */
-	struct mapid *id;	   /* likewise */
+	struct mapid *id;          /* likewise */
 	u64 off;
-	int max_prot;	/* what mprotect may ever give; PROT_READ|WRITE|EXEC for anonymous */
-	bool is_stack;	/* grows down, limited by rlimit_stack */
+	int max_prot;     /* what mprotect may ever give; PROT_READ|WRITE|EXEC for anonymous */
+	bool is_stack;    /* grows down, limited by rlimit_stack */
 	const char *name; /* "[vdso]" and the like: a static string, or NULL */
 };
 /* mmap(2) after the file was looked up. limits (RLIMIT_AS, RLIMIT_DATA) come from c; c may be NULL
@@ -67,14 +67,17 @@ MUST_CHECK s64 mm_mmap(struct mm *mm, struct ctx *c, const struct mmap_args *arg
 MUST_CHECK int mm_munmap(struct mm *mm, u64 addr, u64 len);
 MUST_CHECK int mm_mprotect(struct mm *mm, u64 addr, u64 len, int prot);
 MUST_CHECK s64 mm_mremap(struct mm *mm, struct ctx *c, u64 old_addr, u64 old_len, u64 new_len,
-			 int flags, u64 new_addr);
+                         int flags, u64 new_addr);
 MUST_CHECK int mm_madvise(struct mm *mm, u64 addr, u64 len, int advice);
 MUST_CHECK int mm_msync(struct mm *mm, u64 addr, u64 len, int flags);
 /* One byte per page into vec (kernel memory of len/PAGE_SIZE bytes). */
 MUST_CHECK int mm_mincore(struct mm *mm, u64 addr, u64 len, u8 *vec);
 /* brk(2): the break afterwards. */
 u64 mm_brk(struct mm *mm, struct ctx *c, u64 brk);
-MUST_CHECK int mm_mlock(struct mm *mm, u64 addr, u64 len, bool lock);
+/* RLIMIT_MEMLOCK comes from c (NULL: no limit). */
+MUST_CHECK int mm_mlock(struct mm *mm, struct ctx *c, u64 addr, u64 len, bool lock);
+/* mlockall(2) with MCL_CURRENT and MCL_FUTURE; neither: munlockall(2). */
+MUST_CHECK int mm_mlockall(struct mm *mm, struct ctx *c, bool current, bool future);
 
 /* Why a fault could not be served: what siginfo says (sigaction(2)). */
 struct fault_info {
@@ -87,7 +90,7 @@ struct fault_info {
  * -ENOMEM: out of memory (kill). rlimit_stack from c bounds stack growth. Takes mm->lock.
  */
 MUST_CHECK int mm_fault(struct mm *mm, struct ctx *c, u64 addr, u32 access,
-			struct fault_info *ret_info);
+                        struct fault_info *ret_info);
 
 /* Unmaps [off, off+len) of a mappable (len 0: to the end) from every address space of the kernel:
  * the file shrank, or its pages moved. Takes each mm's lock; call with no RANK_MM or lower. */
@@ -97,9 +100,9 @@ void mm_invalidate(struct kernel *k, struct mappable *m, u64 off, u64 len);
 struct vma_info {
 	u64 start, end, off, dev, ino;
 	int prot;
-	bool shared, stack, heap, growsdown;
+	bool shared, stack, heap, growsdown, locked;
 	u64 rss, private_dirty; /* bytes; filled only when asked for */
-	char name[512]; /* path, "[heap]", "[stack]", "[vdso]" or "" */
+	char name[512];         /* path, "[heap]", "[stack]", "[vdso]" or "" */
 };
 /* The first vma that ends above addr; false if there is none. with_rss also counts pages. */
 bool mm_next_vma(struct mm *mm, u64 addr, bool with_rss, struct vma_info *ret);

@@ -6,7 +6,7 @@ typedef struct {
 	u64 a;
 } uaddr_t;
 
-#define UADDR(x)   ((uaddr_t){ (u64)(x) })
+#define UADDR(x)   ((uaddr_t){(u64)(x)})
 #define UADDR_NULL UADDR(0)
 
 static inline bool uaddr_null(uaddr_t u)

@@ -65,11 +65,11 @@ MUST_CHECK int user_futex_key(struct ctx *c, uaddr_t a, bool private, struct fut
  * (sendfile, exec, coredumps). All file operations take one.
  */
 struct uiter {
-	struct ctx *c;	 /* NULL: kernel memory */
+	struct ctx *c;     /* NULL: kernel memory */
 	struct iovec *iov; /* guest: iov_base is a guest address; owned unless it is inline_iov */
 	unsigned n;
-	u64 skip;   /* bytes of iov[0] that are done */
-	u64 count;  /* bytes left in all */
+	u64 skip;  /* bytes of iov[0] that are done */
+	u64 count; /* bytes left in all */
 	struct iovec inline_iov[8];
 };
 /* One guest range. -EINVAL if len > MAX_RW_COUNT is not an error: it is clipped, as in Linux. */
@@ -79,8 +79,7 @@ void uiter_init_kernel(struct uiter *it, void *buf, u64 len);
  * -EFAULT. Undone by uiter_finish. */
 MUST_CHECK int uiter_init_iov(struct uiter *it, struct ctx *c, uaddr_t iov, u64 n);
 void uiter_finish(struct uiter *it);
-#define UITER(it)						\
-	__attribute__((cleanup(uiter_finish))) struct uiter it = { 0 }
+#define UITER(it) __attribute__((cleanup(uiter_finish))) struct uiter it = {0}
 static inline u64 uiter_count(const struct uiter *it)
 {
 	return it->count;
@@ -102,5 +101,5 @@ void uiter_truncate(struct uiter *it, u64 n);
  * the guest's memory is used. The number filled, or -EFAULT. Advance by what was really moved.
  */
 MUST_CHECK int uiter_pin(struct uiter *it, u64 len, u32 access, struct iovec *iov, unsigned n,
-			 struct uiter_pins **ret);
+                         struct uiter_pins **ret);
 void uiter_unpin(struct uiter_pins *pins);

@@ -36,19 +36,18 @@ typedef int64_t s64;
 
 #define container_of(p, T, member) ((T *)((char *)(p) - offsetof(T, member)))
 
-/* a and b are evaluated once; the result has their common type. */
-#define MIN(a, b)                                                                                  \
+/* a and b are evaluated once; the result has their common type. Calls may nest. */
+#define MINMAX_(a, b, op, x, y)                                                                    \
 	({                                                                                         \
-		__typeof__(a) min_a_ = (a);                                                        \
-		__typeof__(b) min_b_ = (b);                                                        \
-		min_a_ < min_b_ ? min_a_ : min_b_;                                                 \
+		__typeof__(a) x = (a);                                                             \
+		__typeof__(b) y = (b);                                                             \
+		x op y ? x : y;                                                                    \
 	})
-#define MAX(a, b)                                                                                  \
-	({                                                                                         \
-		__typeof__(a) max_a_ = (a);                                                        \
-		__typeof__(b) max_b_ = (b);                                                        \
-		max_a_ > max_b_ ? max_a_ : max_b_;                                                 \
-	})
+#define MINMAX_CAT_(x, n)     x##n
+#define MINMAX_NAMED_(a, b, op, n) MINMAX_(a, b, op, MINMAX_CAT_(x_, n), MINMAX_CAT_(y_, n))
+#define MINMAX_N_(a, b, op, n)     MINMAX_NAMED_(a, b, op, n)
+#define MIN(a, b)		   MINMAX_N_(a, b, <, __COUNTER__)
+#define MAX(a, b)		   MINMAX_N_(a, b, >, __COUNTER__)
 
 /* align is a power of two. ALIGN_UP wraps to a small number at the top of the type. */
 #define ALIGN_DOWN(x, align) ((x) & ~((__typeof__(x))(align)-1))

@@ -1,0 +1,420 @@
+/*
+ * Making pages present: what a guest fault and a user copy have in common, and how the guest gets
+ * to see them. At most one fault per large chunk: the host fills pages as they are touched.
+ */
+#include "sentry/mm/imagefile.h"
+#include "sentry/mm/memfile.h"
+#include "sentry/mm/mm_impl.h"
+#include "state/base/bug.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static bool grow_stack(struct mm *mm, struct ctx *c, struct vma *v, u64 addr)
+{
+	u64 limit = c && c->rlimits ? c->rlimits[RLIMIT_STACK].rlim_cur : 8 * MIB;
+	u64 need = PAGE_DOWN(addr), lowest = mm_bottom(mm), to;
+	struct vma *prev = vma_prev(v);
+
+	if (v->end - need > limit)
+		return false;
+	if (prev) {
+		lowest = prev->end;
+		if (prev->prot && !(prev->flags & VMA_GROWSDOWN))
+			lowest += STACK_GUARD_GAP;
+	}
+	if (need < lowest)
+		return false;
+	to = MAX(ALIGN_DOWN(need, MM_STACK_CHUNK), lowest);
+	if (v->end - to > limit)
+		to = v->end - PAGE_DOWN(limit);
+	if (mm_check_limits(mm, c, v->start - to, false, v->flags & VMA_LOCKED) < 0) {
+		to = need;
+		if (mm_check_limits(mm, c, v->start - to, false, v->flags & VMA_LOCKED) < 0)
+			return false;
+	}
+	mm_account(mm, v, -1);
+	vma_resize(&mm->vmas, v, to, v->end);
+	mm_account(mm, v, 1);
+	mm->edits++;
+	return true;
+}
+
+struct vma *mm_vma_for_locked(struct mm *mm, struct ctx *c, u64 addr)
+{
+	struct vma *v = vma_from(&mm->vmas, addr);
+
+	if (!v || v->start <= addr)
+		return v;
+	return v->flags & VMA_GROWSDOWN && grow_stack(mm, c, v, addr) ? v : NULL;
+}
+
+void *mm_pma_ptr(const struct pma *p, u64 addr, u64 *ret_len)
+{
+	u64 off = p->off + (addr - p->start), len = p->end - addr;
+	struct memfile *mf = memfile_of(p->mf);
+	struct imagefile *img;
+	struct image_place_run run;
+	u64 skip;
+
+	if (likely(mf)) {
+		*ret_len = len;
+		return memfile_at(mf, off);
+	}
+	img = imagefile_of(p->mf);
+	if (!img) {
+		*ret_len = MIN(len, 2 * MIB - (off & (2 * MIB - 1)));
+		return mapfile_ptr(p->mf, off, *ret_len);
+	}
+	skip = off & PAGE_MASK;
+	if (imagefile_find(img, off - skip, PAGE_UP(skip + len), &run) < 0 ||
+	    run.place != IMAGE_RAW)
+		return NULL;
+	*ret_len = MIN(len, run.len - skip);
+	return (u8 *)imagefile_raw_ptr(img, run.raw) + skip;
+}
+
+static int map_host(struct mm *mm, struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot,
+                    bool shared, bool precommit)
+{
+	int r = aspace_map_file(as, addr, fd, off, len, prot, shared, precommit);
+
+	if (r != -ENOMEM)
+		return r;
+	/* Too many host mappings: start over; what is still in use faults back in. */
+	r = aspace_unmap(as, mm_bottom(mm), mm_top(mm) - mm_bottom(mm));
+	return r < 0 ? r : aspace_map_file(as, addr, fd, off, len, prot, shared, precommit);
+}
+
+int mm_map_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 addr, bool precommit)
+{
+	struct aspace *as = atomic_load_explicit(&mm->aspace, memory_order_acquire);
+	u64 lo = MAX(p->start, v->start), hi = MIN(p->end, v->end), page = PAGE_DOWN(addr), off;
+	int prot = mm_host_prot(v, p->cow || !p->mf->writable);
+	struct imagefile *img = imagefile_of(p->mf);
+	struct image_place_run run;
+	bool shared;
+
+	if (!as || !prot)
+		return 0;
+	if (img) {
+		if (imagefile_find(img, p->off + (page - p->start), hi - page, &run) < 0)
+			return -EIO;
+		if (run.place != IMAGE_RAW)
+			return 0;
+		hi = page + run.len;
+		lo = page - imagefile_raw_before(img, p->off + (page - p->start), page - lo);
+		off = run.raw - (page - lo);
+		shared = false;
+	} else {
+		off = p->off + (lo - p->start);
+		shared = memfile_of(p->mf) || (v->flags & VMA_SHARED && !p->cow);
+	}
+	return map_host(mm, as, lo, p->mf->fd, off, hi - lo, prot, shared, precommit);
+}
+
+/* The window of align bytes around page, within v and between the runs that are there. */
+static void free_window(struct mm *mm, const struct vma *v, u64 page, u64 align, u64 *ret_lo,
+                        u64 *ret_hi)
+{
+	struct pma *next = pma_from(&mm->pmas, page), *prev;
+	u64 lo = MAX(v->start, ALIGN_DOWN(page, align));
+	u64 hi = MIN(v->end, ALIGN_DOWN(page, align) + align);
+
+	if (next) {
+		hi = MIN(hi, next->start);
+		prev = pma_prev(next);
+	} else {
+		prev = pma_from(&mm->pmas, lo);
+		while (prev && pma_next(prev))
+			prev = pma_next(prev);
+	}
+	if (prev)
+		lo = MAX(lo, prev->end);
+	*ret_lo = lo;
+	*ret_hi = hi;
+}
+
+static int add_anonymous(struct mm *mm, const struct vma *v, u64 page, struct pma **ret)
+{
+	struct memfile *mf = mm_memfile(mm);
+	u64 lo, hi, off;
+	int r;
+
+	free_window(mm, v, page, v->flags & VMA_GROWSDOWN ? MM_STACK_CHUNK : MM_CHUNK, &lo, &hi);
+	r = memfile_alloc(mf, hi - lo, lo & (MM_CHUNK - 1), &off);
+	if (r < 0) {
+		lo = page;
+		hi = page + PAGE_SIZE;
+		r = memfile_alloc(mf, PAGE_SIZE, 0, &off);
+	}
+	if (r < 0)
+		return r;
+	mapfile_get(&mf->mapfile);
+	*ret = pma_add(&mm->pmas, lo, hi, &mf->mapfile, off, false, true);
+	return 0;
+}
+
+/* Asks the content mapped by v for what backs page and its neighbourhood. */
+static int add_content(struct mm *mm, const struct vma *v, u64 page, u32 access, struct pma **ret)
+{
+	const struct mappable_ops *ops = mappable_ops_of(v->mappable);
+	bool shared = v->flags & VMA_SHARED;
+	struct backing b;
+	u64 lo, hi;
+	int r;
+
+	if (!shared)
+		access = ACCESS_READ;
+	free_window(mm, v, page, MM_CHUNK, &lo, &hi);
+	r = ops->translate(v->mappable, v->off + (lo - v->start), hi - lo, access, &b);
+	if (r == 0 && lo + b.len <= page) {
+		mapfile_put_pages(b.mf, b.off, b.len);
+		mapfile_put(b.mf);
+		r = -EAGAIN;
+	}
+	if (r < 0 && lo < page) {
+		lo = page;
+		r = ops->translate(v->mappable, v->off + (lo - v->start), hi - lo, access, &b);
+	}
+	if (r < 0)
+		return r;
+	*ret = pma_add(&mm->pmas, lo, lo + MIN(b.len, hi - lo), b.mf, b.off, b.cow || !shared,
+	               false);
+	return 0;
+}
+
+/* [lo, hi) of p, not yet shown to the guest, now lies in the memory file; takes over the counts. */
+static struct pma *settle_range(struct mm *mm, struct pma *p, u64 lo, u64 hi, u64 off, bool cow)
+{
+	struct memfile *mf = mm_memfile(mm);
+
+	p = pma_isolate(&mm->pmas, p, lo, hi);
+	mapfile_put(p->mf);
+	mapfile_get(&mf->mapfile);
+	p->mf = &mf->mapfile;
+	p->off = off;
+	p->cow = cow;
+	return pma_merge(&mm->pmas, p);
+}
+
+/* Pages of an image that can't be mapped from it go into the memory file first. */
+static int settle(struct mm *mm, struct pma *p, u64 page, struct pma **ret)
+{
+	struct imagefile *img = imagefile_of(p->mf);
+	struct image_place_run run, first;
+	u64 at = p->off + (page - p->start), lo = page, hi, off, back;
+	int r = imagefile_find(img, at, p->end - page, &run);
+
+	if (r < 0)
+		return r;
+	*ret = p;
+	if (run.place == IMAGE_RAW)
+		return 0;
+	hi = page + run.len;
+	if (run.place == IMAGE_ZERO) {
+		hi = MIN(hi, ALIGN_DOWN(page, MM_CHUNK) + MM_CHUNK);
+		r = memfile_alloc(mm_memfile(mm), hi - lo, lo & (MM_CHUNK - 1), &off);
+		if (r < 0)
+			return r;
+		*ret = settle_range(mm, p, lo, hi, off, false);
+		return 0;
+	}
+	back = MIN(run.index * PAGE_SIZE, page - p->start);
+	if (back > 0 && imagefile_find(img, at - back, back, &first) == 0 &&
+	    first.place == IMAGE_BLOCK && first.block == run.block &&
+	    first.index + back / PAGE_SIZE == run.index) {
+		lo = page - back;
+		run.index = first.index;
+	}
+	r = imagefile_block(img, run.block, run.index, (u32)((hi - lo) / PAGE_SIZE), &off);
+	if (r < 0)
+		return r;
+	*ret = settle_range(mm, p, lo, hi, off, true);
+	return 0;
+}
+
+/* Copies len bytes of p at addr to new memory. */
+static int copy_out_of(const struct pma *p, u64 addr, u8 *to, u64 len)
+{
+	u64 off = p->off + (addr - p->start);
+	struct imagefile *img = imagefile_of(p->mf);
+	ssize_t n;
+
+	if (p->mf->source)
+		return img ? imagefile_read(img, off, to, len)
+		           : p->mf->source->read(p->mf->source, off, to, len);
+	n = pread(p->mf->fd, to, len, (off_t)off);
+	if (n <= 0)
+		return -EIO;
+	if ((u64)n < len) {
+		if (len > PAGE_SIZE)
+			return -EIO;
+		memset(to + n, 0, len - (u64)n);
+	}
+	return 0;
+}
+
+/* The pages around page, within [*lo, *hi) and max bytes, that are alone (or all are not). */
+static void same_refs(struct memfile *mf, const struct pma *p, u64 page, u64 max, bool alone,
+                      u64 *lo, u64 *hi)
+{
+	u64 s = page, e = page + PAGE_SIZE, base = p->off - p->start;
+
+	while (s > *lo && page - s < max &&
+	       (memfile_page_refs(mf, base + s - PAGE_SIZE) == 1) == alone)
+		s -= PAGE_SIZE;
+	while (e < *hi && e - page < max && (memfile_page_refs(mf, base + e) == 1) == alone)
+		e += PAGE_SIZE;
+	*lo = s;
+	*hi = e;
+}
+
+/* [lo, hi) of p gets the new memory at off, which the guest is shown before the old one goes. */
+static int replace(struct mm *mm, const struct vma *v, struct pma *p, u64 lo, u64 hi, u64 off,
+                   struct pma **ret)
+{
+	struct aspace *as = atomic_load_explicit(&mm->aspace, memory_order_acquire);
+	struct memfile *mf = mm_memfile(mm);
+	struct pma old;
+	int r;
+
+	p = pma_isolate(&mm->pmas, p, lo, hi);
+	old = *p;
+	mapfile_get(&mf->mapfile);
+	p->mf = &mf->mapfile;
+	p->off = off;
+	p->cow = false;
+	p->owned = true;
+	r = mm_map_locked(mm, v, p, lo, true);
+	if (r < 0 && as)
+		r = aspace_unmap(as, lo, hi - lo);
+	mapfile_put_pages(old.mf, old.off, hi - lo);
+	mapfile_put(old.mf);
+	*ret = pma_merge(&mm->pmas, p);
+	return r;
+}
+
+static int break_cow(struct mm *mm, const struct vma *v, struct pma *p, u64 page, struct pma **ret,
+                     bool *ret_shown)
+{
+	struct memfile *mf = mm_memfile(mm), *from = p->owned ? memfile_of(p->mf) : NULL;
+	u64 lo = MAX(v->start, p->start), hi = MIN(v->end, p->end), size = MM_COPY_MIN, off;
+	bool hole;
+	int r;
+
+	if (from && memfile_page_refs(from, p->off + (page - p->start)) == 1) {
+		/* The others that shared it are gone. */
+		same_refs(from, p, page, MM_CHUNK, true, &lo, &hi);
+		p = pma_isolate(&mm->pmas, p, lo, hi);
+		p->cow = false;
+		*ret = pma_merge(&mm->pmas, p);
+		return 0;
+	}
+	if (page == mm->copy_end)
+		size = MIN(mm->copy_size * 2, MM_COPY_MAX);
+	if (page != mm->copy_end)
+		lo = MAX(lo, ALIGN_DOWN(page, size));
+	else
+		lo = page;
+	hi = MIN(hi, ALIGN_DOWN(page, size) + size);
+	if (from)
+		same_refs(from, p, page, size, false, &lo, &hi);
+	for (;;) {
+		hole = from && memfile_is_hole(from, p->off + (lo - p->start), hi - lo);
+		r = hole ? memfile_alloc(mf, hi - lo, 0, &off)
+		         : memfile_alloc_dirty(mf, hi - lo, &off);
+		if (r == 0 && !hole) {
+			r = copy_out_of(p, lo, memfile_at(mf, off), hi - lo);
+			if (r < 0)
+				memfile_put_pages(mf, off, hi - lo);
+		}
+		if (r == 0 || hi - lo == PAGE_SIZE)
+			break;
+		/* A neighbour can't be read: only the page itself. */
+		lo = page;
+		hi = page + PAGE_SIZE;
+	}
+	if (r < 0)
+		return r;
+	mm->copy_end = hi;
+	mm->copy_size = size;
+	*ret_shown = true;
+	return replace(mm, v, p, lo, hi, off, ret);
+}
+
+/* What backs a shared page must be asked for again before it is written. */
+static int renew_for_write(struct mm *mm, const struct vma *v, struct pma *p, u64 page,
+                           struct pma **ret)
+{
+	u64 lo = MAX(v->start, p->start), hi = MIN(v->end, p->end);
+
+	mm_drop_pages_locked(mm, lo, hi, false);
+	return add_content(mm, v, page, ACCESS_WRITE, ret);
+}
+
+static int get_page(struct mm *mm, struct vma *v, u64 addr, u32 access, struct pma **ret,
+                    bool *ret_shown)
+{
+	u64 page = PAGE_DOWN(addr);
+	struct pma *p = pma_find(&mm->pmas, page);
+	int r = 0;
+
+	if (p && !(imagefile_of(p->mf) || (access & ACCESS_WRITE && p->cow))) {
+		*ret = p;
+		return 0;
+	}
+	mm->edits++;
+	if (!p)
+		r = v->mappable ? add_content(mm, v, page, access, &p)
+		                : add_anonymous(mm, v, page, &p);
+	else if (imagefile_of(p->mf))
+		r = settle(mm, p, page, &p);
+	if (r == 0 && access & ACCESS_WRITE && p->cow)
+		r = v->flags & VMA_SHARED ? renew_for_write(mm, v, p, page, &p)
+		                          : break_cow(mm, v, p, page, &p, ret_shown);
+	if (r < 0)
+		return r;
+	*ret = p;
+	return 0;
+}
+
+int mm_get_page_locked(struct mm *mm, struct vma *v, u64 addr, u32 access, struct pma **ret)
+{
+	bool shown = false;
+
+	return get_page(mm, v, addr, access, ret, &shown);
+}
+
+static int refuse(struct fault_info *ret_info, int signo, int code)
+{
+	*ret_info = (struct fault_info){.signo = signo, .code = code};
+	return -EFAULT;
+}
+
+int mm_fault(struct mm *mm, struct ctx *c, u64 addr, u32 access, struct fault_info *ret_info)
+{
+	struct pma *p = NULL;
+	bool shown = false;
+	struct vma *v;
+	int r;
+
+	mm_lock(mm);
+	v = mm_vma_for_locked(mm, c, addr);
+	if (!v) {
+		r = refuse(ret_info, SIGSEGV, SEGV_MAPERR);
+	} else if (!vma_allows(v, access)) {
+		r = refuse(ret_info, SIGSEGV, SEGV_ACCERR);
+	} else {
+		r = get_page(mm, v, addr, access, &p, &shown);
+		if (r == 0 && !shown)
+			r = mm_map_locked(mm, v, p, addr, false);
+		if (r == -EIO || r == -EFAULT)
+			r = refuse(ret_info, SIGBUS, BUS_ADRERR);
+	}
+	mm_unlock(mm);
+	return r;
+}

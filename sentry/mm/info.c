@@ -1,0 +1,175 @@
+/* What /proc shows of an address space, and unmapping what a file lost. */
+#include "sentry/mm/mm_impl.h"
+#include "state/base/cleanup.h"
+#include "state/base/bug.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define WINDOW_PAGES 512u
+
+void mm_residency(struct mm *mm, const struct pma *p, u64 start, u64 end, u8 *vec)
+{
+	struct memfile *mf = memfile_of(p->mf);
+	u64 n = (end - start) / PAGE_SIZE;
+
+	/* Clean pages of files and images count as there: the host has them or reads them. */
+	if (!mf || mincore(memfile_at(mf, p->off + (start - p->start)), end - start, vec) < 0)
+		memset(vec, 1, n);
+	for (u64 i = 0; i < n; i++)
+		vec[i] &= 1;
+}
+
+static u64 resident(struct mm *mm, const struct pma *p, u64 start, u64 end)
+{
+	u8 vec[WINDOW_PAGES];
+	u64 n = 0;
+
+	while (start < end) {
+		u64 len = MIN(end - start, WINDOW_PAGES * PAGE_SIZE);
+
+		mm_residency(mm, p, start, start + len, vec);
+		for (u64 i = 0; i < len / PAGE_SIZE; i++)
+			n += vec[i];
+		start += len;
+	}
+	return n * PAGE_SIZE;
+}
+
+static bool is_stack(const struct mm *mm, const struct vma *v)
+{
+	return v->start <= mm->layout.start_stack && mm->layout.start_stack < v->end;
+}
+
+static bool is_heap(const struct mm *mm, const struct vma *v)
+{
+	return v->start < PAGE_UP(mm->brk_end) && v->end > mm->brk_start && !v->id;
+}
+
+static void describe(const struct mm *mm, const struct vma *v, struct vma_info *ret)
+{
+	*ret = (struct vma_info){
+		.start = v->start,
+		.end = v->end,
+		.off = v->mappable ? v->off : 0,
+		.prot = (int)v->prot,
+		.shared = v->flags & VMA_SHARED,
+		.stack = is_stack(mm, v),
+		.heap = is_heap(mm, v),
+		.growsdown = v->flags & VMA_GROWSDOWN,
+		.locked = v->flags & VMA_LOCKED,
+	};
+	if (v->name)
+		snprintf(ret->name, sizeof(ret->name), "%s", v->name);
+	else if (v->flags & VMA_SHARED && v->flags & VMA_ANON)
+		snprintf(ret->name, sizeof(ret->name), "/dev/zero (deleted)");
+	else if (ret->stack)
+		snprintf(ret->name, sizeof(ret->name), "[stack]");
+	else if (ret->heap)
+		snprintf(ret->name, sizeof(ret->name), "[heap]");
+}
+
+bool mm_next_vma(struct mm *mm, u64 addr, bool with_rss, struct vma_info *ret)
+{
+	AUTO(mapid) id = NULL;
+	struct vma *v;
+
+	rwlock_rdlock(&mm->lock);
+	v = vma_from(&mm->vmas, addr);
+	if (!v) {
+		rwlock_unlock(&mm->lock);
+		return false;
+	}
+	describe(mm, v, ret);
+	id = obj_get(v->id);
+	if (with_rss) {
+		for (struct pma *p = pma_from(&mm->pmas, v->start); p && p->start < v->end;
+		     p = pma_next(p)) {
+			u64 n = resident(mm, p, MAX(p->start, v->start), MIN(p->end, v->end));
+
+			ret->rss += n;
+			if (p->owned)
+				ret->private_dirty += n;
+		}
+	}
+	rwlock_unlock(&mm->lock);
+	/* Names come from the file system, which has locks above ours. */
+	if (id && mapid_ops_of(id) && mapid_ops_of(id)->describe)
+		mapid_ops_of(id)->describe(id, ret->name, sizeof(ret->name), &ret->dev, &ret->ino);
+	return true;
+}
+
+void mm_stat(struct mm *mm, struct mm_stat *ret)
+{
+	struct mm_stat st = {0};
+	struct vma *v;
+
+	rwlock_rdlock(&mm->lock);
+	st.vm_size = mm->vm_total;
+	st.vm_peak = mm->vm_peak;
+	st.vm_data = mm->vm_data;
+	st.vm_locked = mm->vm_locked;
+	for (v = vma_from(&mm->vmas, 0); v; v = vma_next(v)) {
+		if (v->flags & VMA_GROWSDOWN)
+			st.vm_stack += v->end - v->start;
+		if (v->prot & PROT_EXEC && v->id)
+			st.vm_exe += v->end - v->start;
+		for (struct pma *p = pma_from(&mm->pmas, v->start); p && p->start < v->end;
+		     p = pma_next(p)) {
+			u64 n = resident(mm, p, MAX(p->start, v->start), MIN(p->end, v->end));
+
+			if (p->owned)
+				st.rss_anon += n;
+			else if (v->flags & VMA_ANON)
+				st.rss_shmem += n;
+			else
+				st.rss_file += n;
+		}
+	}
+	rwlock_unlock(&mm->lock);
+	st.vm_hwm = st.rss_anon + st.rss_file + st.rss_shmem;
+	*ret = st;
+}
+
+static void invalidate_one(struct mm *mm, const struct mappable *m, u64 off, u64 end)
+{
+	struct vma *v;
+
+	mm_lock(mm);
+	for (v = vma_from(&mm->vmas, 0); v; v = vma_next(v)) {
+		u64 v_end = v->off + (v->end - v->start);
+		u64 lo = MAX(v->off, off), hi = MIN(v_end, end);
+
+		if (v->mappable != m || lo >= hi)
+			continue;
+		mm_drop_pages_locked(mm, v->start + (lo - v->off), v->start + (hi - v->off), false);
+	}
+	mm_unlock(mm);
+}
+
+void mm_invalidate(struct kernel *k, struct mappable *m, u64 off, u64 len)
+{
+	struct mm **list, *mm;
+	size_t n = 0, cap = 0;
+	u64 end = len == 0 || off + len < off ? UINT64_MAX : off + len;
+
+	if (atomic_load(&m->mapped) == 0)
+		return;
+	mutex_lock(&k->mms_lock);
+	TAILQ_FOREACH (mm, &k->mms, mms_link)
+		cap++;
+	list = calloc(cap + 1, sizeof(*list));
+	BUG_ON(!list);
+	TAILQ_FOREACH (mm, &k->mms, mms_link)
+		if (obj_tryget(mm))
+			list[n++] = mm;
+	mutex_unlock(&k->mms_lock);
+	for (size_t i = 0; i < n; i++) {
+		invalidate_one(list[i], m, off, end);
+		obj_put(list[i]);
+	}
+	free(list);
+}

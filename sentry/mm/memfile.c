@@ -1,0 +1,318 @@
+#include "sentry/mm/memfile.h"
+#include "sentry/mm/guard.h"
+#include "sentry/mm/memfile_alloc.h"
+#include "state/base/bug.h"
+#include "state/base/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#define MEMFILE_SIZE     (256 * GIB)
+#define MEMFILE_SIZE_MIN (1 * GIB)
+#define ALIGN_MAX        (2 * MIB)
+/* Zeroing an old page costs a third of faulting a fresh one in, so small runs are kept, this many
+ * bytes of them in all. */
+#define DIRTY_MAX     (4 * MIB)
+#define DIRTY_RUN_MAX (256 * KIB)
+/* Runs up to this are kept without asking how much of them was ever touched. */
+#define DIRTY_RUN_SMALL (16 * KIB)
+
+struct memfile_alloc {
+	struct mutex lock; /* guards space */
+	struct free_space space;
+	_Atomic u32 *refs; /* by page */
+	_Atomic u64 allocated;
+};
+
+static void *mf_ptr(struct mapfile *mf, u64 off, u64 len)
+{
+	return memfile_at(container_of(mf, struct memfile, mapfile), off);
+}
+
+static void mf_get_pages(struct mapfile *mf, u64 off, u64 len)
+{
+	memfile_get_pages(container_of(mf, struct memfile, mapfile), off, len);
+}
+
+static void mf_put_pages(struct mapfile *mf, u64 off, u64 len)
+{
+	memfile_put_pages(container_of(mf, struct memfile, mapfile), off, len);
+}
+
+/* The machine owns it and outlives every user; memfile_destroy ends it. */
+static void mf_last_put(struct mapfile *mf)
+{
+	BUG("memory file released by a user");
+}
+
+const struct mapfile_ops memfile_ops = {
+	.ptr = mf_ptr,
+	.destroy = mf_last_put,
+	.get_pages = mf_get_pages,
+	.put_pages = mf_put_pages,
+};
+
+static int source_read(struct page_source *src, u64 off, void *buf, u64 len)
+{
+	struct memfile *mf = container_of(src, struct memfile, source);
+
+	return guard_copy(buf, memfile_at(mf, off), len) ? -EIO : 0;
+}
+
+static u64 source_zero_prefix(struct page_source *src, u64 off, u64 len)
+{
+	struct memfile *mf = container_of(src, struct memfile, source);
+	off_t data = lseek(mf->mapfile.fd, (off_t)off, SEEK_DATA);
+
+	if (data < 0)
+		return errno == ENXIO ? len : 0;
+	return MIN((u64)data - off, len);
+}
+
+/* The largest sparse file that this process may have and map, from MEMFILE_SIZE down. */
+static int reserve(struct memfile *mf)
+{
+	for (u64 size = MEMFILE_SIZE; size >= MEMFILE_SIZE_MIN; size /= 2) {
+		void *base, *refs;
+
+		if (ftruncate(mf->mapfile.fd, (off_t)size) < 0)
+			continue;
+		base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+		            mf->mapfile.fd, 0);
+		if (base == MAP_FAILED)
+			continue;
+		refs = mmap(NULL, size / PAGE_SIZE * sizeof(u32), PROT_READ | PROT_WRITE,
+		            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (refs == MAP_FAILED) {
+			munmap(base, size);
+			continue;
+		}
+		mf->base = base;
+		mf->size = size;
+		mf->alloc->refs = refs;
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+int memfile_create(u64 limit, struct memfile **ret)
+{
+	struct memfile *mf = calloc(1, sizeof(*mf));
+	struct sysinfo si;
+	int r;
+
+	if (!mf)
+		return -ENOMEM;
+	mf->alloc = calloc(1, sizeof(*mf->alloc));
+	mf->mapfile.fd = memfd_create("stasis-memory", MFD_CLOEXEC);
+	r = mf->mapfile.fd < 0 ? -errno : mf->alloc ? reserve(mf) : -ENOMEM;
+	if (r < 0) {
+		if (mf->mapfile.fd >= 0)
+			close(mf->mapfile.fd);
+		free(mf->alloc);
+		free(mf);
+		return r;
+	}
+	mutex_init(&mf->alloc->lock, RANK_MEMFILE);
+	free_space_init(&mf->alloc->space, mf->size);
+	mf->mapfile.ops = &memfile_ops;
+	mf->mapfile.refs = 1;
+	mf->mapfile.writable = true;
+	mf->mapfile.source = &mf->source;
+	mf->source.read = source_read;
+	mf->source.zero_prefix = source_zero_prefix;
+	mf->source.size = mf->size;
+	mf->limit = limit;
+	mf->total_ram = UINT64_MAX;
+	if (sysinfo(&si) == 0)
+		mf->total_ram = ((u64)si.totalram + si.totalswap) * si.mem_unit;
+	*ret = mf;
+	return 0;
+}
+
+void memfile_destroy(struct memfile *mf)
+{
+	if (!mf)
+		return;
+	BUG_ON(mf->mapfile.refs != 1);
+	page_source_finish(&mf->source);
+	munmap(mf->base, mf->size);
+	munmap(mf->alloc->refs, mf->size / PAGE_SIZE * sizeof(u32));
+	free_space_finish(&mf->alloc->space);
+	close(mf->mapfile.fd);
+	free(mf->alloc);
+	free(mf);
+}
+
+static bool over_limit(struct memfile *mf, u64 len)
+{
+	if (mf->limit == 0 || memfile_allocated(mf) + len <= mf->limit)
+		return false;
+	/* Chunks are mostly untouched: what counts is what the host really holds. */
+	return memfile_resident(mf) + MIN(len, 64 * KIB) > mf->limit;
+}
+
+static int take(struct memfile *mf, u64 len, u64 phase, u64 *ret_off, bool *ret_dirty)
+{
+	struct memfile_alloc *a = mf->alloc;
+	u64 align = len >= ALIGN_MAX ? ALIGN_MAX : 1ull << (63 - __builtin_clzll(len));
+	u64 off;
+	int r = -ENOMEM;
+
+	BUG_ON(len == 0 || !IS_ALIGNED(len, PAGE_SIZE) || !IS_ALIGNED(phase, PAGE_SIZE));
+	if (over_limit(mf, len))
+		return -ENOMEM;
+	*ret_dirty = false;
+	mutex_lock(&a->lock);
+	if (len <= DIRTY_RUN_MAX && a->space.dirty_bytes >= len) {
+		r = free_space_take_dirty(&a->space, len, &off);
+		*ret_dirty = r == 0;
+	}
+	if (r < 0)
+		r = free_space_take_clean(&a->space, len, align, phase, &off);
+	mutex_unlock(&a->lock);
+	if (r < 0)
+		return r;
+	for (u64 i = off / PAGE_SIZE; i < (off + len) / PAGE_SIZE; i++)
+		atomic_store_explicit(&a->refs[i], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&a->allocated, len, memory_order_relaxed);
+	*ret_off = off;
+	return 0;
+}
+
+int memfile_alloc(struct memfile *mf, u64 len, u64 phase, u64 *ret_off)
+{
+	bool dirty;
+	u64 off;
+	int r = take(mf, len, phase, &off, &dirty);
+
+	if (r < 0)
+		return r;
+	if (dirty && guard_zero(memfile_at(mf, off), len) != 0) {
+		memfile_put_pages(mf, off, len);
+		return -ENOMEM;
+	}
+	*ret_off = off;
+	return 0;
+}
+
+int memfile_alloc_dirty(struct memfile *mf, u64 len, u64 *ret_off)
+{
+	bool dirty;
+
+	return take(mf, len, 0, ret_off, &dirty);
+}
+
+void memfile_get_pages(struct memfile *mf, u64 off, u64 len)
+{
+	_Atomic u32 *refs = mf->alloc->refs;
+
+	for (u64 i = off / PAGE_SIZE; i < (off + len) / PAGE_SIZE; i++) {
+		u32 old = atomic_fetch_add_explicit(&refs[i], 1, memory_order_relaxed);
+
+		BUG_ON(old == 0 || old > 0x7fffffff);
+	}
+}
+
+/* Most of a run has host memory behind it. */
+static bool mostly_resident(struct memfile *mf, u64 off, u64 len)
+{
+	unsigned char vec[DIRTY_RUN_MAX / PAGE_SIZE];
+	u64 n = 0;
+
+	if (mincore(memfile_at(mf, off), len, vec) < 0)
+		return false;
+	for (u64 i = 0; i < len / PAGE_SIZE; i++)
+		n += vec[i] & 1;
+	return n * 4 >= len / PAGE_SIZE * 3;
+}
+
+/* Gives a run that nobody refers to back, to the host or to the runs kept for reuse. */
+static void release_run(struct memfile *mf, u64 off, u64 len)
+{
+	struct memfile_alloc *a = mf->alloc;
+	bool keep = len <= DIRTY_RUN_MAX && READ_ONCE(a->space.dirty_bytes) + len <= DIRTY_MAX;
+
+	if (keep && len > DIRTY_RUN_SMALL)
+		keep = mostly_resident(mf, off, len);
+	if (!keep && fallocate(mf->mapfile.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+	                       (off_t)off, (off_t)len) < 0)
+		keep = true;
+	atomic_fetch_sub_explicit(&a->allocated, len, memory_order_relaxed);
+	GUARD(&a->lock);
+	free_space_add(&a->space, off, len, keep);
+}
+
+void memfile_put_pages(struct memfile *mf, u64 off, u64 len)
+{
+	_Atomic u32 *refs = mf->alloc->refs;
+	u64 i, free_from = 0, n_free = 0;
+
+	for (i = off / PAGE_SIZE; i < (off + len) / PAGE_SIZE; i++) {
+		u32 old = atomic_fetch_sub_explicit(&refs[i], 1, memory_order_acq_rel);
+
+		BUG_ON(old == 0);
+		if (old == 1) {
+			if (n_free++ == 0)
+				free_from = i;
+			continue;
+		}
+		if (n_free > 0)
+			release_run(mf, free_from * PAGE_SIZE, n_free * PAGE_SIZE);
+		n_free = 0;
+	}
+	if (n_free > 0)
+		release_run(mf, free_from * PAGE_SIZE, n_free * PAGE_SIZE);
+}
+
+u32 memfile_page_refs(const struct memfile *mf, u64 off)
+{
+	return atomic_load_explicit(&mf->alloc->refs[off / PAGE_SIZE], memory_order_acquire);
+}
+
+bool memfile_is_hole(struct memfile *mf, u64 off, u64 len)
+{
+	return source_zero_prefix(&mf->source, off, len) == len;
+}
+
+void memfile_trim(struct memfile *mf)
+{
+	struct memfile_alloc *a = mf->alloc;
+	u64 off, len;
+
+	for (;;) {
+		bool found;
+
+		mutex_lock(&a->lock);
+		found = free_space_pop_dirty(&a->space, &off, &len);
+		mutex_unlock(&a->lock);
+		if (!found)
+			return;
+		if (fallocate(mf->mapfile.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		              (off_t)off, (off_t)len) < 0) {
+			GUARD(&a->lock);
+			free_space_add(&a->space, off, len, true);
+			return;
+		}
+		GUARD(&a->lock);
+		free_space_add(&a->space, off, len, false);
+	}
+}
+
+u64 memfile_allocated(const struct memfile *mf)
+{
+	return atomic_load_explicit(&mf->alloc->allocated, memory_order_relaxed);
+}
+
+u64 memfile_resident(const struct memfile *mf)
+{
+	struct stat st;
+
+	return fstat(mf->mapfile.fd, &st) < 0 ? 0 : (u64)st.st_blocks * 512;
+}

@@ -1,0 +1,189 @@
+/* mprotect(2), mlock(2): changes of attributes of what is mapped. */
+#include "sentry/mm/mm_impl.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+/* Brings the guest's view of [lo, hi) of v, whose protection was old, down to the new one. A view
+ * that may grow does so when the guest faults, or at once where nothing has to be copied. */
+static int show_protection(struct mm *mm, const struct vma *v, u32 old)
+{
+	struct aspace *as = atomic_load_explicit(&mm->aspace, memory_order_acquire);
+	bool cow = false, clean = false;
+	struct pma *p;
+	u64 lo, hi;
+
+	if (!as || !pma_span(&mm->pmas, v->start, v->end, &lo, &hi))
+		return 0;
+	for (p = pma_from(&mm->pmas, lo); p && p->start < hi; p = pma_next(p)) {
+		cow |= p->cow || !p->mf->writable;
+		clean |= p->mf->fd != mm_memfile(mm)->mapfile.fd;
+	}
+	/* Granting to host files is left to the fault, which asks what the descriptor allows. */
+	if (!(old & ~v->prot & 7) && (cow || clean))
+		return 0;
+	return aspace_protect(as, lo, hi - lo, mm_host_prot(v, cow));
+}
+
+static int check_mprotect(struct mm *mm, u64 start, u64 end, int prot)
+{
+	u64 at = start;
+	struct vma *v;
+
+	for (v = vma_from(&mm->vmas, start); at < end; v = vma_next(v)) {
+		if (!v || v->start > at)
+			return -ENOMEM;
+		if ((u32)prot & ~v->max_prot)
+			return -EACCES;
+		at = v->end;
+	}
+	return 0;
+}
+
+static int mprotect_locked(struct mm *mm, u64 start, u64 end, int prot)
+{
+	struct vma *v;
+	int r;
+
+	if (prot & PROT_GROWSDOWN) {
+		v = vma_from(&mm->vmas, start);
+		if (!v || v->start >= end)
+			return -ENOMEM;
+		if (!(v->flags & VMA_GROWSDOWN))
+			return -EINVAL;
+		start = v->start;
+	}
+	prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
+	r = check_mprotect(mm, start, end, prot);
+	if (r == 0)
+		r = mm_cut_locked(mm, start);
+	if (r == 0)
+		r = mm_cut_locked(mm, end);
+	if (r < 0)
+		return r;
+	for (v = vma_from(&mm->vmas, start); v && v->start < end; v = vma_next(v)) {
+		u32 old = v->prot;
+
+		if (old == (u32)prot)
+			continue;
+		mm_account(mm, v, -1);
+		v->prot = (u32)prot;
+		mm_account(mm, v, 1);
+		r = show_protection(mm, v, old);
+		if (r < 0 && r != -ESRCH)
+			return -ENOMEM;
+	}
+	for (v = vma_from(&mm->vmas, start); v && v->start <= end; v = vma_next(v))
+		v = vma_merge(&mm->vmas, v);
+	mm->edits++;
+	return 0;
+}
+
+int mm_mprotect(struct mm *mm, u64 addr, u64 len, int prot)
+{
+	int r;
+
+	if (!IS_ALIGNED(addr, PAGE_SIZE) ||
+	    prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | 0x8 | PROT_GROWSDOWN | PROT_GROWSUP) ||
+	    prot & PROT_GROWSUP)
+		return -EINVAL;
+	if (len == 0)
+		return 0;
+	len = PAGE_UP(len);
+	if (!mm_range_valid(mm, addr, len))
+		return -ENOMEM;
+	mm_lock(mm);
+	r = mprotect_locked(mm, addr, addr + len, prot);
+	mm_unlock(mm);
+	return r;
+}
+
+int mm_set_flag_locked(struct mm *mm, u64 start, u64 end, u32 set, u32 clear)
+{
+	struct vma *v;
+	int r = mm_cut_locked(mm, start);
+
+	if (r == 0)
+		r = mm_cut_locked(mm, end);
+	if (r < 0)
+		return r;
+	for (v = vma_from(&mm->vmas, start); v && v->start < end; v = vma_next(v)) {
+		mm_account(mm, v, -1);
+		v->flags = (v->flags & ~clear) | set;
+		mm_account(mm, v, 1);
+	}
+	for (v = vma_from(&mm->vmas, start); v && v->start <= end; v = vma_next(v))
+		v = vma_merge(&mm->vmas, v);
+	mm->edits++;
+	return 0;
+}
+
+bool mm_fully_mapped(struct mm *mm, u64 start, u64 end)
+{
+	struct vma *v;
+	u64 at = start;
+
+	for (v = vma_from(&mm->vmas, start); at < end; v = vma_next(v)) {
+		if (!v || v->start > at)
+			return false;
+		at = v->end;
+	}
+	return true;
+}
+
+static int mlock_locked(struct mm *mm, struct ctx *c, u64 start, u64 end, bool lock)
+{
+	int r;
+
+	if (!mm_fully_mapped(mm, start, end))
+		return -ENOMEM;
+	if (lock) {
+		u64 limit = c && c->rlimits ? c->rlimits[RLIMIT_MEMLOCK].rlim_cur : RLIM_INFINITY;
+		u64 more = 0;
+
+		for (struct vma *v = vma_from(&mm->vmas, start); v && v->start < end;
+		     v = vma_next(v))
+			if (!(v->flags & VMA_LOCKED))
+				more += MIN(v->end, end) - MAX(v->start, start);
+		if (limit != RLIM_INFINITY && mm->vm_locked + more > limit)
+			return limit == 0 ? -EPERM : -ENOMEM;
+	}
+	r = mm_set_flag_locked(mm, start, end, lock ? VMA_LOCKED : 0, lock ? 0 : VMA_LOCKED);
+	return r;
+}
+
+int mm_mlock(struct mm *mm, struct ctx *c, u64 addr, u64 len, bool lock)
+{
+	u64 start = PAGE_DOWN(addr), end = PAGE_UP(addr + len);
+	int r;
+
+	if (addr + len < addr || end < start)
+		return -EINVAL;
+	if (start == end)
+		return 0;
+	if (!mm_range_valid(mm, start, end - start))
+		return -ENOMEM;
+	mm_lock(mm);
+	r = mlock_locked(mm, c, start, end, lock);
+	mm_unlock(mm);
+	return r;
+}
+
+int mm_mlockall(struct mm *mm, struct ctx *c, bool current, bool future)
+{
+	u64 limit = c && c->rlimits ? c->rlimits[RLIMIT_MEMLOCK].rlim_cur : RLIM_INFINITY;
+	bool lock = current || future;
+	int r = 0;
+
+	mm_lock(mm);
+	if (lock && limit != RLIM_INFINITY && (limit == 0 || (current && mm->vm_total > limit)))
+		r = limit == 0 ? -EPERM : -ENOMEM;
+	if (r == 0) {
+		mm->lock_future = future;
+		if (current || !lock)
+			r = mm_set_flag_locked(mm, 0, mm_top(mm), lock ? VMA_LOCKED : 0,
+			                       lock ? 0 : VMA_LOCKED);
+	}
+	mm_unlock(mm);
+	return r;
+}
