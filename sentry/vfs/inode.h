@@ -96,7 +96,8 @@ struct inode_ops {
 	 * NULL: mode, owner and times are set in memory, a size change is -EINVAL. */
 	int (*setattr)(struct inode *inode, struct ctx *c, const struct iattr *attr);
 	/* The open file, path being where it was found (references are taken). Permissions are
-	 * checked and O_TRUNC is done; flags are those that F_GETFL shows later. NULL: -ENXIO. */
+	 * checked and O_TRUNC is done; flags are those that F_GETFL shows later. File systems with
+	 * device nodes and FIFOs hand those to special_open. NULL: special_open. */
 	int (*open)(struct inode *inode, struct ctx *c, const struct path *path, u32 flags,
 	            struct file **ret);
 	/* Instead of the owner/group/other check; mask of MAY_*. NULL: that check. */
@@ -167,7 +168,7 @@ static inline bool inode_is_reg(const struct inode *i)
 
 /*
  * FIFOs, devices and sockets open the same way whatever file system their node is in: the file
- * types register an opener, the wrapper inode_open finds it by the type bits (and major number).
+ * types register an opener, special_open finds it by the type bits (and major number).
  */
 struct special_file {
 	u32 type;  /* S_IFIFO, S_IFCHR, ... */
@@ -179,9 +180,8 @@ struct special_file {
 	static const struct special_file id = {__VA_ARGS__};    \
 	static const struct special_file *const id##_registered \
 		__attribute__((used, section("special_files"), aligned(sizeof(void *)))) = &id
-/* -ENXIO if nothing opens it. */
 MUST_CHECK int inode_open(struct inode *i, struct ctx *c, const struct path *path, u32 flags,
-                          struct file **ret);
-/* The opener of a special file, for file systems whose open wraps others. */
+			  struct file **ret);
+/* -ENXIO if nothing opens it. */
 MUST_CHECK int special_open(struct inode *i, struct ctx *c, const struct path *path, u32 flags,
-                            struct file **ret);
+			    struct file **ret);

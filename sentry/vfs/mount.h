@@ -49,6 +49,8 @@ struct mount *mount_new(struct kernel *k, struct super_block *sb, struct dentry 
                         const char *source, u32 flags);
 /* A namespace whose root is m (takes a reference). */
 struct mount_ns *mount_ns_new(struct mount *m);
+/* Tells every mount of a tree that was built outside that ns is its namespace. */
+void mount_ns_adopt(struct mount_ns *ns);
 /* unshare(CLONE_NEWNS): a copy of the whole tree; fs is moved over to the copies of its places. */
 MUST_CHECK int mount_ns_copy(struct mount_ns *ns, struct kernel *k, struct fs_context *fs,
                              struct mount_ns **ret);
@@ -74,7 +76,7 @@ MUST_CHECK int mount_new_fs(const struct fs_type *type, const struct fs_mount_ar
 /* Calls fn for every mount below (and with) root, parents first, until it returns other than 0;
  * returns that. fn must not change mounts. */
 int mount_ns_walk(struct mount_ns *ns, int (*fn)(struct mount *m, void *arg), void *arg);
-/* The namespace of a task: that of its root's mount. A reference, or NULL if it was detached. */
+/* The namespace of a task. A reference. */
 struct mount_ns *fs_mount_ns(struct fs_context *fs);
 /* Text of a mount's flags as in /proc/mounts: "rw,nosuid,relatime" plus the super block's options.
  */

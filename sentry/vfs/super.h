@@ -55,6 +55,8 @@ void super_activate(struct super_block *sb);
 void super_deactivate(struct super_block *sb);
 /* d was used: it stays cached for a while. */
 void super_cache(struct super_block *sb, struct dentry *d);
+/* d need not stay cached. The caller has a reference. */
+void super_uncache(struct super_block *sb, struct dentry *d);
 /* Puts all cached dentries. */
 void super_shrink(struct super_block *sb);
 MUST_CHECK int super_statfs(struct super_block *sb, struct ctx *c, struct statfs *ret);
