@@ -160,8 +160,7 @@ struct fd_table *fd_table_copy(struct fd_table *t)
 /* A descriptor of f is gone: what close(2) does beside dropping the reference. */
 static void closed(struct fd_table *t, struct ctx *c, struct file *f)
 {
-	if (c)
-		flock_close(f, t, c);
+	locks_closed(f, t);
 	if (file_ops_of(f)->flush && !(file_flags(f) & O_PATH))
 		file_ops_of(f)->flush(f, c);
 	file_put(f);
@@ -238,7 +237,7 @@ int fd_get_path(struct ctx *c, int fd, struct file **ret)
 {
 	return lookup(c->fds, fd, true, ret);
 }
-int fd_table_get(struct fd_table *t, int fd, struct file **ret)
+int fd_table_lookup(struct fd_table *t, int fd, struct file **ret)
 {
 	return lookup(t, fd, true, ret);
 }

@@ -2,11 +2,17 @@
 #include "sentry/vfs/file.h"
 
 #include "sentry/kernel/kernel.h"
+#include "sentry/vfs/epoll.h"
+#include "sentry/vfs/flock.h"
 #include "sentry/vfs/namei.h"
 #include "sentry/vfs/path_file.h"
 #include "sentry/vfs/path_state.h"
 
+#include "state/base/cleanup.h"
+
 #include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
 
 /* ep_items is filled by the epolls' own load. */
 #define FILE_FIELDS(X)                                                                             \
@@ -30,6 +36,13 @@ static void file_init(void *p)
 	mutex_init(&f->pos_lock, RANK_FILE_POS);
 	mutex_init(&f->ep_lock, RANK_LEAF);
 	TAILQ_INIT(&f->ep_items);
+}
+static void file_last_put(void *p)
+{
+	struct file *f = p;
+
+	epoll_file_gone(f);
+	locks_file_gone(f);
 }
 static void file_destroy(void *p)
 {
@@ -58,7 +71,8 @@ static void file_sample(struct sampler *sp, void *p)
 	f->pos &= 0xffff;
 }
 OBJECT_TYPE(file, Sentry__File, sentry__file__descriptor, FILE_FIELDS, .base = &mapid_type,
-	    .abstract = true, .init = file_init, .destroy = file_destroy,
+	    .abstract = true, .init = file_init, .last_put = file_last_put,
+	    .destroy = file_destroy,
 	    .after_load = file_after_load, .sample = file_sample);
 
 void file_setup(struct file *f, u32 flags, const struct path *path, struct inode *inode)

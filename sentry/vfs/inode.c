@@ -4,6 +4,7 @@
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/vfs/flock.h"
+#include "sentry/vfs/mount.h"
 #include "sentry/vfs/super.h"
 #include "state/fields.h"
 
@@ -89,7 +90,7 @@ s64 inode_now(struct ctx *c)
 
 u64 inode_next_ino(struct kernel *k)
 {
-	return __atomic_add_fetch(&k->next_ino, 1, __ATOMIC_RELAXED);
+	return kernel_new_ino(k);
 }
 
 void inode_setup(struct inode *i, struct super_block *sb, struct ctx *c, u64 ino, u32 mode)
@@ -278,6 +279,33 @@ void inode_touch(struct inode *i, struct ctx *c, bool atime, bool mtime, bool ct
 		i->mtime = now;
 	if (ctime)
 		i->ctime = now;
+}
+
+void inode_inherit(struct inode *i, const struct inode *dir)
+{
+	if (!(READ_ONCE(dir->mode) & S_ISGID))
+		return;
+	i->gid = READ_ONCE(dir->gid);
+	if (S_ISDIR(i->mode))
+		i->mode |= S_ISGID;
+}
+
+#define RELATIME_NS (24 * 3600 * NSEC_PER_SEC)
+
+void inode_accessed(struct inode *i, struct ctx *c, const struct file *f)
+{
+	u32 skip = MS_NOATIME | MS_RDONLY | (inode_is_dir(i) ? MS_NODIRATIME : 0);
+	s64 now, atime;
+
+	if ((file_flags(f) & O_NOATIME) || (f->path.mount && (mount_flags(f->path.mount) & skip)))
+		return;
+	atime = READ_ONCE(i->atime);
+	if (likely(atime > READ_ONCE(i->mtime) && atime > READ_ONCE(i->ctime))) {
+		now = inode_now(c);
+		if (now - atime < RELATIME_NS)
+			return;
+	}
+	inode_touch(i, c, true, false, false);
 }
 
 void inode_write_clears_setid(struct inode *i, struct ctx *c)

@@ -143,6 +143,10 @@ MUST_CHECK int inode_setattr(struct inode *i, struct ctx *c, struct iattr *attr)
 void inode_apply_attr(struct inode *i, struct ctx *c, const struct iattr *attr);
 /* atime/mtime/ctime to now. */
 void inode_touch(struct inode *i, struct ctx *c, bool atime, bool mtime, bool ctime);
+/* The owner's group of a new inode in dir, and what a new directory inherits (set-group-id). */
+void inode_inherit(struct inode *i, const struct inode *dir);
+/* A read through f: atime moves as relatime wants it. For file systems that keep it in memory. */
+void inode_accessed(struct inode *i, struct ctx *c, const struct file *f);
 /* A write to a file with set-id bits by someone without CAP_FSETID clears them. */
 void inode_write_clears_setid(struct inode *i, struct ctx *c);
 /* malloc'd text of a symbolic link. -EINVAL if it is none. */

@@ -5,7 +5,10 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/vfs/inode.h"
 #include "sentry/vfs/namei.h"
+#include "state/base/cleanup.h"
 #include "state/fields.h"
+
+#include <stdio.h>
 
 #define MOUNT_FIELDS(X)                                                                            \
 	X(HDR, obj)                                                                                \
@@ -137,7 +140,7 @@ struct mount *mount_new(struct kernel *k, struct super_block *sb, struct dentry 
 {
 	struct mount *m = obj_new(mount);
 
-	m->id = (u32)__atomic_add_fetch(&k->next_id, 1, __ATOMIC_RELAXED);
+	m->id = (u32)kernel_new_id(k);
 	m->sb = super_block_get(sb);
 	super_activate(sb);
 	m->root = dentry_get(root ? root : sb->root);

@@ -7,6 +7,7 @@
 #include "state/base/cleanup.h"
 
 #include <linux/capability.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 

@@ -8,6 +8,7 @@
 
 #include <linux/capability.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 
 #ifndef O_LARGEFILE_GUEST

@@ -3,6 +3,7 @@
 #include "proto/vfs.pb-c.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/vfs/inode.h"
+#include "state/base/cleanup.h"
 #include "state/fields.h"
 
 #include <sys/sysmacros.h>
@@ -38,7 +39,7 @@ OBJECT_TYPE(super_block, Sentry__SuperBlock, sentry__super_block__descriptor, SU
 
 void super_setup(struct super_block *sb, struct kernel *k, struct inode *root)
 {
-	sb->dev = (u32)makedev(0, __atomic_add_fetch(&k->next_id, 1, __ATOMIC_RELAXED) & 0xfffff);
+	sb->dev = (u32)makedev(0, kernel_new_id(k) & 0xfffff);
 	sb->root = dentry_new_root(sb, root);
 }
 
