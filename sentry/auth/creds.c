@@ -28,30 +28,30 @@ static int creds_load_groups(struct loader *l, struct creds *o, const Sentry__Cr
 }
 static void creds_sample_groups(struct sampler *sp, struct creds *o)
 {
-	u32 g[2] = { (u32)(sampler_value(sp) & 0xff) + 1, 4711 };
+	u32 g[2] = {(u32)(sampler_value(sp) & 0xff) + 1, 4711};
 
 	BUG_ON(creds_set_groups(o, g, 2) < 0);
 }
 
 /* n_groups is the count of groups. */
-#define CREDS_FIELDS(X)                                                                            \
-	X(HDR, obj)                                                                                \
-	X(VAL, uid)                                                                                \
-	X(VAL, euid)                                                                               \
-	X(VAL, suid)                                                                               \
-	X(VAL, fsuid)                                                                              \
-	X(VAL, gid)                                                                                \
-	X(VAL, egid)                                                                               \
-	X(VAL, sgid)                                                                               \
-	X(VAL, fsgid)                                                                              \
-	X(VAL, cap_inheritable)                                                                    \
-	X(VAL, cap_permitted)                                                                      \
-	X(VAL, cap_effective)                                                                      \
-	X(VAL, cap_bounding)                                                                       \
-	X(VAL, cap_ambient)                                                                        \
-	X(VAL, securebits)                                                                         \
-	X(VAL, no_new_privs)                                                                       \
-	X(CUSTOM, groups, creds)                                                                   \
+#define CREDS_FIELDS(X)          \
+	X(HDR, obj)              \
+	X(VAL, uid)              \
+	X(VAL, euid)             \
+	X(VAL, suid)             \
+	X(VAL, fsuid)            \
+	X(VAL, gid)              \
+	X(VAL, egid)             \
+	X(VAL, sgid)             \
+	X(VAL, fsgid)            \
+	X(VAL, cap_inheritable)  \
+	X(VAL, cap_permitted)    \
+	X(VAL, cap_effective)    \
+	X(VAL, cap_bounding)     \
+	X(VAL, cap_ambient)      \
+	X(VAL, securebits)       \
+	X(VAL, no_new_privs)     \
+	X(CUSTOM, groups, creds) \
 	X(SKIP, n_groups)
 
 static void creds_destroy(void *p)
@@ -59,7 +59,7 @@ static void creds_destroy(void *p)
 	free(((struct creds *)p)->groups);
 }
 OBJECT_TYPE(creds, Sentry__Creds, sentry__creds__descriptor, CREDS_FIELDS,
-	    .destroy = creds_destroy);
+            .destroy = creds_destroy);
 
 struct creds *creds_new(u32 uid, u32 gid, const u32 *groups, u32 n_groups)
 {
@@ -104,9 +104,8 @@ bool creds_capable(const struct creds *c, unsigned cap)
 
 bool creds_in_group(const struct creds *c, u32 gid)
 {
-	return c->fsgid == gid ||
-	       (c->n_groups &&
-		bsearch(&gid, c->groups, c->n_groups, sizeof(gid), u32_compare) != NULL);
+	return c->fsgid == gid || (c->n_groups && bsearch(&gid, c->groups, c->n_groups, sizeof(gid),
+	                                                  u32_compare) != NULL);
 }
 
 int creds_set_groups(struct creds *c, const u32 *groups, u32 n)

@@ -84,26 +84,26 @@ static void table_remove(struct dentry *dir, struct dentry *d)
 /* ---- object ---- */
 
 /* hash, mounted, the table and the LRU are rebuilt. */
-#define DENTRY_FIELDS(X)                                                                           \
-	X(HDR, obj)                                                                                \
-	X(REF, parent, dentry)                                                                     \
-	X(STR, name)                                                                               \
-	X(SKIP, hash)                                                                              \
-	X(VAL, unlinked)                                                                           \
-	X(REF, inode, inode)                                                                       \
-	X(WEAK, sb, super_block)                                                                   \
-	X(SKIP, mounted)                                                                           \
-	X(SKIP, dir_lock)                                                                          \
-	X(SKIP, lock)                                                                              \
-	X(SKIP, children)                                                                          \
-	X(SKIP, n_children)                                                                        \
-	X(SKIP, n_buckets)                                                                         \
-	X(SKIP, changes)                                                                           \
-	X(SKIP, hash_next)                                                                         \
-	X(SKIP, hashed)                                                                            \
-	X(SKIP, used)                                                                              \
-	X(SKIP, in_lru)                                                                            \
-	X(SKIP, lru)                                                                               \
+#define DENTRY_FIELDS(X)         \
+	X(HDR, obj)              \
+	X(REF, parent, dentry)   \
+	X(STR, name)             \
+	X(SKIP, hash)            \
+	X(VAL, unlinked)         \
+	X(REF, inode, inode)     \
+	X(WEAK, sb, super_block) \
+	X(SKIP, mounted)         \
+	X(SKIP, dir_lock)        \
+	X(SKIP, lock)            \
+	X(SKIP, children)        \
+	X(SKIP, n_children)      \
+	X(SKIP, n_buckets)       \
+	X(SKIP, changes)         \
+	X(SKIP, hash_next)       \
+	X(SKIP, hashed)          \
+	X(SKIP, used)            \
+	X(SKIP, in_lru)          \
+	X(SKIP, lru)             \
 	X(SKIP, valid_until)
 
 static void dentry_init(void *p)
@@ -200,10 +200,10 @@ static void dentry_sample(struct sampler *sp, void *p)
 	}
 }
 OBJECT_TYPE(dentry, Sentry__Dentry, sentry__dentry__descriptor, DENTRY_FIELDS, .init = dentry_init,
-	    .destroy = dentry_destroy, .after_load = dentry_after_load, .sample = dentry_sample);
+            .destroy = dentry_destroy, .after_load = dentry_after_load, .sample = dentry_sample);
 
 static struct dentry *dentry_make(struct super_block *sb, struct dentry *parent, const char *name,
-				  size_t len, struct inode *inode)
+                                  size_t len, struct inode *inode)
 {
 	struct dentry *d = obj_new(dentry);
 
@@ -263,7 +263,7 @@ static struct dentry *insert_looked_up(struct dentry *dir, struct dentry *d, u64
 }
 
 static int lookup_uncached(struct dentry *dir, struct ctx *c, const char *name, size_t len,
-			   struct dentry **ret)
+                           struct dentry **ret)
 {
 	const struct inode_ops *ops = inode_ops_of(dir->inode);
 	char copy[DENTRY_NAME_MAX + 1];
@@ -294,7 +294,7 @@ static int lookup_uncached(struct dentry *dir, struct ctx *c, const char *name, 
 }
 
 int dentry_lookup(struct dentry *dir, struct ctx *c, const char *name, size_t len,
-		  struct dentry **ret)
+                  struct dentry **ret)
 {
 	struct dentry *d;
 

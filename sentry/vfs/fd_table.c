@@ -5,16 +5,16 @@
 #include "state/base/cleanup.h"
 #include "state/fields.h"
 
-#define FD_MAX	 (1u << 20)
+#define FD_MAX   (1u << 20)
 #define FD_FIRST 64u
 
 struct fd_table {
 	struct obj obj;
 	struct mutex lock;
 	struct file **slots GUARDED_BY(lock); /* owned; size entries */
-	u64 *cloexec GUARDED_BY(lock);	      /* bitmap of size bits */
-	u32 size GUARDED_BY(lock);	      /* multiple of 64 */
-	u32 next GUARDED_BY(lock);	      /* no free slot below */
+	u64 *cloexec GUARDED_BY(lock);        /* bitmap of size bits */
+	u32 size GUARDED_BY(lock);            /* multiple of 64 */
+	u32 next GUARDED_BY(lock);            /* no free slot below */
 	u32 count GUARDED_BY(lock);
 	_Atomic u32 users;
 };
@@ -107,14 +107,14 @@ static void fd_table_sample_slots(struct sampler *sp, struct fd_table *o)
 }
 
 /* Everything but the slots is derived; users are the tasks that load. */
-#define FD_TABLE_FIELDS(X)                                                                         \
-	X(HDR, obj)                                                                                \
-	X(SKIP, lock)                                                                              \
-	X(CUSTOM, slots, fd_table)                                                                 \
-	X(SKIP, cloexec)                                                                           \
-	X(SKIP, size)                                                                              \
-	X(SKIP, next)                                                                              \
-	X(SKIP, count)                                                                             \
+#define FD_TABLE_FIELDS(X)         \
+	X(HDR, obj)                \
+	X(SKIP, lock)              \
+	X(CUSTOM, slots, fd_table) \
+	X(SKIP, cloexec)           \
+	X(SKIP, size)              \
+	X(SKIP, next)              \
+	X(SKIP, count)             \
 	X(SKIP, users)
 
 static void fd_table_init(void *p)
@@ -132,7 +132,7 @@ static void fd_table_destroy(void *p)
 	t->size = 0;
 }
 OBJECT_TYPE(fd_table, Sentry__FdTable, sentry__fd_table__descriptor, FD_TABLE_FIELDS,
-	    .init = fd_table_init, .destroy = fd_table_destroy);
+            .init = fd_table_init, .destroy = fd_table_destroy);
 
 struct fd_table *fd_table_new(void)
 {

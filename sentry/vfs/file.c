@@ -15,18 +15,18 @@
 #include <sys/mman.h>
 
 /* ep_items is filled by the epolls' own load. */
-#define FILE_FIELDS(X)                                                                             \
-	X(BASE, id, mapid)                                                                         \
-	X(ATOMIC, flags)                                                                           \
-	X(VAL, seekable)                                                                           \
-	X(SUB, path, path)                                                                         \
-	X(REF, inode, inode)                                                                       \
-	X(SKIP, pos_lock)                                                                          \
-	X(VAL, pos)                                                                                \
-	X(VAL, owner_type)                                                                         \
-	X(VAL, owner_pid)                                                                          \
-	X(VAL, owner_sig)                                                                          \
-	X(SKIP, ep_lock)                                                                           \
+#define FILE_FIELDS(X)       \
+	X(BASE, id, mapid)   \
+	X(ATOMIC, flags)     \
+	X(VAL, seekable)     \
+	X(SUB, path, path)   \
+	X(REF, inode, inode) \
+	X(SKIP, pos_lock)    \
+	X(VAL, pos)          \
+	X(VAL, owner_type)   \
+	X(VAL, owner_pid)    \
+	X(VAL, owner_sig)    \
+	X(SKIP, ep_lock)     \
 	X(SKIP, ep_items)
 
 static void file_init(void *p)
@@ -71,9 +71,8 @@ static void file_sample(struct sampler *sp, void *p)
 	f->pos &= 0xffff;
 }
 OBJECT_TYPE(file, Sentry__File, sentry__file__descriptor, FILE_FIELDS, .base = &mapid_type,
-	    .abstract = true, .init = file_init, .last_put = file_last_put,
-	    .destroy = file_destroy,
-	    .after_load = file_after_load, .sample = file_sample);
+            .abstract = true, .init = file_init, .last_put = file_last_put, .destroy = file_destroy,
+            .after_load = file_after_load, .sample = file_sample);
 
 void file_setup(struct file *f, u32 flags, const struct path *path, struct inode *inode)
 {
@@ -324,9 +323,9 @@ struct anon_inode {
 OBJECT_DECL(anon_inode);
 
 #define ANON_INODE_FIELDS(X) X(BASE, inode, inode)
-static const struct inode_ops anon_inode_ops = { 0 };
+static const struct inode_ops anon_inode_ops = {0};
 OBJECT_TYPE(anon_inode, Sentry__AnonInode, sentry__anon_inode__descriptor, ANON_INODE_FIELDS,
-	    .base = &inode_type, .ops = &anon_inode_ops);
+            .base = &inode_type, .ops = &anon_inode_ops);
 
 struct inode *anon_inode_new(struct kernel *k, u32 mode)
 {
@@ -339,9 +338,9 @@ struct inode *anon_inode_new(struct kernel *k, u32 mode)
 /* ---- O_PATH ---- */
 
 #define PATH_FILE_FIELDS(X) X(BASE, file, file)
-static const struct file_ops path_file_ops = { .id.describe = file_describe };
+static const struct file_ops path_file_ops = {.id.describe = file_describe};
 OBJECT_TYPE(path_file, Sentry__PathFile, sentry__path_file__descriptor, PATH_FILE_FIELDS,
-	    .base = &file_type, .ops = &path_file_ops);
+            .base = &file_type, .ops = &path_file_ops);
 
 struct file *path_file_new(u32 flags, const struct path *p)
 {

@@ -1,16 +1,15 @@
 /* The usual blocking transfer. */
 #include "sentry/vfs/file.h"
 
-
 static void waiter_drop(struct ctx_waiter *cw)
 {
 	waitq_remove(&cw->w);
 }
 
 long file_block(struct file *f, struct ctx *c, struct waitq *q, u32 events,
-		long (*op)(struct file *f, struct ctx *c, void *arg), void *arg)
+                long (*op)(struct file *f, struct ctx *c, void *arg), void *arg)
 {
-	__attribute__((cleanup(waiter_drop))) struct ctx_waiter cw = { 0 };
+	__attribute__((cleanup(waiter_drop))) struct ctx_waiter cw = {0};
 	long r = op(f, c, arg);
 
 	(void)events;

@@ -3,12 +3,12 @@
 #include "sentry/vfs/namei.h"
 #include "sentry/vfs/path_state.h"
 
-#define FS_CONTEXT_FIELDS(X)                                                                       \
-	X(HDR, obj)                                                                                \
-	X(REF, ns, mount_ns)                                                                       \
-	X(SKIP, lock)                                                                              \
-	X(SUB, root, path)                                                                         \
-	X(SUB, cwd, path)                                                                          \
+#define FS_CONTEXT_FIELDS(X) \
+	X(HDR, obj)          \
+	X(REF, ns, mount_ns) \
+	X(SKIP, lock)        \
+	X(SUB, root, path)   \
+	X(SUB, cwd, path)    \
 	X(VAL, umask)
 
 static void fs_context_init(void *p)
@@ -41,11 +41,11 @@ static void fs_context_sample(struct sampler *sp, void *p)
 	fs->umask = 022;
 }
 OBJECT_TYPE(fs_context, Sentry__FsContext, sentry__fs_context__descriptor, FS_CONTEXT_FIELDS,
-	    .init = fs_context_init, .destroy = fs_context_destroy,
-	    .after_load = fs_context_after_load, .sample = fs_context_sample);
+            .init = fs_context_init, .destroy = fs_context_destroy,
+            .after_load = fs_context_after_load, .sample = fs_context_sample);
 
 struct fs_context *fs_context_new(struct mount_ns *ns, const struct path *root,
-				  const struct path *cwd, u32 umask)
+                                  const struct path *cwd, u32 umask)
 {
 	struct fs_context *fs = obj_new(fs_context);
 

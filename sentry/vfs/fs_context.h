@@ -1,6 +1,7 @@
 #pragma once
 /*
- * Where a task is: its mount namespace, its root, its working directory and its umask. Shared by CLONE_FS.
+ * Where a task is: its mount namespace, its root, its working directory and its umask. Shared by
+ * CLONE_FS.
  *
  * Locking: RANK_FS_CONTEXT inside; getters return references. Lifetime: refcounted object.
  * Saved: all of it.
@@ -21,7 +22,7 @@ OBJECT_DECL(fs_context);
 
 /* Takes references to all. */
 struct fs_context *fs_context_new(struct mount_ns *ns, const struct path *root,
-				  const struct path *cwd, u32 umask);
+                                  const struct path *cwd, u32 umask);
 /* fork without CLONE_FS; also unshare(CLONE_FS). */
 struct fs_context *fs_context_copy(struct fs_context *fs);
 void fs_get_root(struct fs_context *fs, struct path *ret);

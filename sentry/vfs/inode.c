@@ -13,24 +13,24 @@
 
 #define INODE_EXTRA_FIELDS(X) X(HDR, obj)
 OBJECT_TYPE(inode_extra, Sentry__InodeExtra, sentry__inode_extra__descriptor, INODE_EXTRA_FIELDS,
-	    .abstract = true);
+            .abstract = true);
 
-#define INODE_FIELDS(X)                                                                            \
-	X(BASE, map, mappable)                                                                     \
-	X(REF, sb, super_block)                                                                    \
-	X(VAL, ino)                                                                                \
-	X(SKIP, lock)                                                                              \
-	X(VAL, mode)                                                                               \
-	X(VAL, uid)                                                                                \
-	X(VAL, gid)                                                                                \
-	X(VAL, nlink)                                                                              \
-	X(VAL, rdev)                                                                               \
-	X(VAL, size)                                                                               \
-	X(VAL, atime)                                                                              \
-	X(VAL, mtime)                                                                              \
-	X(VAL, ctime)                                                                              \
-	X(VAL, btime)                                                                              \
-	X(REF, extra, inode_extra)                                                                 \
+#define INODE_FIELDS(X)            \
+	X(BASE, map, mappable)     \
+	X(REF, sb, super_block)    \
+	X(VAL, ino)                \
+	X(SKIP, lock)              \
+	X(VAL, mode)               \
+	X(VAL, uid)                \
+	X(VAL, gid)                \
+	X(VAL, nlink)              \
+	X(VAL, rdev)               \
+	X(VAL, size)               \
+	X(VAL, atime)              \
+	X(VAL, mtime)              \
+	X(VAL, ctime)              \
+	X(VAL, btime)              \
+	X(REF, extra, inode_extra) \
 	X(REF, locks, inode_locks)
 
 static void inode_init(void *p)
@@ -75,8 +75,8 @@ static void inode_sample(struct sampler *sp, void *p)
 	i->size &= 0xffff;
 }
 OBJECT_TYPE(inode, Sentry__Inode, sentry__inode__descriptor, INODE_FIELDS, .base = &mappable_type,
-	    .abstract = true, .init = inode_init, .destroy = inode_destroy,
-	    .after_load = inode_after_load, .sample = inode_sample);
+            .abstract = true, .init = inode_init, .destroy = inode_destroy,
+            .after_load = inode_after_load, .sample = inode_sample);
 
 s64 inode_now(struct ctx *c)
 {
@@ -311,7 +311,7 @@ void inode_accessed(struct inode *i, struct ctx *c, const struct file *f)
 void inode_write_clears_setid(struct inode *i, struct ctx *c)
 {
 	u32 mode = READ_ONCE(i->mode);
-	struct iattr a = { .valid = IATTR_KILL_PRIV | IATTR_OPEN };
+	struct iattr a = {.valid = IATTR_KILL_PRIV | IATTR_OPEN};
 
 	if (likely(!(mode & (S_ISUID | S_ISGID))) || mode_without_setid(mode) == mode ||
 	    creds_capable(c->creds, CAP_FSETID))
@@ -331,7 +331,7 @@ void inode_write_clears_setid(struct inode *i, struct ctx *c)
 int inode_readlink(struct inode *i, struct ctx *c, char **ret_text)
 {
 	const struct inode_ops *ops = inode_ops_of(i);
-	struct path jump = { 0 };
+	struct path jump = {0};
 	int r = 0;
 
 	if (ops->readlink)
@@ -351,10 +351,10 @@ extern const struct special_file *const __start_special_files[] __attribute__((w
 extern const struct special_file *const __stop_special_files[] __attribute__((weak));
 
 int special_open(struct inode *i, struct ctx *c, const struct path *path, u32 flags,
-		 struct file **ret)
+                 struct file **ret)
 {
-	for (const struct special_file *const *s = __start_special_files;
-	     s < __stop_special_files; s++) {
+	for (const struct special_file *const *s = __start_special_files; s < __stop_special_files;
+	     s++) {
 		if ((*s)->type == (i->mode & S_IFMT) &&
 		    ((*s)->major < 0 || (u32)(*s)->major == major(i->rdev)))
 			return (*s)->open(i, c, path, flags, ret);
@@ -363,10 +363,9 @@ int special_open(struct inode *i, struct ctx *c, const struct path *path, u32 fl
 }
 
 int inode_open(struct inode *i, struct ctx *c, const struct path *path, u32 flags,
-	       struct file **ret)
+               struct file **ret)
 {
 	const struct inode_ops *ops = inode_ops_of(i);
 
-	return ops->open ? ops->open(i, c, path, flags, ret) :
-			   special_open(i, c, path, flags, ret);
+	return ops->open ? ops->open(i, c, path, flags, ret) : special_open(i, c, path, flags, ret);
 }

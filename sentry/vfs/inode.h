@@ -185,7 +185,7 @@ struct special_file {
 	static const struct special_file *const id##_registered \
 		__attribute__((used, section("special_files"), aligned(sizeof(void *)))) = &id
 MUST_CHECK int inode_open(struct inode *i, struct ctx *c, const struct path *path, u32 flags,
-			  struct file **ret);
+                          struct file **ret);
 /* -ENXIO if nothing opens it. */
 MUST_CHECK int special_open(struct inode *i, struct ctx *c, const struct path *path, u32 flags,
-			    struct file **ret);
+                            struct file **ret);

@@ -10,18 +10,18 @@
 
 #include <stdio.h>
 
-#define MOUNT_FIELDS(X)                                                                            \
-	X(HDR, obj)                                                                                \
-	X(VAL, id)                                                                                 \
-	X(REF, sb, super_block)                                                                    \
-	X(REF, root, dentry)                                                                       \
-	X(STR, source)                                                                             \
-	X(ATOMIC, flags)                                                                           \
-	X(SKIP, lock)                                                                              \
-	X(WEAK, parent, mount)                                                                     \
-	X(REF, mountpoint, dentry)                                                                 \
-	X(LIST, children, mount, sibling)                                                          \
-	X(SKIP, sibling) /* the parent's list */                                                   \
+#define MOUNT_FIELDS(X)                          \
+	X(HDR, obj)                              \
+	X(VAL, id)                               \
+	X(REF, sb, super_block)                  \
+	X(REF, root, dentry)                     \
+	X(STR, source)                           \
+	X(ATOMIC, flags)                         \
+	X(SKIP, lock)                            \
+	X(WEAK, parent, mount)                   \
+	X(REF, mountpoint, dentry)               \
+	X(LIST, children, mount, sibling)        \
+	X(SKIP, sibling) /* the parent's list */ \
 	X(WEAK, ns, mount_ns)
 
 static void mount_init(void *p)
@@ -92,13 +92,13 @@ static void mount_sample(struct sampler *sp, void *p)
 	m->flags = MS_NODEV | MS_RDONLY;
 }
 OBJECT_TYPE(mount, Sentry__Mount, sentry__mount__descriptor, MOUNT_FIELDS, .init = mount_init,
-	    .destroy = mount_destroy, .after_load = mount_after_load, .sample = mount_sample);
+            .destroy = mount_destroy, .after_load = mount_after_load, .sample = mount_sample);
 
-#define MOUNT_NS_FIELDS(X)                                                                         \
-	X(HDR, obj)                                                                                \
-	X(SKIP, lock)                                                                              \
-	X(REF, root, mount)                                                                        \
-	X(ATOMIC, generation)                                                                      \
+#define MOUNT_NS_FIELDS(X)    \
+	X(HDR, obj)           \
+	X(SKIP, lock)         \
+	X(REF, root, mount)   \
+	X(ATOMIC, generation) \
 	X(SKIP, changed)
 
 static void mount_ns_init(void *p)
@@ -133,10 +133,10 @@ static int mount_ns_after_load(struct loader *l, void *p)
 	return 0;
 }
 OBJECT_TYPE(mount_ns, Sentry__MountNs, sentry__mount_ns__descriptor, MOUNT_NS_FIELDS,
-	    .init = mount_ns_init, .destroy = mount_ns_destroy, .after_load = mount_ns_after_load);
+            .init = mount_ns_init, .destroy = mount_ns_destroy, .after_load = mount_ns_after_load);
 
 struct mount *mount_new(struct kernel *k, struct super_block *sb, struct dentry *root,
-			const char *source, u32 flags)
+                        const char *source, u32 flags)
 {
 	struct mount *m = obj_new(mount);
 
@@ -173,7 +173,8 @@ bool mount_cross(struct path *p)
 		struct mount *m = p->mount, *child;
 
 		mutex_lock(&m->lock);
-		TAILQ_FOREACH_REVERSE (child, &m->children, mount_list, sibling) {
+		TAILQ_FOREACH_REVERSE(child, &m->children, mount_list, sibling)
+		{
 			if (READ_ONCE(child->mountpoint) == p->dentry)
 				break;
 		}
@@ -239,7 +240,7 @@ static void attach_locked(struct mount *m, const struct path *at, struct mount_n
 int mount_attach(struct mount *m, const struct path *where)
 {
 	struct path at = *where;
-	AUTO_PATH hold = { 0 };
+	AUTO_PATH hold = {0};
 	struct mount_ns *ns = path_ns(&at);
 
 	path_get(&at);
@@ -259,7 +260,8 @@ int mount_attach(struct mount *m, const struct path *where)
 	return 0;
 }
 
-/* The references of a whole tree, its own and what each mount's owner holds, without attachments. */
+/* The references of a whole tree, its own and what each mount's owner holds, without attachments.
+ */
 static bool tree_busy(struct mount *m)
 {
 	/* One reference is the parent's list or the caller's; a caller holds one more. */
@@ -295,7 +297,7 @@ int mount_move(struct mount *m, const struct path *to)
 {
 	struct mount_ns *ns = READ_ONCE(m->ns);
 	struct path at = *to;
-	AUTO_PATH hold = { 0 };
+	AUTO_PATH hold = {0};
 
 	path_get(&at);
 	mount_cross(&at);
@@ -318,7 +320,7 @@ int mount_move(struct mount *m, const struct path *to)
 }
 
 int mount_new_fs(const struct fs_type *type, const struct fs_mount_args *args, u32 flags,
-		 const struct path *at)
+                 const struct path *at)
 {
 	AUTO(super_block) sb = NULL;
 	AUTO(mount) m = NULL;
@@ -341,9 +343,9 @@ void mount_options_text(struct mount *m, char *buf, size_t size)
 		u32 flag;
 		const char *text;
 	} names[] = {
-		{ MS_NOSUID, ",nosuid" },     { MS_NODEV, ",nodev" },
-		{ MS_NOEXEC, ",noexec" },     { MS_NOATIME, ",noatime" },
-		{ MS_NODIRATIME, ",nodiratime" }, { MS_RELATIME, ",relatime" },
+		{MS_NOSUID, ",nosuid"},         {MS_NODEV, ",nodev"},
+		{MS_NOEXEC, ",noexec"},         {MS_NOATIME, ",noatime"},
+		{MS_NODIRATIME, ",nodiratime"}, {MS_RELATIME, ",relatime"},
 	};
 	const struct super_ops *ops = super_ops_of(m->sb);
 	size_t n;

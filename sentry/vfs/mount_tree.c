@@ -42,7 +42,7 @@ struct moved {
 /* Copies m and what is mounted on it (only: below within the same super block). moved: paths that
  * are in m go over to the copy. */
 static struct mount *copy_tree(struct kernel *k, struct mount *m, struct dentry *root,
-			       struct moved *moved)
+                               struct moved *moved)
 {
 	struct mount *copy = mount_new(k, m->sb, root, m->source, mount_flags(m)), *child;
 
@@ -65,11 +65,11 @@ static struct mount *copy_tree(struct kernel *k, struct mount *m, struct dentry 
 }
 
 int mount_ns_copy(struct mount_ns *ns, struct kernel *k, struct fs_context *fs,
-		  struct mount_ns **ret)
+                  struct mount_ns **ret)
 {
-	AUTO_PATH root = { 0 };
-	AUTO_PATH cwd = { 0 };
-	struct moved moved = { { &root, &cwd } };
+	AUTO_PATH root = {0};
+	AUTO_PATH cwd = {0};
+	struct moved moved = {{&root, &cwd}};
 	struct mount *top;
 	struct mount_ns *copy;
 
@@ -94,7 +94,7 @@ int mount_bind(struct kernel *k, const struct path *from, bool recursive, struct
 
 	if (!recursive) {
 		*ret = mount_new(k, from->mount->sb, from->dentry, from->mount->source,
-				 mount_flags(from->mount));
+		                 mount_flags(from->mount));
 		return 0;
 	}
 	if (!ns)

@@ -48,8 +48,8 @@ static int walk_creds(struct walk *w)
 	return 0;
 }
 
-int walk_init_from(struct walk *w, struct ctx *c, const struct path *root,
-		   const struct path *start, u32 flags)
+int walk_init_from(struct walk *w, struct ctx *c, const struct path *root, const struct path *start,
+                   u32 flags)
 {
 	w->c = c;
 	w->flags = flags;
@@ -190,10 +190,10 @@ static int splice_link(struct walk *w, const char *text, const char *rest)
  * dir; a magic link moves cur and leaves *ret_name at rest.
  */
 static int read_link(struct walk *w, const struct path *dir, struct inode *link, const char *rest,
-		     const char **ret_name)
+                     const char **ret_name)
 {
 	AUTO_FREE char *text = NULL;
-	struct path jump = { 0 };
+	struct path jump = {0};
 	int r;
 
 	if (w->flags & LOOKUP_NO_SYMLINKS)
@@ -305,7 +305,7 @@ static int walk_text(struct walk *w, const char *p)
 		if (!d->inode)
 			return -ENOENT;
 		if (inode_is_lnk(d->inode)) {
-			AUTO_PATH dir = { 0 };
+			AUTO_PATH dir = {0};
 
 			path_copy(&dir, &w->cur);
 			r = read_link(w, &dir, d->inode, next, &p);
@@ -369,7 +369,7 @@ int walk_all(struct walk *w, const char *name)
 		if (!d->inode)
 			return -ENOENT;
 		if (inode_is_lnk(d->inode) && ((w->flags & LOOKUP_FOLLOW) || w->slash)) {
-			AUTO_PATH dir = { 0 };
+			AUTO_PATH dir = {0};
 
 			path_copy(&dir, &w->cur);
 			r = walk_follow(w, &dir, d->inode);
@@ -397,12 +397,12 @@ int path_lookup(struct ctx *c, int dirfd, const char *name, u32 flags, struct pa
 	if (r < 0)
 		return r;
 	*ret = w.cur;
-	w.cur = (struct path){ 0 };
+	w.cur = (struct path){0};
 	return 0;
 }
 
 int path_lookup_from(struct ctx *c, const struct path *root, const struct path *start,
-		     const char *name, u32 flags, struct path *ret)
+                     const char *name, u32 flags, struct path *ret)
 {
 	WALK(w);
 	int r = walk_init_from(&w, c, root, start, flags);
@@ -412,12 +412,12 @@ int path_lookup_from(struct ctx *c, const struct path *root, const struct path *
 	if (r < 0)
 		return r;
 	*ret = w.cur;
-	w.cur = (struct path){ 0 };
+	w.cur = (struct path){0};
 	return 0;
 }
 
 int path_parent(struct ctx *c, int dirfd, const char *name, struct path *ret_dir, char *last,
-		bool *ret_slash, bool *ret_special)
+                bool *ret_slash, bool *ret_special)
 {
 	WALK(w);
 	int r = walk_init(&w, c, dirfd, name, 0);
@@ -432,6 +432,6 @@ int path_parent(struct ctx *c, int dirfd, const char *name, struct path *ret_dir
 	*ret_slash = w.slash;
 	*ret_special = w.special;
 	*ret_dir = w.cur;
-	w.cur = (struct path){ 0 };
+	w.cur = (struct path){0};
 	return 0;
 }

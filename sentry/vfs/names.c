@@ -50,10 +50,10 @@ static void new_name_end(struct new_name *n)
 		mutex_unlock(&n->locked->dir_lock);
 	walk_finish(&n->w);
 }
-#define NEW_NAME(n) __attribute__((cleanup(new_name_end))) struct new_name n = { 0 }
+#define NEW_NAME(n) __attribute__((cleanup(new_name_end))) struct new_name n = {0}
 
 static int new_name_begin(struct new_name *n, struct ctx *c, int dirfd, const char *name,
-			  bool directory)
+                          bool directory)
 {
 	AUTO(dentry) d = NULL;
 	int r = walk_init(&n->w, c, dirfd, name, 0);
@@ -76,8 +76,7 @@ static int new_name_begin(struct new_name *n, struct ctx *c, int dirfd, const ch
 	return names_may_create(c, &n->w.cur);
 }
 
-int vfs_mknod_path(struct ctx *c, int dirfd, const char *name, u32 mode, u32 rdev,
-		   struct path *ret)
+int vfs_mknod_path(struct ctx *c, int dirfd, const char *name, u32 mode, u32 rdev, struct path *ret)
 {
 	const struct inode_ops *ops;
 	AUTO(inode) inode = NULL;
@@ -123,7 +122,7 @@ int vfs_mknod_path(struct ctx *c, int dirfd, const char *name, u32 mode, u32 rde
 
 int vfs_mknod(struct ctx *c, int dirfd, const char *name, u32 mode, u32 rdev)
 {
-	AUTO_PATH p = { 0 };
+	AUTO_PATH p = {0};
 
 	return vfs_mknod_path(c, dirfd, name, mode, rdev, &p);
 }
@@ -171,10 +170,10 @@ int vfs_symlink(struct ctx *c, const char *target, int dirfd, const char *name)
 }
 
 int vfs_link(struct ctx *c, int olddirfd, const char *oldname, int newdirfd, const char *newname,
-	     int flags)
+             int flags)
 {
 	const struct inode_ops *ops;
-	AUTO_PATH old = { 0 };
+	AUTO_PATH old = {0};
 	NEW_NAME(n);
 	u32 lf = 0;
 	int r;
@@ -318,7 +317,7 @@ int vfs_setattr(struct ctx *c, const struct path *p, struct iattr *attr)
 
 int vfs_truncate(struct ctx *c, const struct path *p, u64 size, struct file *f)
 {
-	struct iattr a = { .valid = IATTR_SIZE, .size = size };
+	struct iattr a = {.valid = IATTR_SIZE, .size = size};
 	struct inode *i = path_inode(p);
 	int r;
 

@@ -67,7 +67,7 @@ static int open_checked(struct ctx *c, const struct path *p, u32 flags, struct f
 	int r;
 
 	if ((flags & O_TRUNC) && inode_is_reg(i)) {
-		struct iattr a = { .valid = IATTR_SIZE | IATTR_OPEN };
+		struct iattr a = {.valid = IATTR_SIZE | IATTR_OPEN};
 
 		r = inode_setattr(i, c, &a);
 		if (r < 0)
@@ -130,7 +130,7 @@ static int create_last(struct walk *w, u32 mode, struct dentry **ret_d, bool *re
 	if (!ops->create)
 		return -EACCES;
 	r = ops->create(dir->inode, w->c, w->last, S_IFREG | (mode & ~fs_umask(w->c->fs) & 07777),
-			0, &inode);
+	                0, &inode);
 	if (r < 0)
 		return r;
 	*ret_d = dentry_instantiate(dir, w->last, inode);
@@ -139,7 +139,7 @@ static int create_last(struct walk *w, u32 mode, struct dentry **ret_d, bool *re
 }
 
 static int open_create(struct walk *w, const char *name, const struct open_how_k *how,
-		       struct file **ret)
+                       struct file **ret)
 {
 	u32 flags = how->flags;
 	int r = walk_parent(w, name);
@@ -149,7 +149,8 @@ static int open_create(struct walk *w, const char *name, const struct open_how_k
 		bool made = false;
 
 		if (w->special)
-			return flags & O_EXCL ? -EEXIST : path_open_found(w->c, &w->cur, flags, ret);
+			return flags & O_EXCL ? -EEXIST
+			                      : path_open_found(w->c, &w->cur, flags, ret);
 		if (!inode_is_dir(w->cur.dentry->inode))
 			return -ENOTDIR;
 		if (w->slash)
@@ -177,7 +178,7 @@ static int open_create(struct walk *w, const char *name, const struct open_how_k
 			AUTO_PATH dir = w->cur;
 
 			if (flags & O_NOFOLLOW) {
-				dir = (struct path){ 0 };
+				dir = (struct path){0};
 				return -ELOOP;
 			}
 			path_get(&dir);
@@ -194,7 +195,7 @@ static int open_create(struct walk *w, const char *name, const struct open_how_k
 }
 
 static int open_tmpfile(struct walk *w, const char *name, const struct open_how_k *how,
-			struct file **ret)
+                        struct file **ret)
 {
 	AUTO(inode) inode = NULL;
 	AUTO(dentry) d = NULL;
@@ -210,18 +211,18 @@ static int open_tmpfile(struct walk *w, const char *name, const struct open_how_
 		return r;
 	if (!inode_ops_of(dir)->tmpfile)
 		return -EOPNOTSUPP;
-	r = inode_ops_of(dir)->tmpfile(
-		dir, w->c, S_IFREG | (how->mode & ~fs_umask(w->c->fs) & 07777), &inode);
+	r = inode_ops_of(dir)->tmpfile(dir, w->c,
+	                               S_IFREG | (how->mode & ~fs_umask(w->c->fs) & 07777), &inode);
 	if (r < 0)
 		return r;
 	snprintf(label, sizeof(label), "#%llu", (unsigned long long)inode->ino);
 	d = dentry_new_detached(w->cur.dentry, label, inode);
-	struct path p = { w->cur.mount, d };
+	struct path p = {w->cur.mount, d};
 	return inode_open(inode, w->c, &p, kept_flags(how->flags), ret);
 }
 
 int path_open(struct ctx *c, int dirfd, const char *name, const struct open_how_k *how,
-	      struct file **ret)
+              struct file **ret)
 {
 	struct open_how_k h = *how;
 	WALK(w);
@@ -254,7 +255,7 @@ int path_open(struct ctx *c, int dirfd, const char *name, const struct open_how_
 int path_open_exec(struct ctx *c, int dirfd, const char *name, int flags, struct file **ret)
 {
 	u32 lf = flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
-	AUTO_PATH p = { 0 };
+	AUTO_PATH p = {0};
 	int r;
 
 	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))

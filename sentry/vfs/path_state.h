@@ -9,7 +9,7 @@
 #include "sentry/vfs/mount.h"
 #include "state/fields.h"
 
-#define PATH_FIELDS(X)                                                                             \
-	X(REF, mount, mount)                                                                       \
+#define PATH_FIELDS(X)       \
+	X(REF, mount, mount) \
 	X(REF, dentry, dentry)
 STRUCT_FIELDS(path, Sentry__Path, sentry__path__descriptor, PATH_FIELDS);

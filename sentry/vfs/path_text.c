@@ -26,7 +26,7 @@ static void prepend(struct text *t, const char *s, size_t len)
 /* Prepends the names from d up to the first of root and stop; returns where it ended. The super
  * block's tree is locked. */
 static const struct dentry *climb(struct text *t, const struct dentry *d, const struct dentry *root,
-				  const struct dentry *stop)
+                                  const struct dentry *stop)
 {
 	while (d != root && d != stop && d->parent) {
 		prepend(t, d->name, strlen(d->name));
@@ -47,7 +47,7 @@ static void fill(struct text *t, const struct path *p, const struct path *root)
 
 		rwlock_rdlock(&cur.mount->sb->rename_lock);
 		end = climb(t, cur.dentry, cur.mount->root,
-			    cur.mount == root->mount ? root->dentry : NULL);
+		            cur.mount == root->mount ? root->dentry : NULL);
 		rwlock_unlock(&cur.mount->sb->rename_lock);
 		if (cur.mount == root->mount && end == root->dentry)
 			break;
@@ -67,7 +67,7 @@ static void fill(struct text *t, const struct path *p, const struct path *root)
 
 int path_text(const struct path *p, const struct path *root, char *buf, size_t size, char **ret)
 {
-	struct text t = { buf, buf + size, false };
+	struct text t = {buf, buf + size, false};
 
 	if (size < 2)
 		return -ENAMETOOLONG;
@@ -91,14 +91,14 @@ int path_text(const struct path *p, const struct path *root, char *buf, size_t s
 
 void path_describe(const struct path *p, struct ctx *c, char *buf, size_t size)
 {
-	AUTO_PATH root = { 0 };
+	AUTO_PATH root = {0};
 	char text[PATH_TEXT_MAX], *start;
 
 	if (c && c->fs) {
 		fs_get_root(c->fs, &root);
 	} else {
 		/* Seen from the top of its namespace. */
-		struct path top = { p->mount, p->mount->root }, up;
+		struct path top = {p->mount, p->mount->root}, up;
 
 		path_get(&top);
 		while (mount_up(&top, &up)) {

@@ -26,7 +26,7 @@ static void ends_finish(struct ends *e)
 }
 
 static int ends_begin(struct ends *e, struct ctx *c, int olddirfd, const char *oldname,
-		      int newdirfd, const char *newname, u32 flags)
+                      int newdirfd, const char *newname, u32 flags)
 {
 	int r = walk_init(&e->old, c, olddirfd, oldname, 0);
 
@@ -105,9 +105,9 @@ static int check_ends(struct ends *e, struct ctx *c, u32 flags)
 }
 
 int vfs_rename(struct ctx *c, int olddirfd, const char *oldname, int newdirfd, const char *newname,
-	       u32 flags)
+               u32 flags)
 {
-	__attribute__((cleanup(ends_finish))) struct ends e = { 0 };
+	__attribute__((cleanup(ends_finish))) struct ends e = {0};
 	struct inode *dir;
 	bool exchange = (flags & RENAME_EXCHANGE) != 0;
 	int r;
@@ -127,7 +127,7 @@ int vfs_rename(struct ctx *c, int olddirfd, const char *oldname, int newdirfd, c
 	if (!inode_ops_of(dir)->rename)
 		return -EPERM;
 	r = inode_ops_of(dir)->rename(dir, c, e.old.last, e.victim->inode, path_inode(&e.new.cur),
-				      e.new.last, e.target->inode, flags);
+	                              e.new.last, e.target->inode, flags);
 	if (r == -ESTALE) {
 		dentry_drop(e.victim, false);
 		return -ENOENT;

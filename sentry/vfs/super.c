@@ -9,15 +9,15 @@
 #include <sys/sysmacros.h>
 
 /* active and the LRU are rebuilt by mounts and by use. */
-#define SUPER_BLOCK_FIELDS(X)                                                                      \
-	X(HDR, obj)                                                                                \
-	X(VAL, dev)                                                                                \
-	X(VAL, rdonly)                                                                             \
-	X(REF, root, dentry)                                                                       \
-	X(SKIP, rename_lock)                                                                       \
-	X(SKIP, active)                                                                            \
-	X(SKIP, lru_lock)                                                                          \
-	X(SKIP, lru)                                                                               \
+#define SUPER_BLOCK_FIELDS(X) \
+	X(HDR, obj)           \
+	X(VAL, dev)           \
+	X(VAL, rdonly)        \
+	X(REF, root, dentry)  \
+	X(SKIP, rename_lock)  \
+	X(SKIP, active)       \
+	X(SKIP, lru_lock)     \
+	X(SKIP, lru)          \
 	X(SKIP, lru_count)
 
 static void super_block_init(void *p)
@@ -35,7 +35,7 @@ static void super_block_destroy(void *p)
 	obj_put(TAKE(sb->root));
 }
 OBJECT_TYPE(super_block, Sentry__SuperBlock, sentry__super_block__descriptor, SUPER_BLOCK_FIELDS,
-	    .abstract = true, .init = super_block_init, .destroy = super_block_destroy);
+            .abstract = true, .init = super_block_init, .destroy = super_block_destroy);
 
 void super_setup(struct super_block *sb, struct kernel *k, struct inode *root)
 {
@@ -146,7 +146,7 @@ void super_shrink(struct super_block *sb)
 int super_statfs(struct super_block *sb, struct ctx *c, struct statfs *ret)
 {
 	const struct super_ops *ops = super_ops_of(sb);
-	struct statfs st = { .f_bsize = PAGE_SIZE, .f_frsize = PAGE_SIZE, .f_namelen = 255 };
+	struct statfs st = {.f_bsize = PAGE_SIZE, .f_frsize = PAGE_SIZE, .f_namelen = 255};
 
 	st.f_fsid.__val[0] = (int)sb->dev;
 	if (ops->statfs) {

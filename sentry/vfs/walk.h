@@ -13,23 +13,23 @@ struct creds;
 struct walk {
 	struct ctx *c;
 	const struct creds *creds; /* owned */
-	u32 flags;		   /* enum lookup_flags */
-	struct path root;	   /* owned; what '/' means and '..' stops at */
-	struct path start;	   /* owned; for LOOKUP_BENEATH */
-	struct path cur;	   /* owned; after walk_parent: the directory of the last component */
-	unsigned links;		   /* symbolic links followed */
-	char *buffer;		   /* owned: text of the last link and what followed it */
+	u32 flags;                 /* enum lookup_flags */
+	struct path root;          /* owned; what '/' means and '..' stops at */
+	struct path start;         /* owned; for LOOKUP_BENEATH */
+	struct path cur; /* owned; after walk_parent: the directory of the last component */
+	unsigned links;  /* symbolic links followed */
+	char *buffer;    /* owned: text of the last link and what followed it */
 	/* After walk_parent, until the next step: */
 	char last[DENTRY_NAME_MAX + 1]; /* "" if special */
-	bool special;		   /* ends in ".", ".." or "/": cur is the result itself */
-	bool slash;		   /* text ends in a slash: must be a directory */
+	bool special;                   /* ends in ".", ".." or "/": cur is the result itself */
+	bool slash;                     /* text ends in a slash: must be a directory */
 };
-#define WALK(w) __attribute__((cleanup(walk_finish))) struct walk w = { 0 }
+#define WALK(w) __attribute__((cleanup(walk_finish))) struct walk w = {0}
 
 /* Finds the start. name decides whether dirfd matters. */
 MUST_CHECK int walk_init(struct walk *w, struct ctx *c, int dirfd, const char *name, u32 flags);
 MUST_CHECK int walk_init_from(struct walk *w, struct ctx *c, const struct path *root,
-			      const struct path *start, u32 flags);
+                              const struct path *start, u32 flags);
 void walk_finish(struct walk *w);
 /* Walks all but the last component of name, from cur (or root). */
 MUST_CHECK int walk_parent(struct walk *w, const char *name);

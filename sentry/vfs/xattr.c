@@ -52,7 +52,7 @@ int xattrs_set(struct xattrs *x, const char *name, const void *buf, size_t size,
 			x->v = grown;
 		a = &x->v[x->n];
 		if (grown)
-			*a = (struct xattr){ .name = strdup(name) };
+			*a = (struct xattr){.name = strdup(name)};
 		if (!grown || !a->name) {
 			free(copy);
 			return -ENOMEM;
@@ -102,7 +102,7 @@ void xattrs_finish(struct xattrs *x)
 		free(x->v[i].value);
 	}
 	free(x->v);
-	*x = (struct xattrs){ 0 };
+	*x = (struct xattrs){0};
 }
 
 /* ---- checks ---- */
@@ -130,8 +130,7 @@ static int check(struct ctx *c, struct inode *i, const char *name, bool write)
 	if (in_namespace(name, "security.")) {
 		if (!write || creds_capable(c->creds, CAP_SYS_ADMIN))
 			return 0;
-		if (!strcmp(name, "security.capability") &&
-		    creds_capable(c->creds, CAP_SETFCAP))
+		if (!strcmp(name, "security.capability") && creds_capable(c->creds, CAP_SETFCAP))
 			return 0;
 		return -EPERM;
 	}
@@ -144,20 +143,19 @@ long vfs_getxattr(struct ctx *c, struct inode *i, const char *name, void *buf, s
 
 	if (r < 0)
 		return r;
-	return inode_ops_of(i)->getxattr ? inode_ops_of(i)->getxattr(i, c, name, buf, size) :
-					   -EOPNOTSUPP;
+	return inode_ops_of(i)->getxattr ? inode_ops_of(i)->getxattr(i, c, name, buf, size)
+	                                 : -EOPNOTSUPP;
 }
 
 int vfs_setxattr(struct ctx *c, struct inode *i, const char *name, const void *buf, size_t size,
-		 int flags)
+                 int flags)
 {
 	int r = check(c, i, name, true);
 
 	if (r < 0)
 		return r;
-	return inode_ops_of(i)->setxattr ?
-		       inode_ops_of(i)->setxattr(i, c, name, buf, size, flags) :
-		       -EOPNOTSUPP;
+	return inode_ops_of(i)->setxattr ? inode_ops_of(i)->setxattr(i, c, name, buf, size, flags)
+	                                 : -EOPNOTSUPP;
 }
 
 long vfs_listxattr(struct ctx *c, struct inode *i, char *buf, size_t size)
@@ -171,6 +169,6 @@ int vfs_removexattr(struct ctx *c, struct inode *i, const char *name)
 
 	if (r < 0)
 		return r;
-	return inode_ops_of(i)->removexattr ? inode_ops_of(i)->removexattr(i, c, name) :
-					      -EOPNOTSUPP;
+	return inode_ops_of(i)->removexattr ? inode_ops_of(i)->removexattr(i, c, name)
+	                                    : -EOPNOTSUPP;
 }

@@ -8,19 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int name_compare(const struct tmpfs_entry *a, const struct tmpfs_entry *b)
+static int name_compare(struct tmpfs_entry *a, struct tmpfs_entry *b)
 {
 	return strcmp(a->name, b->name);
 }
-static int cookie_compare(const struct tmpfs_entry *a, const struct tmpfs_entry *b)
+static int cookie_compare(struct tmpfs_entry *a, struct tmpfs_entry *b)
 {
 	return a->cookie < b->cookie ? -1 : a->cookie > b->cookie;
 }
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-function"
-RB_GENERATE_STATIC(tmpfs_names, tmpfs_entry, by_name, name_compare)
-RB_GENERATE_STATIC(tmpfs_cookies, tmpfs_entry, by_cookie, cookie_compare)
-#pragma GCC diagnostic pop
+RB_GENERATE(tmpfs_names, tmpfs_entry, by_name, name_compare);
+RB_GENERATE(tmpfs_cookies, tmpfs_entry, by_cookie, cookie_compare);
 
 /* ---- entries; tree lock held ---- */
 
@@ -147,7 +144,7 @@ void tmpfs_entries_finish(struct tmpfs_inode *ti)
 }
 
 void tmpfs_walk(struct inode *dir, u64 cookie, bool (*fn)(const struct tmpfs_entry *e, void *arg),
-		void *arg)
+                void *arg)
 {
 	struct tmpfs_inode *ti = tmpfs_i(dir);
 	GUARD(&tmpfs_sb(dir)->tree);
@@ -219,7 +216,7 @@ int tmpfs_link(struct inode *dir, struct ctx *c, const char *name, struct inode 
 }
 
 static int find_victim(struct inode *dir, const char *name, struct inode *victim,
-		       struct tmpfs_entry **ret)
+                       struct tmpfs_entry **ret)
 {
 	struct tmpfs_entry *e = find(tmpfs_i(dir), name);
 
@@ -267,7 +264,7 @@ int tmpfs_rmdir(struct inode *dir, struct ctx *c, const char *name, struct inode
 }
 
 static int exchange(struct inode *dir, struct ctx *c, struct tmpfs_entry *e, struct inode *new_dir,
-		    struct tmpfs_entry *t)
+                    struct tmpfs_entry *t)
 {
 	struct inode *tmp = e->inode;
 	int delta = (int)inode_is_dir(t->inode) - (int)inode_is_dir(e->inode);
@@ -284,7 +281,7 @@ static int exchange(struct inode *dir, struct ctx *c, struct tmpfs_entry *e, str
 }
 
 int tmpfs_rename(struct inode *dir, struct ctx *c, const char *name, struct inode *victim,
-		 struct inode *new_dir, const char *new_name, struct inode *target, u32 flags)
+                 struct inode *new_dir, const char *new_name, struct inode *target, u32 flags)
 {
 	AUTO(inode) gone = NULL;
 	AUTO(inode) whiteout = NULL;

@@ -114,7 +114,7 @@ static int tmpfs_fallocate(struct file *f, struct ctx *c, int mode, s64 off, s64
 			return -ENOSPC;
 		r = shmem_allocate(ti->data, (u64)off, (u64)len, mode & FALLOC_FL_KEEP_SIZE);
 	} else if (mode == FALLOC_FL_ZERO_RANGE ||
-		   mode == (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)) {
+	           mode == (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)) {
 		r = shmem_punch(ti->data, (u64)off, (u64)len);
 		if (r == 0 && !(mode & FALLOC_FL_KEEP_SIZE) && (u64)end > f->inode->size)
 			r = shmem_truncate(ti->data, (u64)end);
@@ -186,7 +186,7 @@ static bool list_entry(const struct tmpfs_entry *e, void *arg)
 	struct listing *l = arg;
 
 	if (!l->sink->entry(l->sink, e->name, e->len, e->inode->ino, dirent_type(e->inode->mode),
-			    (s64)e->cookie + 1))
+	                    (s64)e->cookie + 1))
 		return false;
 	*l->pos = (s64)e->cookie + 1;
 	return true;
@@ -194,7 +194,7 @@ static bool list_entry(const struct tmpfs_entry *e, void *arg)
 
 static int tmpfs_iterate(struct file *f, struct ctx *c, struct dir_sink *sink, s64 *pos)
 {
-	struct listing l = { sink, pos };
+	struct listing l = {sink, pos};
 
 	if (!inode_is_dir(f->inode))
 		return -ENOTDIR;
@@ -231,11 +231,11 @@ static void tmpfs_file_sample(struct sampler *sp, void *p)
 	f->file.inode = sampler_ref(sp, &tmpfs_inode_type);
 }
 OBJECT_TYPE(tmpfs_file, Sentry__TmpfsFile, sentry__tmpfs_file__descriptor, TMPFS_FILE_FIELDS,
-	    .base = &file_type, .ops = &tmpfs_file_ops, .after_load = tmpfs_file_after_load,
-	    .sample = tmpfs_file_sample);
+            .base = &file_type, .ops = &tmpfs_file_ops, .after_load = tmpfs_file_after_load,
+            .sample = tmpfs_file_sample);
 
 int tmpfs_open(struct inode *i, struct ctx *c, const struct path *path, u32 flags,
-	       struct file **ret)
+               struct file **ret)
 {
 	struct tmpfs_file *f;
 

@@ -10,7 +10,7 @@
 /* ---- saving ---- */
 
 static int tmpfs_inode_save_names(struct saver *s, const struct tmpfs_inode *o,
-				  Sentry__TmpfsInode *m)
+                                  Sentry__TmpfsInode *m)
 {
 	struct tmpfs_inode *dir = (struct tmpfs_inode *)(uintptr_t)o;
 	struct tmpfs_entry *e;
@@ -28,7 +28,7 @@ static int tmpfs_inode_save_names(struct saver *s, const struct tmpfs_inode *o,
 	return 0;
 }
 static int tmpfs_inode_load_names(struct loader *l, struct tmpfs_inode *o,
-				  const Sentry__TmpfsInode *m)
+                                  const Sentry__TmpfsInode *m)
 {
 	for (size_t i = 0; i < m->n_entries; i++) {
 		const Sentry__TmpfsEntry *me = m->entries[i];
@@ -53,7 +53,7 @@ static void tmpfs_inode_sample_names(struct sampler *sp, struct tmpfs_inode *o)
 }
 
 static int tmpfs_inode_save_xattrs(struct saver *s, const struct tmpfs_inode *o,
-				   Sentry__TmpfsInode *m)
+                                   Sentry__TmpfsInode *m)
 {
 	m->xattrs = saver_alloc(s, (o->xattrs.n + 1) * sizeof(m->xattrs[0]));
 	for (size_t i = 0; i < o->xattrs.n; i++) {
@@ -67,7 +67,7 @@ static int tmpfs_inode_save_xattrs(struct saver *s, const struct tmpfs_inode *o,
 	return 0;
 }
 static int tmpfs_inode_load_xattrs(struct loader *l, struct tmpfs_inode *o,
-				   const Sentry__TmpfsInode *m)
+                                   const Sentry__TmpfsInode *m)
 {
 	for (size_t i = 0; i < m->n_xattrs; i++) {
 		const Sentry__Xattr *x = m->xattrs[i];
@@ -85,16 +85,16 @@ static void tmpfs_inode_sample_xattrs(struct sampler *sp, struct tmpfs_inode *o)
 }
 
 /* What is skipped follows from the entries and the data. */
-#define TMPFS_INODE_FIELDS(X)                                                                      \
-	X(BASE, inode, inode)                                                                      \
-	X(REF, data, shmem)                                                                        \
-	X(STR, target)                                                                             \
-	X(CUSTOM, names, tmpfs_inode)                                                              \
-	X(SKIP, cookies)                                                                           \
-	X(VAL, next_cookie)                                                                        \
-	X(SKIP, n_entries)                                                                         \
-	X(SKIP, charged)                                                                           \
-	X(CUSTOM, xattrs, tmpfs_inode)                                                             \
+#define TMPFS_INODE_FIELDS(X)          \
+	X(BASE, inode, inode)          \
+	X(REF, data, shmem)            \
+	X(STR, target)                 \
+	X(CUSTOM, names, tmpfs_inode)  \
+	X(SKIP, cookies)               \
+	X(VAL, next_cookie)            \
+	X(SKIP, n_entries)             \
+	X(SKIP, charged)               \
+	X(CUSTOM, xattrs, tmpfs_inode) \
 	X(VAL, linkable)
 
 static void tmpfs_inode_init(void *p)
@@ -156,14 +156,14 @@ static void tmpfs_inode_sample(struct sampler *sp, void *p)
 		i->size = 1;
 }
 OBJECT_TYPE(tmpfs_inode, Sentry__TmpfsInode, sentry__tmpfs_inode__descriptor, TMPFS_INODE_FIELDS,
-	    .base = &inode_type, .ops = &tmpfs_inode_ops, .init = tmpfs_inode_init,
-	    .destroy = tmpfs_inode_destroy, .after_load = tmpfs_inode_after_load,
-	    .sample = tmpfs_inode_sample);
+            .base = &inode_type, .ops = &tmpfs_inode_ops, .init = tmpfs_inode_init,
+            .destroy = tmpfs_inode_destroy, .after_load = tmpfs_inode_after_load,
+            .sample = tmpfs_inode_sample);
 
 /* ---- making ---- */
 
 int tmpfs_inode_new(struct super_block *sb, struct ctx *c, u32 mode, u32 rdev, const char *target,
-		    u64 ino, struct inode **ret)
+                    u64 ino, struct inode **ret)
 {
 	struct tmpfs_super *ts = container_of(sb, struct tmpfs_super, sb);
 	AUTO(tmpfs_inode) ti = NULL;
@@ -196,7 +196,7 @@ struct shmem *tmpfs_data(struct inode *i)
 }
 
 static int make(struct inode *dir, struct ctx *c, const char *name, u32 mode, u32 rdev,
-		const char *target, struct inode **ret)
+                const char *target, struct inode **ret)
 {
 	AUTO(inode) i = NULL;
 	int r = tmpfs_inode_new(dir->sb, c, mode, rdev, target, 0, &i);
@@ -212,17 +212,17 @@ static int make(struct inode *dir, struct ctx *c, const char *name, u32 mode, u3
 }
 
 static int tmpfs_create(struct inode *dir, struct ctx *c, const char *name, u32 mode, u32 rdev,
-			struct inode **ret)
+                        struct inode **ret)
 {
 	return make(dir, c, name, mode, rdev, NULL, ret);
 }
 static int tmpfs_mkdir(struct inode *dir, struct ctx *c, const char *name, u32 mode,
-		       struct inode **ret)
+                       struct inode **ret)
 {
 	return make(dir, c, name, mode, 0, NULL, ret);
 }
 static int tmpfs_symlink(struct inode *dir, struct ctx *c, const char *name, const char *target,
-			 struct inode **ret)
+                         struct inode **ret)
 {
 	return make(dir, c, name, S_IFLNK | 0777, 0, target, ret);
 }
@@ -281,7 +281,7 @@ static long tmpfs_getxattr(struct inode *i, struct ctx *c, const char *name, voi
 	return xattrs_get(&tmpfs_i(i)->xattrs, name, buf, size);
 }
 static int tmpfs_setxattr(struct inode *i, struct ctx *c, const char *name, const void *buf,
-			  size_t size, int flags)
+                          size_t size, int flags)
 {
 	s64 now = inode_now(c);
 	GUARD(&i->lock);

@@ -10,13 +10,13 @@
 #include <stdlib.h>
 #include <sys/sysinfo.h>
 
-#define TMPFS_SUPER_FIELDS(X)                                                                      \
-	X(BASE, sb, super_block)                                                                   \
-	X(SKIP, tree)                                                                              \
-	X(VAL, max_bytes)                                                                          \
-	X(VAL, max_inodes)                                                                         \
-	X(VAL, next_ino)                                                                           \
-	X(SKIP, bytes) /* counted again by the inodes that load */                                 \
+#define TMPFS_SUPER_FIELDS(X)                                      \
+	X(BASE, sb, super_block)                                   \
+	X(SKIP, tree)                                              \
+	X(VAL, max_bytes)                                          \
+	X(VAL, max_inodes)                                         \
+	X(VAL, next_ino)                                           \
+	X(SKIP, bytes) /* counted again by the inodes that load */ \
 	X(SKIP, inodes)
 
 static void tmpfs_super_init(void *p)
@@ -55,7 +55,7 @@ static void tmpfs_show_options(struct super_block *sb, char *buf, size_t size)
 
 	if (ts->max_bytes)
 		n = (size_t)snprintf(buf, size, ",size=%lluk",
-				     (unsigned long long)(ts->max_bytes / KIB));
+		                     (unsigned long long)(ts->max_bytes / KIB));
 	if (root && (root->mode & 07777) != 01777 && n < size)
 		snprintf(buf + n, size - n, ",mode=%o", root->mode & 07777);
 }
@@ -67,10 +67,10 @@ static const struct super_ops tmpfs_super_ops = {
 	.show_options = tmpfs_show_options,
 };
 OBJECT_TYPE(tmpfs_super, Sentry__TmpfsSuper, sentry__tmpfs_super__descriptor, TMPFS_SUPER_FIELDS,
-	    .base = &super_block_type, .ops = &tmpfs_super_ops, .init = tmpfs_super_init);
+            .base = &super_block_type, .ops = &tmpfs_super_ops, .init = tmpfs_super_init);
 
 struct super_block *tmpfs_new(struct kernel *k, struct ctx *c, u64 max_bytes, u64 max_inodes,
-			      u32 mode, u32 uid, u32 gid)
+                              u32 mode, u32 uid, u32 gid)
 {
 	struct tmpfs_super *ts = obj_new(tmpfs_super);
 	AUTO(inode) root = NULL;
@@ -177,7 +177,7 @@ static int tmpfs_mount(const struct fs_mount_args *a, struct super_block **ret)
 		} else if (!strcmp(key, "gid")) {
 			r = parse_u32(value, 10, UINT32_MAX, &gid);
 		} else if (strcmp(key, "huge") && strcmp(key, "mpol") && strcmp(key, "inode64") &&
-			   strcmp(key, "inode32") && strcmp(key, "noswap")) {
+		           strcmp(key, "inode32") && strcmp(key, "noswap")) {
 			r = -EINVAL;
 		}
 	}
