@@ -267,7 +267,8 @@ int state_save(const struct save_params *params, struct snapshot *ret, char **re
 		page_table_finish(&s->pages);
 		*ret_why = s->why;
 	} else {
-		*ret = (struct snapshot){.kernel = out, .pages = s->pages, .n_objects = s->n_objs};
+		*ret = (struct snapshot){.kernel = out, .pages = s->pages, .n_objects = s->n_objs,
+		                         .objs = TAKE(s->objs)};
 		free(s->why);
 	}
 	for (size_t i = 0; i < s->n_sources; i++)
@@ -281,7 +282,18 @@ int state_save(const struct save_params *params, struct snapshot *ret, char **re
 
 void snapshot_finish(struct snapshot *snap)
 {
+	free(snap->objs);
 	buf_finish(&snap->kernel);
 	page_table_finish(&snap->pages);
+	snap->n_objects = 0;
+}
+
+void snapshot_discard_objects(struct snapshot *snap)
+{
+	for (size_t i = 0; i < snap->n_objects; i++)
+		obj_get(snap->objs[i]);
+	obj_dispose_all((void *const *)snap->objs, snap->n_objects);
+	free(snap->objs);
+	snap->objs = NULL;
 	snap->n_objects = 0;
 }

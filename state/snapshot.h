@@ -22,11 +22,15 @@ struct snapshot {
 	struct buf kernel; /* body of kernel.img: header and records */
 	struct page_table pages;
 	u64 n_objects;
+	struct obj **objs; /* what was saved, in record order; borrowed */
 };
 
 /* Saves everything that the roots reach. *ret_why: malloc'd line for people. */
 MUST_CHECK int state_save(const struct save_params *params, struct snapshot *ret, char **ret_why);
 void snapshot_finish(struct snapshot *snap);
+/* Ends every object that was saved, cycles included: see obj_dispose_all. The roots' references
+ * that the caller of state_save held end with them; whatever is not saved must be gone before. */
+void snapshot_discard_objects(struct snapshot *snap);
 
 struct load_params {
 	const struct obj_type *const *root_types; /* what record i+1 must be, or derive from */

@@ -1,5 +1,6 @@
 /* Making, running and ending a sandbox: what ops.h promises, short of saves (boot_save.c). */
 #define LOG_SUBSYSTEM "boot"
+#include "sentry/auth/creds.h"
 #include "sentry/boot/boot_impl.h"
 #include "sentry/fs/hostfd.h"
 #include "sentry/fs/hostpoll.h"
@@ -138,13 +139,12 @@ static void autosave(struct boot *b)
 	r = kernel_pause(b->kernel, -1);
 	if (r == 0)
 		r = boot_autosave(b, &why);
-	if (r < 0)
-		log_err("autosave failed: %s", why ? why : strerror(-r));
-	free(why);
+	if (r == 0)
+		return;
 	/* A failed one is a failed test: going on would hide it. */
-	if (r < 0)
-		b->ended = true;
-	kernel_resume(b->kernel);
+	log_err("autosave failed: %s", why ? why : strerror(-r));
+	free(why);
+	b->ended = true;
 }
 
 static void exit_of(struct kernel *k, struct boot_exit *ret)
@@ -182,7 +182,9 @@ void boot_wait(struct boot *b, struct boot_exit *ret)
 void boot_end(struct boot *b)
 {
 	b->ended = true;
-	kernel_poke(b->kernel);
+	GUARD(&b->save_lock);
+	if (b->kernel)
+		kernel_poke(b->kernel);
 }
 
 /* ---- control ---- */

@@ -10,6 +10,7 @@
 #include "sentry/vfs/namei.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,6 +3,7 @@
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/quiesce.h"
 #include "sentry/kernel/utsns.h"
+#include "sentry/mm/pageload.h"
 #include "sentry/vfs/mount.h"
 
 #include "proto/task.pb-c.h"
@@ -93,6 +94,19 @@ static void kernel_sample_clocks(struct sampler *sp, struct kernel *k)
 	k->clocks.boot_realtime = (s64)sampler_value(sp);
 }
 
+/* Runs before every other after_load: the kernel is the first record. */
+static int kernel_after_load(struct loader *l, void *p)
+{
+	struct kernel_load *kl = loader_user(l);
+	struct kernel *k = p;
+
+	if (kl) {
+		k->machine = kl->machine;
+		kl->kernel = k;
+	}
+	return 0;
+}
+
 #define KERNEL_FIELDS(F)                                                                           \
 	F(HDR, obj)                                                                                \
 	F(SKIP, machine) /* host side, handed over */                                              \
@@ -108,7 +122,7 @@ static void kernel_sample_clocks(struct sampler *sp, struct kernel *k)
 	F(SKIP, mms)  /* each mm enters itself */                                                  \
 	F(SKIP, mms_lock)
 OBJECT_TYPE(kernel, Sentry__Kernel, sentry__kernel__descriptor, KERNEL_FIELDS, .init = kernel_init,
-	    .destroy = kernel_destroy);
+	    .destroy = kernel_destroy, .after_load = kernel_after_load);
 
 struct kernel *kernel_new(struct machine *m)
 {

@@ -406,7 +406,7 @@ void task_vfork_release(struct task *t)
 
 /* ---- first tasks ---- */
 
-static void default_rlimits(struct rlimit r[RLIM_NLIMITS])
+void default_rlimits(struct rlimit r[RLIM_NLIMITS])
 {
 	for (unsigned i = 0; i < RLIM_NLIMITS; i++)
 		r[i] = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };

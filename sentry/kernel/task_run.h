@@ -34,6 +34,7 @@ void task_vfork_release(struct task *t);
 void task_release_mm(struct task *t);
 /* Everything of exit that can block or takes locks below tasks_lock. See task_exit.c. */
 const struct run_state *task_exit_step(struct task *t);
+void default_rlimits(struct rlimit r[RLIM_NLIMITS]);
 /* tasks_lock and tg->lock are free. Marks the group as ending and interrupts its members. */
 void thread_group_exit(struct thread_group *tg, int status);
 /* The same with tg->lock held. */
