@@ -8,42 +8,61 @@
 #include <string.h>
 #include <sys/mman.h>
 
+struct run_list {
+	struct saver *s;
+	size_t n, cap;
+	Sentry__PageRun **runs;
+};
+
+/* Runs that go on in address and page number are one, however they lie in memory now: equal content
+ * gives equal images. */
+static void add_run(struct run_list *list, u64 start, u64 len, u64 pgno)
+{
+	Sentry__PageRun *last = list->n ? list->runs[list->n - 1] : NULL, *run;
+
+	if (last && last->start + last->len == start &&
+	    last->pgno + last->len / PAGE_SIZE == pgno) {
+		last->len += len;
+		return;
+	}
+	if (list->n == list->cap) {
+		size_t cap = list->cap ? 2 * list->cap : 16;
+		Sentry__PageRun **more = saver_alloc(list->s, cap * sizeof(*more));
+
+		if (list->n)
+			memcpy(more, list->runs, list->n * sizeof(*more));
+		list->runs = more;
+		list->cap = cap;
+	}
+	run = saver_msg(list->s, Sentry__PageRun, sentry__page_run__init);
+	run->start = start;
+	run->len = len;
+	run->pgno = pgno;
+	list->runs[list->n++] = run;
+}
+
 int pma_save(struct saver *s, const struct pma_tree *t, bool owned_only, size_t *ret_n,
              Sentry__PageRun ***ret_runs)
 {
-	size_t n = 0, cap = 16;
-	Sentry__PageRun **runs = saver_alloc(s, cap * sizeof(*runs));
+	struct run_list list = {.s = s};
 	struct pma *p;
 
 	for (p = pma_from(t, 0); p; p = pma_next(p)) {
-		u64 done = 0, len, pgno;
+		u64 done = 0, size = p->end - p->start, len, pgno;
 
 		if (owned_only && !p->owned)
 			continue;
-		while (done < p->end - p->start) {
-			Sentry__PageRun *run =
-				saver_msg(s, Sentry__PageRun, sentry__page_run__init);
-			int r = saver_pages(s, p->mf->source, p->off + done,
-			                    p->end - p->start - done, &pgno, &len);
+		for (; done < size; done += len) {
+			int r = saver_pages(s, p->mf->source, p->off + done, size - done, &pgno,
+			                    &len);
 
 			if (r < 0)
 				return r;
-			run->start = p->start + done;
-			run->len = len;
-			run->pgno = pgno;
-			if (n == cap) {
-				Sentry__PageRun **more = saver_alloc(s, 2 * cap * sizeof(*more));
-
-				memcpy(more, runs, cap * sizeof(*more));
-				runs = more;
-				cap *= 2;
-			}
-			runs[n++] = run;
-			done += len;
+			add_run(&list, p->start + done, len, pgno);
 		}
 	}
-	*ret_n = n;
-	*ret_runs = runs;
+	*ret_n = list.n;
+	*ret_runs = list.runs;
 	return 0;
 }
 

@@ -73,6 +73,7 @@ static int move(const struct remap *m, u64 to)
 		mm_account(mm, v, -1);
 		v->flags &= ~(u32)VMA_LOCKED;
 		mm_account(mm, v, 1);
+		vma_merge(&mm->vmas, v);
 	} else if (m->old_len > 0) {
 		mm_zap_locked(mm, m->old, m->old + m->old_len);
 	}

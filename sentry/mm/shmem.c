@@ -26,7 +26,8 @@ struct shmem {
 	struct kernel *kernel; /* not owned */
 	struct mutex lock;     /* RANK_INODE_PAGES */
 	u64 size GUARDED_BY(lock);
-	struct pma_tree extents GUARDED_BY(lock); /* keyed by offset; never past the last page */
+	struct pma_tree extents
+		GUARDED_BY(lock); /* keyed by offset; past the end: zeros, not yet content */
 };
 
 static struct memfile *memfile(const struct shmem *s)
@@ -193,7 +194,7 @@ static int shmem_translate(struct mappable *m, u64 off, u64 len, u32 access, str
 		return r;
 	ret->mf = p->mf;
 	ret->off = p->off + (off - p->start);
-	ret->len = MIN(len, p->end - off);
+	ret->len = MIN(len, MIN(p->end, end) - off);
 	ret->cow = false;
 	mapfile_get(ret->mf);
 	mapfile_get_pages(ret->mf, ret->off, ret->len);
