@@ -1,0 +1,55 @@
+#include "tests/guest/guest_test.h"
+
+#include <sys/xattr.h>
+
+/* Extended attributes, where the file system has them. */
+
+static void need_user_xattr(const char *f)
+{
+	guest_write_file(f, "x", 0644);
+	if (setxattr(f, "user.probe", "1", 1, 0) < 0) {
+		EXPECT_EQ(errno, EOPNOTSUPP);
+		EXPECT_EQ(getxattr(f, "user.probe", NULL, 0), -1);
+		EXPECT_TRUE(errno == EOPNOTSUPP || errno == ENODATA);
+		SKIP("no user.* attributes here");
+	}
+	EXPECT_OK(removexattr(f, "user.probe"));
+}
+
+GUEST_TEST(errors_that_hold_everywhere)
+{
+	char buf[16];
+	const char *f = guest_path("f");
+
+	guest_write_file(f, "x", 0644);
+	EXPECT_ERRNO(getxattr(guest_path("none"), "user.x", buf, 16), ENOENT);
+	EXPECT_ERRNO(fgetxattr(777, "user.x", buf, 16), EBADF);
+	EXPECT_ERRNO(setxattr(f, "", "1", 1, 0), ERANGE);
+	EXPECT_ERRNO(setxattr(f, "user.x", "1", 1, 99), EINVAL);
+	EXPECT_GE(listxattr(f, NULL, 0), 0);
+}
+
+GUEST_TEST(set_get_list_remove)
+{
+	char buf[64];
+	const char *f = guest_path("f");
+	int fd;
+
+	need_user_xattr(f);
+	EXPECT_OK(setxattr(f, "user.a", "alpha", 5, XATTR_CREATE));
+	EXPECT_ERRNO(setxattr(f, "user.a", "x", 1, XATTR_CREATE), EEXIST);
+	EXPECT_ERRNO(setxattr(f, "user.b", "x", 1, XATTR_REPLACE), ENODATA);
+	EXPECT_OK(setxattr(f, "user.a", "beta", 4, XATTR_REPLACE));
+	MAYBE_SAVE();
+	EXPECT_EQ(getxattr(f, "user.a", buf, 64), 4);
+	EXPECT_EQ(memcmp(buf, "beta", 4), 0);
+	EXPECT_EQ(getxattr(f, "user.a", NULL, 0), 4);
+	EXPECT_ERRNO(getxattr(f, "user.a", buf, 3), ERANGE);
+	fd = ASSERT_OK(open(f, O_RDWR));
+	EXPECT_OK(fsetxattr(fd, "user.empty", "", 0, 0));
+	EXPECT_EQ(fgetxattr(fd, "user.empty", buf, 64), 0);
+	EXPECT_GE(flistxattr(fd, buf, 64), 18);
+	EXPECT_OK(fremovexattr(fd, "user.a"));
+	EXPECT_ERRNO(getxattr(f, "user.a", buf, 64), ENODATA);
+	EXPECT_ERRNO(removexattr(f, "user.a"), ENODATA);
+}
