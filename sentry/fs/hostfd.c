@@ -327,7 +327,10 @@ static void bind(struct hostnode *n, struct machine *m)
 	int fl;
 
 	n->machine = m;
-	n->fd = m->stdio[n->slot];
+	if (m->stdio[n->slot] < 0)
+		return;
+	/* Of its own, so that several nodes of one slot can watch. */
+	n->fd = fcntl(m->stdio[n->slot], F_DUPFD_CLOEXEC, 0);
 	if (n->fd < 0)
 		return;
 	fl = fcntl(n->fd, F_GETFL);
@@ -395,6 +398,18 @@ struct hosttty *hostfd_terminal(struct file *const files[HOST_SLOTS])
 	return NULL;
 }
 
+int hostfd_open_terminal(struct hosttty *tty, struct ctx *c, const struct path *path, u32 flags,
+			 struct file **ret)
+{
+	AUTO(hostnode) n = NULL;
+
+	if (c->kernel->machine->stdio[tty->index] < 0)
+		return -EIO;
+	n = hostnode_new(c->kernel, tty->index);
+	n->tty = hosttty_get(tty);
+	return hostnode_open(&n->inode, c, path, flags, ret);
+}
+
 /* ---- objects ---- */
 
 static void hostnode_init(void *o)
@@ -412,6 +427,8 @@ static void hostnode_destroy(void *o)
 
 	if (n->machine)
 		hostpoll_unwatch(n->machine->hostpoll, n->watch);
+	if (n->fd >= 0)
+		close(n->fd);
 	hosttty_put(n->tty);
 }
 

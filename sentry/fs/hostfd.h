@@ -29,7 +29,7 @@ struct hostnode {
 	struct hosttty *tty; /* owned, immutable; NULL: no terminal */
 	s64 host_pos;        /* only in an image */
 	struct machine *machine;
-	int fd;                /* borrowed; -1: the slot is empty */
+	int fd;                /* owned; -1: the slot is empty */
 	bool private_nonblock; /* fd never blocks and nobody else minds */
 	struct waitq wait;
 	int watch;
@@ -54,3 +54,6 @@ void hostfd_open_stdio(struct kernel *k, struct file *ret[HOST_SLOTS]);
 /* The terminal among files made by hostfd_open_stdio that is to control the first session:
  * borrowed, or NULL. */
 struct hosttty *hostfd_terminal(struct file *const files[HOST_SLOTS]);
+/* open(2) of /dev/tty for a session that tty controls. -EIO (no such slot any more), -EACCES. */
+MUST_CHECK int hostfd_open_terminal(struct hosttty *tty, struct ctx *c, const struct path *path,
+                                    u32 flags, struct file **ret);

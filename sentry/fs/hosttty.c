@@ -186,5 +186,13 @@ void hosttty_set_foreground(struct hosttty *tty, u32 pgid)
 	atomic_store(&tty->foreground, pgid);
 }
 
+struct hosttty *hosttty_of_session(struct ctx *c)
+{
+	const struct thread_group *tg = ctx_task(c)->tg;
+
+	GUARD(&c->kernel->tasks_lock);
+	return tg->pgrp ? hosttty_get(obj_cast(hosttty, tg->pgrp->session->tty)) : NULL;
+}
+
 #define HOSTTTY_FIELDS(F) F(HDR, obj) F(ATOMIC, foreground) F(VAL, index)
 OBJECT_TYPE(hosttty, Sentry__Hosttty, sentry__hosttty__descriptor, HOSTTTY_FIELDS);

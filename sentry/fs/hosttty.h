@@ -23,3 +23,5 @@ MUST_CHECK long hosttty_ioctl(struct hosttty *tty, int fd, struct ctx *c, u32 cm
 u32 hosttty_foreground(void *session_tty);
 /* pgid becomes the foreground group. */
 void hosttty_set_foreground(struct hosttty *tty, u32 pgid);
+/* The terminal that controls c's session: a reference, or NULL. */
+struct hosttty *hosttty_of_session(struct ctx *c);
