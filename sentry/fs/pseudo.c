@@ -60,7 +60,7 @@ int pseudo_parse(const char *s, s64 min, s64 max, s64 *ret)
 
 /* ---- inodes ---- */
 
-/* Which directory's table an entry stands in: that of its inode's parent. The root stands in none. */
+/* Which directory's table an entry stands in. Every entry stands in one, roots too. */
 static const struct pseudo_dir *home_of(const struct pseudo_entry *e)
 {
 	for (const struct pseudo_dir *const *p = __start_pseudo_dirs; p < __stop_pseudo_dirs; p++)
@@ -408,7 +408,6 @@ static const struct inode_ops pseudo_inode_ops = {
 	.permission = pseudo_permission,
 };
 
-/* A root stands in no table and is found by its name alone. */
 static int find_entry(struct loader *l, const char *name, const struct pseudo_entry **ret)
 {
 	const char *slash = strchr(name, '/');

@@ -1,0 +1,69 @@
+#pragma once
+/*
+ * /proc: what its tables share. Formats are those of proc(5).
+ *
+ * Locking: see pseudo.h; a task that was looked up is held by a reference. Lifetime: none of its own.
+ * Saved: by pseudo_inode.
+ */
+#include "sentry/fs/pseudo.h"
+#include "sentry/kernel/task.h"
+
+extern const struct pseudo_dir proc_root_dir, proc_pid_dir, proc_task_dir, proc_task_tid_dir,
+	proc_fd_dir, proc_fdinfo_dir, proc_ns_dir, proc_net_dir, proc_sys_dir, proc_templates;
+
+/* Entries of proc_templates: what numbered names stand for. */
+enum proc_template { PROC_T_PID, PROC_T_TID, PROC_T_FD, PROC_T_FDINFO };
+const struct pseudo_entry *proc_template(enum proc_template t);
+
+/* The task that an inode is about: a reference, or NULL once it is gone. */
+struct task *proc_task(const struct pseudo_key *key, struct ctx *c);
+/* Its file system context, descriptors or memory through it: a reference; -ESRCH, or -ENOENT (an
+ * exited task has none). With a check that c may look (-EACCES). */
+MUST_CHECK int proc_inspect(const struct pseudo_key *key, struct ctx *c, struct task **ret);
+/* may_open of files that are about memory or other people's secrets. */
+int proc_may_inspect(struct pseudo_inode *i, struct ctx *c);
+
+bool proc_task_alive(const struct pseudo_key *child, struct ctx *c);
+void proc_task_owner(const struct pseudo_key *child, struct ctx *c, u32 *ret_uid, u32 *ret_gid);
+
+/* 100 per second, as sysconf(_SC_CLK_TCK) says. */
+static inline u64 proc_ticks(s64 ns)
+{
+	return ns > 0 ? (u64)ns / (NSEC_PER_SEC / 100) : 0;
+}
+
+#define PROC_SHOW(fn) int fn(struct pseudo_inode *i, struct ctx *c, struct text *t)
+/* pid_stat.c */
+PROC_SHOW(proc_pid_stat);
+PROC_SHOW(proc_pid_statm);
+PROC_SHOW(proc_pid_limits);
+PROC_SHOW(proc_pid_sched);
+PROC_SHOW(proc_pid_schedstat);
+/* pid_status.c */
+PROC_SHOW(proc_pid_status);
+/* pid_mem.c */
+PROC_SHOW(proc_pid_cmdline);
+PROC_SHOW(proc_pid_environ);
+PROC_SHOW(proc_pid_auxv);
+PROC_SHOW(proc_pid_maps);
+PROC_SHOW(proc_pid_smaps);
+PROC_SHOW(proc_pid_smaps_rollup);
+long proc_pid_mem_read(struct pseudo_inode *i, struct ctx *c, struct uiter *dst, s64 *pos);
+long proc_pid_mem_write(struct pseudo_inode *i, struct ctx *c, struct uiter *src, s64 *pos);
+/* pid_mounts.c */
+PROC_SHOW(proc_pid_mounts);
+PROC_SHOW(proc_pid_mountinfo);
+/* pid_links.c */
+#define PROC_LINK(fn) int fn(struct pseudo_inode *i, struct ctx *c, char **ret_text, struct path *ret_jump)
+#define PROC_LINK_TEXT(fn) int fn(struct pseudo_inode *i, struct ctx *c, char **ret_text)
+PROC_LINK(proc_pid_exe);
+PROC_LINK(proc_pid_cwd);
+PROC_LINK(proc_pid_root);
+PROC_LINK(proc_fd_link);
+PROC_LINK_TEXT(proc_pid_exe_text);
+PROC_LINK_TEXT(proc_pid_cwd_text);
+PROC_LINK_TEXT(proc_pid_root_text);
+PROC_LINK_TEXT(proc_fd_text);
+PROC_SHOW(proc_fdinfo);
+/* cpuinfo_x86_64.c */
+PROC_SHOW(proc_cpuinfo);
