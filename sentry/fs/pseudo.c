@@ -16,7 +16,7 @@ extern const struct pseudo_dir *const __start_pseudo_dirs[];
 extern const struct pseudo_dir *const __stop_pseudo_dirs[];
 
 #define STORE_MAX    PAGE_SIZE
-#define FIRST_STATIC 2		   /* directory offsets: ".", "..", the table, the numbers */
+#define FIRST_STATIC 2 /* directory offsets: ".", "..", the table, the numbers */
 #define FIRST_NUMBER (1 << 16)
 
 static struct pseudo_inode *pseudo_of(struct inode *i)
@@ -99,7 +99,7 @@ static void refresh_owner(struct pseudo_inode *pi, struct ctx *c)
 }
 
 static struct pseudo_inode *pseudo_inode_new(struct super_block *sb, struct ctx *c,
-					     const struct pseudo_key *key)
+                                             const struct pseudo_key *key)
 {
 	struct pseudo_inode *pi = obj_new(pseudo_inode);
 
@@ -161,12 +161,13 @@ static int pseudo_setattr(struct inode *inode, struct ctx *c, const struct iattr
 {
 	/* An O_TRUNC open of a writable file means nothing; owners and modes are what they are. */
 	return attr->valid & ~(u32)(IATTR_SIZE | IATTR_OPEN | IATTR_KILL_PRIV | IATTR_ATIME |
-				    IATTR_MTIME | IATTR_ATIME_NOW | IATTR_MTIME_NOW)
-		       ? -EPERM
-		       : 0;
+	                            IATTR_MTIME | IATTR_ATIME_NOW | IATTR_MTIME_NOW)
+	               ? -EPERM
+	               : 0;
 }
 
-static int pseudo_permission(struct inode *inode, struct ctx *c, const struct creds *creds, u32 mask)
+static int pseudo_permission(struct inode *inode, struct ctx *c, const struct creds *creds,
+                             u32 mask)
 {
 	struct pseudo_inode *pi = pseudo_of(inode);
 
@@ -177,7 +178,7 @@ static int pseudo_permission(struct inode *inode, struct ctx *c, const struct cr
 }
 
 static int pseudo_get_link(struct inode *inode, struct ctx *c, char **ret_text,
-			   struct path *ret_jump)
+                           struct path *ret_jump)
 {
 	struct pseudo_inode *pi = pseudo_of(inode);
 
@@ -212,7 +213,7 @@ static struct pseudo_inode *file_inode(struct file *f)
 }
 
 static int pseudo_open(struct inode *inode, struct ctx *c, const struct path *path, u32 flags,
-		       struct file **ret)
+                       struct file **ret)
 {
 	struct pseudo_inode *pi = pseudo_of(inode);
 	const struct pseudo_entry *e = pi->key.entry;
@@ -360,8 +361,8 @@ static int pseudo_iterate(struct file *f, struct ctx *c, struct dir_sink *sink, 
 		struct pseudo_key key = pd->key;
 
 		key.entry = e;
-		if (!sink->entry(sink, e->name, strlen(e->name), key_ino(&key), dirent_type(e->mode),
-				 *pos + 1))
+		if (!sink->entry(sink, e->name, strlen(e->name), key_ino(&key),
+		                 dirent_type(e->mode), *pos + 1))
 			return 0;
 	}
 	if (!d->next)
@@ -374,8 +375,8 @@ static int pseudo_iterate(struct file *f, struct ctx *c, struct dir_sink *sink, 
 
 		if (!d->next(pd, c, &num, name, &key))
 			return 0;
-		if (!sink->entry(sink, name, strlen(name), key_ino(&key), dirent_type(key.entry->mode),
-				 FIRST_NUMBER + (s64)num + 1))
+		if (!sink->entry(sink, name, strlen(name), key_ino(&key),
+		                 dirent_type(key.entry->mode), FIRST_NUMBER + (s64)num + 1))
 			return 0;
 		*pos = FIRST_NUMBER + (s64)num + 1;
 	}
@@ -393,8 +394,8 @@ void pseudo_super_setup(struct pseudo_super *ps, struct kernel *k, const struct 
 }
 
 #define PSEUDO_SUPER_FIELDS(F) F(BASE, sb, super_block)
-OBJECT_TYPE(pseudo_super, Sentry__PseudoSuper, sentry__pseudo_super__descriptor, PSEUDO_SUPER_FIELDS,
-	    .base = &super_block_type, .abstract = true);
+OBJECT_TYPE(pseudo_super, Sentry__PseudoSuper, sentry__pseudo_super__descriptor,
+            PSEUDO_SUPER_FIELDS, .base = &super_block_type, .abstract = true);
 
 /* ---- objects ---- */
 
@@ -412,8 +413,8 @@ static int find_entry(struct loader *l, const char *name, const struct pseudo_en
 {
 	const char *slash = strchr(name, '/');
 
-	for (const struct pseudo_dir *const *p = __start_pseudo_dirs; slash && p < __stop_pseudo_dirs;
-	     p++) {
+	for (const struct pseudo_dir *const *p = __start_pseudo_dirs;
+	     slash && p < __stop_pseudo_dirs; p++) {
 		if (strncmp((*p)->id, name, (size_t)(slash - name)) != 0 ||
 		    (*p)->id[slash - name] != 0)
 			continue;
@@ -428,7 +429,7 @@ static int find_entry(struct loader *l, const char *name, const struct pseudo_en
 }
 
 static int pseudo_inode_save_key(struct saver *s, const struct pseudo_inode *pi,
-				 Sentry__PseudoInode *m)
+                                 Sentry__PseudoInode *m)
 {
 	const struct pseudo_entry *e = pi->key.entry;
 	const struct pseudo_dir *home = home_of(e);
@@ -447,7 +448,7 @@ static int pseudo_inode_save_key(struct saver *s, const struct pseudo_inode *pi,
 }
 
 static int pseudo_inode_load_key(struct loader *l, struct pseudo_inode *pi,
-				 const Sentry__PseudoInode *m)
+                                 const Sentry__PseudoInode *m)
 {
 	int r;
 
@@ -476,8 +477,8 @@ static void pseudo_inode_sample_key(struct sampler *sp, struct pseudo_inode *pi)
 }
 
 #define PSEUDO_INODE_FIELDS(F) F(BASE, inode, inode) F(CUSTOM, key, pseudo_inode)
-OBJECT_TYPE(pseudo_inode, Sentry__PseudoInode, sentry__pseudo_inode__descriptor, PSEUDO_INODE_FIELDS,
-	    .base = &inode_type, .ops = &pseudo_inode_ops);
+OBJECT_TYPE(pseudo_inode, Sentry__PseudoInode, sentry__pseudo_inode__descriptor,
+            PSEUDO_INODE_FIELDS, .base = &inode_type, .ops = &pseudo_inode_ops);
 
 static void pseudo_file_init(void *o)
 {
@@ -494,11 +495,11 @@ static int pseudo_file_after_load(struct loader *l, void *o)
 	struct pseudo_file *pf = o;
 
 	return obj_is(pf->file.inode, &pseudo_inode_type) ? 0
-							   : loader_error(l, "not a generated file");
+	                                                  : loader_error(l, "not a generated file");
 }
 
 static int pseudo_file_save_text(struct saver *s, const struct pseudo_file *pf,
-				 Sentry__PseudoFile *m)
+                                 Sentry__PseudoFile *m)
 {
 	m->text.data = (u8 *)pf->text;
 	m->text.len = pf->text ? pf->len : 0;
@@ -506,7 +507,7 @@ static int pseudo_file_save_text(struct saver *s, const struct pseudo_file *pf,
 }
 
 static int pseudo_file_load_text(struct loader *l, struct pseudo_file *pf,
-				 const Sentry__PseudoFile *m)
+                                 const Sentry__PseudoFile *m)
 {
 	if (m->text.len == 0)
 		return 0;
@@ -532,8 +533,8 @@ static const struct file_ops pseudo_file_ops = {
 	.llseek = pseudo_llseek,
 };
 
-#define PSEUDO_FILE_FIELDS(F)                                                                 \
+#define PSEUDO_FILE_FIELDS(F) \
 	F(BASE, file, file) F(SKIP, lock) F(CUSTOM, text, pseudo_file) F(SKIP, len) /* text's */
 OBJECT_TYPE(pseudo_file, Sentry__PseudoFile, sentry__pseudo_file__descriptor, PSEUDO_FILE_FIELDS,
-	    .base = &file_type, .ops = &pseudo_file_ops, .init = pseudo_file_init,
-	    .destroy = pseudo_file_destroy, .after_load = pseudo_file_after_load);
+            .base = &file_type, .ops = &pseudo_file_ops, .init = pseudo_file_init,
+            .destroy = pseudo_file_destroy, .after_load = pseudo_file_after_load);

@@ -114,7 +114,7 @@ static long randdev_ioctl(struct file *f, struct ctx *c, u32 cmd, u64 arg)
 }
 
 static int mem_open(struct inode *inode, struct ctx *c, const struct path *path, u32 flags,
-		    struct file **ret)
+                    struct file **ret)
 {
 	struct file *f;
 
@@ -139,7 +139,7 @@ static int mem_open(struct inode *inode, struct ctx *c, const struct path *path,
 SPECIAL_FILE(mem_special, .type = S_IFCHR, .major = DEV_MEM_MAJOR, .open = mem_open);
 
 static int tty_open(struct inode *inode, struct ctx *c, const struct path *path, u32 flags,
-		    struct file **ret)
+                    struct file **ret)
 {
 	AUTO(hosttty) tty = NULL;
 
@@ -170,6 +170,6 @@ static const struct file_ops randdev_ops = {
 
 #define MEMDEV_FIELDS(F) F(BASE, file, file)
 OBJECT_TYPE(memdev, Sentry__Memdev, sentry__memdev__descriptor, MEMDEV_FIELDS, .base = &file_type,
-	    .ops = &memdev_ops);
+            .ops = &memdev_ops);
 OBJECT_TYPE(randdev, Sentry__Randdev, sentry__randdev__descriptor, MEMDEV_FIELDS,
-	    .base = &file_type, .ops = &randdev_ops);
+            .base = &file_type, .ops = &randdev_ops);

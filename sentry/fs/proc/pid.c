@@ -206,7 +206,7 @@ static PROC_SHOW(show_io)
 	if (!task)
 		return -ESRCH;
 	text_printf(t, "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n"
-		       "cancelled_write_bytes: 0\n");
+	               "cancelled_write_bytes: 0\n");
 	return 0;
 }
 
@@ -244,56 +244,65 @@ static PROC_SHOW(show_children)
 
 /* ---- tables ---- */
 
-#define REG(n, m, ...) {.name = n, .mode = S_IFREG | (m), __VA_ARGS__}
-#define DIR_ENTRY(n, m, d) {.name = n, .mode = S_IFDIR | (m), .dir = &(d)}
-#define LNK(n, l, lt) {.name = n, .mode = S_IFLNK | 0777, .link = l, .link_text = lt}
+#define REG(n, m, ...)                                        \
+	{                                                     \
+		.name = n, .mode = S_IFREG | (m), __VA_ARGS__ \
+	}
+#define DIR_ENTRY(n, m, d)                                    \
+	{                                                     \
+		.name = n, .mode = S_IFDIR | (m), .dir = &(d) \
+	}
+#define LNK(n, l, lt)                                                         \
+	{                                                                     \
+		.name = n, .mode = S_IFLNK | 0777, .link = l, .link_text = lt \
+	}
 
 /* What a process and a thread directory have in common. */
-#define COMMON_ENTRIES                                                                             \
-	REG("auxv", 0400, .show = proc_pid_auxv, .may_open = proc_may_inspect),                    \
-		REG("cgroup", 0444, .show = show_cgroup),                                          \
-		REG("children", 0444, .show = show_children),                                      \
-		REG("cmdline", 0444, .show = proc_pid_cmdline),                                    \
-		REG("comm", 0644, .show = show_comm, .store = store_comm),                         \
-		REG("cpuset", 0444, .show = show_cpuset),                                          \
-		LNK("cwd", proc_pid_cwd, proc_pid_cwd_text),                                       \
-		REG("environ", 0400, .show = proc_pid_environ, .may_open = proc_may_inspect),      \
-		LNK("exe", proc_pid_exe, proc_pid_exe_text),                                       \
-		{.name = "fd",                                                                     \
-		 .mode = S_IFDIR | 0500,                                                           \
-		 .dir = &proc_fd_dir,                                                              \
-		 .may_open = proc_may_inspect},                                                    \
-		{.name = "fdinfo",                                                                 \
-		 .mode = S_IFDIR | 0555,                                                           \
-		 .dir = &proc_fdinfo_dir,                                                          \
-		 .may_open = proc_may_inspect},                                                    \
-		REG("gid_map", 0644, .show = show_id_map),                                         \
-		REG("io", 0400, .show = show_io, .may_open = proc_may_inspect),                    \
-		REG("limits", 0444, .show = proc_pid_limits),                                      \
-		REG("loginuid", 0644, .show = show_unset_id),                                      \
-		REG("maps", 0444, .show = proc_pid_maps, .may_open = proc_may_inspect),            \
-		REG("mem", 0600, .read = proc_pid_mem_read, .write = proc_pid_mem_write,           \
-		    .may_open = proc_may_inspect),                                                 \
-		REG("mountinfo", 0444, .show = proc_pid_mountinfo),                                \
-		REG("mounts", 0444, .show = proc_pid_mounts),                                      \
-		DIR_ENTRY("net", 0555, proc_net_dir), DIR_ENTRY("ns", 0511, proc_ns_dir),          \
-		REG("oom_adj", 0644, .show = show_oom_adj, .store = store_oom_adj),                \
-		REG("oom_score", 0444, .show = show_oom_score),                                    \
-		REG("oom_score_adj", 0644, .show = show_oom_score_adj,                             \
-		    .store = store_oom_score_adj),                                                 \
-		REG("personality", 0400, .show = show_personality, .may_open = proc_may_inspect),  \
-		LNK("root", proc_pid_root, proc_pid_root_text),                                    \
-		REG("sched", 0644, .show = proc_pid_sched),                                        \
-		REG("schedstat", 0444, .show = proc_pid_schedstat),                                \
-		REG("sessionid", 0444, .show = show_unset_id),                                     \
-		REG("setgroups", 0644, .show = show_setgroups),                                    \
-		REG("smaps", 0444, .show = proc_pid_smaps, .may_open = proc_may_inspect),          \
-		REG("smaps_rollup", 0444, .show = proc_pid_smaps_rollup,                           \
-		    .may_open = proc_may_inspect),                                                 \
-		REG("stat", 0444, .show = proc_pid_stat),                                          \
-		REG("statm", 0444, .show = proc_pid_statm),                                        \
-		REG("status", 0444, .show = proc_pid_status),                                      \
-		REG("syscall", 0400, .show = show_syscall, .may_open = proc_may_inspect),          \
+#define COMMON_ENTRIES                                                                            \
+	REG("auxv", 0400, .show = proc_pid_auxv, .may_open = proc_may_inspect),                   \
+		REG("cgroup", 0444, .show = show_cgroup),                                         \
+		REG("children", 0444, .show = show_children),                                     \
+		REG("cmdline", 0444, .show = proc_pid_cmdline),                                   \
+		REG("comm", 0644, .show = show_comm, .store = store_comm),                        \
+		REG("cpuset", 0444, .show = show_cpuset),                                         \
+		LNK("cwd", proc_pid_cwd, proc_pid_cwd_text),                                      \
+		REG("environ", 0400, .show = proc_pid_environ, .may_open = proc_may_inspect),     \
+		LNK("exe", proc_pid_exe, proc_pid_exe_text),                                      \
+		{.name = "fd",                                                                    \
+	         .mode = S_IFDIR | 0500,                                                          \
+	         .dir = &proc_fd_dir,                                                             \
+	         .may_open = proc_may_inspect},                                                   \
+		{.name = "fdinfo",                                                                \
+	         .mode = S_IFDIR | 0555,                                                          \
+	         .dir = &proc_fdinfo_dir,                                                         \
+	         .may_open = proc_may_inspect},                                                   \
+		REG("gid_map", 0644, .show = show_id_map),                                        \
+		REG("io", 0400, .show = show_io, .may_open = proc_may_inspect),                   \
+		REG("limits", 0444, .show = proc_pid_limits),                                     \
+		REG("loginuid", 0644, .show = show_unset_id),                                     \
+		REG("maps", 0444, .show = proc_pid_maps, .may_open = proc_may_inspect),           \
+		REG("mem", 0600, .read = proc_pid_mem_read, .write = proc_pid_mem_write,          \
+	            .may_open = proc_may_inspect),                                                \
+		REG("mountinfo", 0444, .show = proc_pid_mountinfo),                               \
+		REG("mounts", 0444, .show = proc_pid_mounts),                                     \
+		DIR_ENTRY("net", 0555, proc_net_dir), DIR_ENTRY("ns", 0511, proc_ns_dir),         \
+		REG("oom_adj", 0644, .show = show_oom_adj, .store = store_oom_adj),               \
+		REG("oom_score", 0444, .show = show_oom_score),                                   \
+		REG("oom_score_adj", 0644, .show = show_oom_score_adj,                            \
+	            .store = store_oom_score_adj),                                                \
+		REG("personality", 0400, .show = show_personality, .may_open = proc_may_inspect), \
+		LNK("root", proc_pid_root, proc_pid_root_text),                                   \
+		REG("sched", 0644, .show = proc_pid_sched),                                       \
+		REG("schedstat", 0444, .show = proc_pid_schedstat),                               \
+		REG("sessionid", 0444, .show = show_unset_id),                                    \
+		REG("setgroups", 0644, .show = show_setgroups),                                   \
+		REG("smaps", 0444, .show = proc_pid_smaps, .may_open = proc_may_inspect),         \
+		REG("smaps_rollup", 0444, .show = proc_pid_smaps_rollup,                          \
+	            .may_open = proc_may_inspect),                                                \
+		REG("stat", 0444, .show = proc_pid_stat),                                         \
+		REG("statm", 0444, .show = proc_pid_statm),                                       \
+		REG("status", 0444, .show = proc_pid_status),                                     \
+		REG("syscall", 0400, .show = show_syscall, .may_open = proc_may_inspect),         \
 		REG("uid_map", 0644, .show = show_id_map), REG("wchan", 0444, .show = show_wchan)
 
 static const struct pseudo_entry pid_entries[] = {
@@ -303,15 +312,15 @@ static const struct pseudo_entry pid_entries[] = {
 	REG("timers", 0444, .show = show_nothing),
 };
 PSEUDO_DIR(proc_pid_dir, .id = "proc.pid", PSEUDO_ENTRIES(pid_entries), .alive = proc_task_alive,
-	   .owner = proc_task_owner);
+           .owner = proc_task_owner);
 
 static const struct pseudo_entry tid_entries[] = {COMMON_ENTRIES};
 PSEUDO_DIR(proc_task_tid_dir, .id = "proc.tid", PSEUDO_ENTRIES(tid_entries),
-	   .alive = proc_task_alive, .owner = proc_task_owner);
+           .alive = proc_task_alive, .owner = proc_task_owner);
 
 /* /proc/PID/task: the threads. */
 static int tid_lookup(struct pseudo_inode *dir, struct ctx *c, const char *name,
-		      struct pseudo_key *ret)
+                      struct pseudo_key *ret)
 {
 	AUTO(task) leader = proc_task(&dir->key, c);
 	AUTO(task) t = NULL;
@@ -327,7 +336,7 @@ static int tid_lookup(struct pseudo_inode *dir, struct ctx *c, const char *name,
 }
 
 static bool tid_next(struct pseudo_inode *dir, struct ctx *c, u64 *num, char name[24],
-		     struct pseudo_key *ret)
+                     struct pseudo_key *ret)
 {
 	AUTO(task) leader = proc_task(&dir->key, c);
 	AUTO(task) t = NULL;
@@ -362,13 +371,13 @@ static const struct pseudo_entry templates[] = {
 	[PROC_T_PID] = DIR_ENTRY("PID", 0555, proc_pid_dir),
 	[PROC_T_TID] = DIR_ENTRY("TID", 0555, proc_task_tid_dir),
 	[PROC_T_FD] = {.name = "FD",
-		       .mode = S_IFLNK | 0700,
-		       .link = proc_fd_link,
-		       .link_text = proc_fd_text},
+                       .mode = S_IFLNK | 0700,
+                       .link = proc_fd_link,
+                       .link_text = proc_fd_text},
 	[PROC_T_FDINFO] = {.name = "FDINFO", .mode = S_IFREG | 0444, .show = proc_fdinfo},
 };
 PSEUDO_DIR(proc_templates, .id = "proc.numbered", PSEUDO_ENTRIES(templates),
-	   .alive = template_alive, .owner = proc_task_owner);
+           .alive = template_alive, .owner = proc_task_owner);
 
 const struct pseudo_entry *proc_template(enum proc_template t)
 {

@@ -124,7 +124,8 @@ PROC_LINK_TEXT(proc_pid_root_text)
 
 /* ---- fd ---- */
 
-static int get_file(const struct pseudo_key *key, struct ctx *c, struct file **ret, bool *ret_cloexec)
+static int get_file(const struct pseudo_key *key, struct ctx *c, struct file **ret,
+                    bool *ret_cloexec)
 {
 	AUTO(task) task = NULL;
 	AUTO(fd_table) fds = NULL;
@@ -187,8 +188,8 @@ PROC_SHOW(proc_fdinfo)
 	/* Not under its lock: this very read may hold it. */
 	pos = READ_ONCE(f->pos);
 	text_printf(t, "pos:\t%lld\nflags:\t0%o\nmnt_id:\t%u\nino:\t%llu\n", (long long)pos,
-		    file_flags(f) | (cloexec ? O_CLOEXEC : 0), f->path.mount ? f->path.mount->id : 0,
-		    (unsigned long long)f->inode->ino);
+	            file_flags(f) | (cloexec ? O_CLOEXEC : 0),
+	            f->path.mount ? f->path.mount->id : 0, (unsigned long long)f->inode->ino);
 	if (!file_ops_of(f)->fdinfo)
 		return 0;
 	more = calloc(1, FDINFO_MAX);
@@ -200,7 +201,7 @@ PROC_SHOW(proc_fdinfo)
 }
 
 static int fd_lookup(struct pseudo_inode *dir, struct ctx *c, const char *name,
-		     struct pseudo_key *ret, enum proc_template what)
+                     struct pseudo_key *ret, enum proc_template what)
 {
 	AUTO(task) task = NULL;
 	AUTO(fd_table) fds = NULL;
@@ -222,7 +223,7 @@ static int fd_lookup(struct pseudo_inode *dir, struct ctx *c, const char *name,
 }
 
 static bool fd_next(struct pseudo_inode *dir, struct ctx *c, u64 *num, char name[24],
-		    struct pseudo_key *ret, enum proc_template what)
+                    struct pseudo_key *ret, enum proc_template what)
 {
 	AUTO(task) task = NULL;
 	AUTO(fd_table) fds = NULL;
@@ -242,25 +243,25 @@ static bool fd_next(struct pseudo_inode *dir, struct ctx *c, u64 *num, char name
 }
 
 static int link_lookup(struct pseudo_inode *dir, struct ctx *c, const char *name,
-		       struct pseudo_key *ret)
+                       struct pseudo_key *ret)
 {
 	return fd_lookup(dir, c, name, ret, PROC_T_FD);
 }
 
 static bool link_next(struct pseudo_inode *dir, struct ctx *c, u64 *num, char name[24],
-		      struct pseudo_key *ret)
+                      struct pseudo_key *ret)
 {
 	return fd_next(dir, c, num, name, ret, PROC_T_FD);
 }
 
 static int info_lookup(struct pseudo_inode *dir, struct ctx *c, const char *name,
-		       struct pseudo_key *ret)
+                       struct pseudo_key *ret)
 {
 	return fd_lookup(dir, c, name, ret, PROC_T_FDINFO);
 }
 
 static bool info_next(struct pseudo_inode *dir, struct ctx *c, u64 *num, char name[24],
-		      struct pseudo_key *ret)
+                      struct pseudo_key *ret)
 {
 	return fd_next(dir, c, num, name, ret, PROC_T_FDINFO);
 }
@@ -276,10 +277,10 @@ static const struct {
 	u64 ino;
 } namespaces[] = {
 	{"cgroup", "cgroup", 0xEFFFFFFBu}, {"ipc", "ipc", 0xEFFFFFFFu},
-	{"mnt", "mnt", 0xF0000000u},	   {"net", "net", 0xF0000098u},
-	{"pid", "pid", 0xEFFFFFFCu},	   {"pid_for_children", "pid", 0xEFFFFFFCu},
-	{"time", "time", 0xEFFFFFFAu},	   {"time_for_children", "time", 0xEFFFFFFAu},
-	{"user", "user", 0xEFFFFFFDu},	   {"uts", "uts", 0xEFFFFFFEu},
+	{"mnt", "mnt", 0xF0000000u},       {"net", "net", 0xF0000098u},
+	{"pid", "pid", 0xEFFFFFFCu},       {"pid_for_children", "pid", 0xEFFFFFFCu},
+	{"time", "time", 0xEFFFFFFAu},     {"time_for_children", "time", 0xEFFFFFFAu},
+	{"user", "user", 0xEFFFFFFDu},     {"uts", "uts", 0xEFFFFFFEu},
 };
 
 static int ns_text(struct pseudo_inode *i, struct ctx *c, char **ret_text)
@@ -294,7 +295,7 @@ static int ns_text(struct pseudo_inode *i, struct ctx *c, char **ret_text)
 		if (strcmp(namespaces[k].name, i->key.entry->name) != 0)
 			continue;
 		snprintf(buf, sizeof(buf), "%s:[%llu]", namespaces[k].type,
-			 (unsigned long long)namespaces[k].ino);
+		         (unsigned long long)namespaces[k].ino);
 		*ret_text = strdup(buf);
 		return *ret_text ? 0 : -ENOMEM;
 	}
@@ -320,10 +321,16 @@ static int ns_link(struct pseudo_inode *i, struct ctx *c, char **ret_text, struc
 	return -ENOENT;
 }
 
-#define NS(n) {.name = n, .mode = S_IFLNK | 0777, .link = ns_link, .link_text = ns_text}
+#define NS(n)                                                                            \
+	{                                                                                \
+		.name = n, .mode = S_IFLNK | 0777, .link = ns_link, .link_text = ns_text \
+	}
 static const struct pseudo_entry ns_entries[] = {
-	NS("cgroup"),		NS("ipc"),  NS("mnt"),		     NS("net"),	 NS("pid"),
-	NS("pid_for_children"), NS("time"), NS("time_for_children"), NS("user"), NS("uts"),
+	NS("cgroup"), NS("ipc"),
+	NS("mnt"),    NS("net"),
+	NS("pid"),    NS("pid_for_children"),
+	NS("time"),   NS("time_for_children"),
+	NS("user"),   NS("uts"),
 };
 PSEUDO_DIR(proc_ns_dir, .id = "proc.ns", PSEUDO_ENTRIES(ns_entries), .alive = proc_task_alive,
-	   .owner = proc_task_owner);
+           .owner = proc_task_owner);

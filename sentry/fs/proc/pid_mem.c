@@ -97,10 +97,11 @@ static void show_vma(struct text *t, const struct vma_info *v)
 {
 	size_t before = t->len;
 
-	text_printf(t, "%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu ", (unsigned long long)v->start,
-		    (unsigned long long)v->end, v->prot & 1 ? 'r' : '-', v->prot & 2 ? 'w' : '-',
-		    v->prot & 4 ? 'x' : '-', v->shared ? 's' : 'p', (unsigned long long)v->off,
-		    major(v->dev), minor(v->dev), (unsigned long long)v->ino);
+	text_printf(t, "%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu ",
+	            (unsigned long long)v->start, (unsigned long long)v->end,
+	            v->prot & 1 ? 'r' : '-', v->prot & 2 ? 'w' : '-', v->prot & 4 ? 'x' : '-',
+	            v->shared ? 's' : 'p', (unsigned long long)v->off, major(v->dev), minor(v->dev),
+	            (unsigned long long)v->ino);
 	if (v->name[0]) {
 		while (t->len - before < 73)
 			text_char(t, ' ');
@@ -195,8 +196,9 @@ PROC_SHOW(proc_pid_smaps)
 		show_vma(t, &v);
 		show_sums(t, &s, true);
 		text_printf(t, "THPeligible:           0\nVmFlags: %s%s%s%smr mw me %s\n",
-			    v.prot & 1 ? "rd " : "", v.prot & 2 ? "wr " : "",
-			    v.prot & 4 ? "ex " : "", v.shared ? "sh " : "", v.growsdown ? "gd " : "");
+		            v.prot & 1 ? "rd " : "", v.prot & 2 ? "wr " : "",
+		            v.prot & 4 ? "ex " : "", v.shared ? "sh " : "",
+		            v.growsdown ? "gd " : "");
 	}
 	return 0;
 }

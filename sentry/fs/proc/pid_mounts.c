@@ -27,7 +27,7 @@ static int show_reachable(struct mount *m, void *arg)
 }
 
 static int list_mounts(struct pseudo_inode *i, struct ctx *c, struct text *t,
-		       void (*show)(struct listing *l, struct mount *m, const char *where))
+                       void (*show)(struct listing *l, struct mount *m, const char *where))
 {
 	AUTO(task) task = proc_task(&i->key, c);
 	AUTO(fs_context) fs = NULL;
@@ -72,10 +72,10 @@ PROC_SHOW(proc_pid_mounts)
 static void show_flags(struct text *t, u32 flags)
 {
 	text_printf(t, "%s%s%s%s%s%s%s", flags & MS_RDONLY ? "ro" : "rw",
-		    flags & MS_NOSUID ? ",nosuid" : "", flags & MS_NODEV ? ",nodev" : "",
-		    flags & MS_NOEXEC ? ",noexec" : "", flags & MS_NOATIME ? ",noatime" : "",
-		    flags & MS_NODIRATIME ? ",nodiratime" : "",
-		    flags & MS_RELATIME ? ",relatime" : "");
+	            flags & MS_NOSUID ? ",nosuid" : "", flags & MS_NODEV ? ",nodev" : "",
+	            flags & MS_NOEXEC ? ",noexec" : "", flags & MS_NOATIME ? ",noatime" : "",
+	            flags & MS_NODIRATIME ? ",nodiratime" : "",
+	            flags & MS_RELATIME ? ",relatime" : "");
 }
 
 /* Where in its file system the mount's root is: only bind mounts have it elsewhere than "/". */

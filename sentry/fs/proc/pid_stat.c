@@ -95,28 +95,29 @@ PROC_SHOW(proc_pid_stat)
 	read_times(i, task, &n);
 	task_get_comm(task, comm);
 	text_printf(t, "%u (%s) %c %u %u %u %d %d %u", task->tid, comm, task_state_letter(task),
-		    n.ppid, n.pgid, n.sid, n.tty, (int)n.tpgid, 0u);
+	            n.ppid, n.pgid, n.sid, n.tty, (int)n.tpgid, 0u);
 	text_printf(t, " %llu %llu %llu %llu", (unsigned long long)n.minflt,
-		    (unsigned long long)n.cminflt, (unsigned long long)n.majflt, 0ull);
+	            (unsigned long long)n.cminflt, (unsigned long long)n.majflt, 0ull);
 	text_printf(t, " %llu %llu %lld %lld", (unsigned long long)proc_ticks((s64)n.utime),
-		    (unsigned long long)proc_ticks((s64)n.stime),
-		    (long long)proc_ticks((s64)n.cutime), (long long)proc_ticks((s64)n.cstime));
+	            (unsigned long long)proc_ticks((s64)n.stime),
+	            (long long)proc_ticks((s64)n.cutime), (long long)proc_ticks((s64)n.cstime));
 	text_printf(t, " %d %d %u 0 %llu", 20 + task->nice, task->nice, n.threads,
-		    (unsigned long long)proc_ticks(task->start_time));
+	            (unsigned long long)proc_ticks(task->start_time));
 	text_printf(t, " %llu %llu %llu", (unsigned long long)ms.vm_size,
-		    (unsigned long long)((ms.rss_anon + ms.rss_file + ms.rss_shmem) / PAGE_SIZE),
-		    (unsigned long long)task_rlimit(task, RLIMIT_RSS));
+	            (unsigned long long)((ms.rss_anon + ms.rss_file + ms.rss_shmem) / PAGE_SIZE),
+	            (unsigned long long)task_rlimit(task, RLIMIT_RSS));
 	text_printf(t, " %llu %llu %llu 0 0", (unsigned long long)lay.start_code,
-		    (unsigned long long)lay.end_code, (unsigned long long)lay.start_stack);
+	            (unsigned long long)lay.end_code, (unsigned long long)lay.start_stack);
 	text_printf(t, " %llu %llu %llu %llu %d 0 0", (unsigned long long)(n.pending & 0x7fffffff),
-		    (unsigned long long)(n.blocked & 0x7fffffff),
-		    (unsigned long long)(n.ignored & 0x7fffffff),
-		    (unsigned long long)(n.caught & 0x7fffffff), 0);
-	text_printf(t, " %d 0 %d %d 0 0 0", n.exit_signal, task->sched_priority, task->sched_policy);
+	            (unsigned long long)(n.blocked & 0x7fffffff),
+	            (unsigned long long)(n.ignored & 0x7fffffff),
+	            (unsigned long long)(n.caught & 0x7fffffff), 0);
+	text_printf(t, " %d 0 %d %d 0 0 0", n.exit_signal, task->sched_priority,
+	            task->sched_policy);
 	text_printf(t, " %llu %llu 0 %llu %llu %llu %llu %d\n", (unsigned long long)lay.start_data,
-		    (unsigned long long)lay.end_data, (unsigned long long)lay.arg_start,
-		    (unsigned long long)lay.arg_end, (unsigned long long)lay.env_start,
-		    (unsigned long long)lay.env_end, secret ? 0 : n.exit_status);
+	            (unsigned long long)lay.end_data, (unsigned long long)lay.arg_start,
+	            (unsigned long long)lay.arg_end, (unsigned long long)lay.env_start,
+	            (unsigned long long)lay.env_end, secret ? 0 : n.exit_status);
 	return 0;
 }
 
@@ -131,11 +132,12 @@ PROC_SHOW(proc_pid_statm)
 	mm = task_get_mm(task);
 	if (mm)
 		mm_stat(mm, &ms);
-	text_printf(t, "%llu %llu %llu %llu 0 %llu 0\n", (unsigned long long)(ms.vm_size / PAGE_SIZE),
-		    (unsigned long long)((ms.rss_anon + ms.rss_file + ms.rss_shmem) / PAGE_SIZE),
-		    (unsigned long long)((ms.rss_file + ms.rss_shmem) / PAGE_SIZE),
-		    (unsigned long long)(ms.vm_exe / PAGE_SIZE),
-		    (unsigned long long)((ms.vm_data + ms.vm_stack) / PAGE_SIZE));
+	text_printf(t, "%llu %llu %llu %llu 0 %llu 0\n",
+	            (unsigned long long)(ms.vm_size / PAGE_SIZE),
+	            (unsigned long long)((ms.rss_anon + ms.rss_file + ms.rss_shmem) / PAGE_SIZE),
+	            (unsigned long long)((ms.rss_file + ms.rss_shmem) / PAGE_SIZE),
+	            (unsigned long long)(ms.vm_exe / PAGE_SIZE),
+	            (unsigned long long)((ms.vm_data + ms.vm_stack) / PAGE_SIZE));
 	return 0;
 }
 
@@ -201,7 +203,7 @@ PROC_SHOW(proc_pid_schedstat)
 		return -ESRCH;
 	task_times(task, &u, &s);
 	text_printf(t, "%llu 0 %llu\n", (unsigned long long)(u + s),
-		    (unsigned long long)(atomic_load(&task->nvcsw) + atomic_load(&task->nivcsw)));
+	            (unsigned long long)(atomic_load(&task->nvcsw) + atomic_load(&task->nivcsw)));
 	return 0;
 }
 
@@ -218,13 +220,14 @@ PROC_SHOW(proc_pid_sched)
 	text_printf(t, "%s (%u, #threads: %u)\n", comm, task->tid, READ_ONCE(task->tg->n_live));
 	text_printf(t, "-------------------------------------------------------------------\n");
 	text_printf(t, "se.sum_exec_runtime                          :  %14llu.%06llu\n",
-		    (unsigned long long)((u + s) / NSEC_PER_MSEC),
-		    (unsigned long long)((u + s) % NSEC_PER_MSEC));
+	            (unsigned long long)((u + s) / NSEC_PER_MSEC),
+	            (unsigned long long)((u + s) % NSEC_PER_MSEC));
 	text_printf(t, "nr_voluntary_switches                        :  %21llu\n",
-		    (unsigned long long)atomic_load(&task->nvcsw));
+	            (unsigned long long)atomic_load(&task->nvcsw));
 	text_printf(t, "nr_involuntary_switches                      :  %21llu\n",
-		    (unsigned long long)atomic_load(&task->nivcsw));
-	text_printf(t, "policy                                       :  %21d\n", task->sched_policy);
+	            (unsigned long long)atomic_load(&task->nivcsw));
+	text_printf(t, "policy                                       :  %21d\n",
+	            task->sched_policy);
 	text_printf(t, "prio                                         :  %21d\n", 120 + task->nice);
 	return 0;
 }

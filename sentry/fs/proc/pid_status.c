@@ -101,10 +101,10 @@ static void show_signals(struct text *t, struct task *task)
 	mutex_unlock(&tg->lock);
 	text_printf(t, "SigQ:\t%u/%llu\n", queued, (unsigned long long)max);
 	text_printf(t, "SigPnd:\t%016llx\nShdPnd:\t%016llx\n", (unsigned long long)pending,
-		    (unsigned long long)shared);
+	            (unsigned long long)shared);
 	text_printf(t, "SigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n",
-		    (unsigned long long)blocked, (unsigned long long)ignored,
-		    (unsigned long long)caught);
+	            (unsigned long long)blocked, (unsigned long long)ignored,
+	            (unsigned long long)caught);
 }
 
 /* cpumasks as Linux prints them: 32 bits at a time, and as ranges. */
@@ -120,11 +120,9 @@ static void show_cpus(struct text *t, struct task *task)
 		for (unsigned b = 0; b < 32; b++)
 			if (w * 32 + b < n && CPU_ISSET(w * 32 + b, &task->affinity))
 				bits |= 1u << b;
-		text_printf(t, w == (int)((n - 1) / 32) && n % 32
-				       ? "%0*x%s"
-				       : "%0*x%s",
-			    w == (int)((n - 1) / 32) && n % 32 ? (int)(n % 32 + 3) / 4 : 8, bits,
-			    w ? "," : "\n");
+		text_printf(t, w == (int)((n - 1) / 32) && n % 32 ? "%0*x%s" : "%0*x%s",
+		            w == (int)((n - 1) / 32) && n % 32 ? (int)(n % 32 + 3) / 4 : 8, bits,
+		            w ? "," : "\n");
 	}
 	text_printf(t, "Cpus_allowed_list:\t");
 	for (unsigned a = 0; a < n; a++) {
@@ -163,7 +161,7 @@ PROC_SHOW(proc_pid_status)
 		text_printf(t, "Umask:\t%04o\n", fs_umask(fs));
 	text_printf(t, "State:\t%c (%s)\n", letter, state_name(letter));
 	text_printf(t, "Tgid:\t%u\nNgid:\t0\nPid:\t%u\nPPid:\t%u\nTracerPid:\t0\n", task->tg->tgid,
-		    task->tid, thread_group_ppid(task->tg));
+	            task->tid, thread_group_ppid(task->tg));
 	show_creds(t, cr);
 	if (fds)
 		for (fdsize = 64; fdsize < fd_table_count(fds); fdsize *= 2)
@@ -172,20 +170,20 @@ PROC_SHOW(proc_pid_status)
 	for (u32 g = 0; g < cr->n_groups; g++)
 		text_printf(t, "%u ", cr->groups[g]);
 	text_printf(t, "\nNStgid:\t%u\nNSpid:\t%u\nNSpgid:\t%u\nNSsid:\t%u\n", task->tg->tgid,
-		    task->tid, thread_group_pgid(task->tg), thread_group_sid(task->tg));
+	            task->tid, thread_group_pgid(task->tg), thread_group_sid(task->tg));
 	show_memory(t, task);
 	text_printf(t, "Threads:\t%u\n", MAX(READ_ONCE(task->tg->n_live), 1u));
 	show_signals(t, task);
 	text_printf(t, "CapInh:\t%016llx\nCapPrm:\t%016llx\nCapEff:\t%016llx\n",
-		    (unsigned long long)cr->cap_inheritable, (unsigned long long)cr->cap_permitted,
-		    (unsigned long long)cr->cap_effective);
+	            (unsigned long long)cr->cap_inheritable, (unsigned long long)cr->cap_permitted,
+	            (unsigned long long)cr->cap_effective);
 	text_printf(t, "CapBnd:\t%016llx\nCapAmb:\t%016llx\n", (unsigned long long)cr->cap_bounding,
-		    (unsigned long long)cr->cap_ambient);
+	            (unsigned long long)cr->cap_ambient);
 	text_printf(t, "NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n", cr->no_new_privs);
 	text_printf(t, "Speculation_Store_Bypass:\tvulnerable\n");
 	show_cpus(t, task);
 	text_printf(t, "voluntary_ctxt_switches:\t%llu\nnonvoluntary_ctxt_switches:\t%llu\n",
-		    (unsigned long long)atomic_load(&task->nvcsw),
-		    (unsigned long long)atomic_load(&task->nivcsw));
+	            (unsigned long long)atomic_load(&task->nvcsw),
+	            (unsigned long long)atomic_load(&task->nivcsw));
 	return 0;
 }

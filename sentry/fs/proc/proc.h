@@ -2,8 +2,8 @@
 /*
  * /proc: what its tables share. Formats are those of proc(5).
  *
- * Locking: see pseudo.h; a task that was looked up is held by a reference. Lifetime: none of its own.
- * Saved: by pseudo_inode.
+ * Locking: see pseudo.h; a task that was looked up is held by a reference. Lifetime: none of its
+ * own. Saved: by pseudo_inode.
  */
 #include "sentry/fs/pseudo.h"
 #include "sentry/kernel/task.h"
@@ -12,7 +12,12 @@ extern const struct pseudo_dir proc_root_dir, proc_pid_dir, proc_task_dir, proc_
 	proc_fd_dir, proc_fdinfo_dir, proc_ns_dir, proc_net_dir, proc_sys_dir, proc_templates;
 
 /* Entries of proc_templates: what numbered names stand for. */
-enum proc_template { PROC_T_PID, PROC_T_TID, PROC_T_FD, PROC_T_FDINFO };
+enum proc_template {
+	PROC_T_PID,
+	PROC_T_TID,
+	PROC_T_FD,
+	PROC_T_FDINFO
+};
 const struct pseudo_entry *proc_template(enum proc_template t);
 
 /* The task that an inode is about: a reference, or NULL once it is gone. */
@@ -54,7 +59,8 @@ long proc_pid_mem_write(struct pseudo_inode *i, struct ctx *c, struct uiter *src
 PROC_SHOW(proc_pid_mounts);
 PROC_SHOW(proc_pid_mountinfo);
 /* pid_links.c */
-#define PROC_LINK(fn) int fn(struct pseudo_inode *i, struct ctx *c, char **ret_text, struct path *ret_jump)
+#define PROC_LINK(fn) \
+	int fn(struct pseudo_inode *i, struct ctx *c, char **ret_text, struct path *ret_jump)
 #define PROC_LINK_TEXT(fn) int fn(struct pseudo_inode *i, struct ctx *c, char **ret_text)
 PROC_LINK(proc_pid_exe);
 PROC_LINK(proc_pid_cwd);

@@ -9,7 +9,7 @@
 
 struct proc_super {
 	struct pseudo_super pseudo;
-	struct kernel *kernel;	/* weak */
+	struct kernel *kernel; /* weak */
 	struct mutex nameless_lock;
 	struct mount *nameless; /* owned; NULL until needed */
 };

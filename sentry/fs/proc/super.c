@@ -21,7 +21,7 @@ OBJECT_DECL(nameless_super);
 static const struct super_ops nameless_ops = {.name = "anon_inodefs"};
 #define NAMELESS_SUPER_FIELDS(F) F(BASE, sb, super_block)
 OBJECT_TYPE(nameless_super, Sentry__NamelessSuper, sentry__nameless_super__descriptor,
-	    NAMELESS_SUPER_FIELDS, .base = &super_block_type, .ops = &nameless_ops);
+            NAMELESS_SUPER_FIELDS, .base = &super_block_type, .ops = &nameless_ops);
 
 static struct mount *make_nameless(struct kernel *k)
 {
@@ -103,9 +103,10 @@ static int proc_super_after_load(struct loader *l, void *o)
 	return 0;
 }
 
-#define PROC_SUPER_FIELDS(F)                                                                       \
-	F(BASE, pseudo, pseudo_super) F(SKIP, kernel) /* the load's */                             \
+#define PROC_SUPER_FIELDS(F)             \
+	F(BASE, pseudo, pseudo_super)    \
+	F(SKIP, kernel) /* the load's */ \
 		F(SKIP, nameless_lock) F(REF, nameless, mount)
 OBJECT_TYPE(proc_super, Sentry__ProcSuper, sentry__proc_super__descriptor, PROC_SUPER_FIELDS,
-	    .base = &pseudo_super_type, .ops = &proc_super_ops, .init = proc_super_init,
-	    .destroy = proc_super_destroy, .after_load = proc_super_after_load);
+            .base = &pseudo_super_type, .ops = &proc_super_ops, .init = proc_super_init,
+            .destroy = proc_super_destroy, .after_load = proc_super_after_load);
