@@ -3,12 +3,41 @@
  * Futexes (futex(2)): words of guest memory that tasks sleep on.
  *
  * Locking: one lock per bucket (RANK_FUTEX). Lifetime: waiters live on the stacks of their calls.
- * Saved: nothing; a parked task makes its call again.
+ * Saved: nothing; a parked task makes its call again. A waiter that was woken returns 0 even if it
+ * is interrupted at the same time, so no wake-up is consumed and then forgotten.
  */
 #include "sentry/kernel/task.h"
+#include "sentry/mm/usercopy.h"
 
-/* A task ends or execs: marks and wakes what its robust list names (get_robust_list(2)). The list is
- * hostile and bounded. Holds no lock. */
+#define FUTEX_WAITV_LIMIT 128u
+
+/* One word that a call waits on. The caller fills addr to bitset; the rest is futex.c's. */
+struct futex_waiter {
+	uaddr_t addr;
+	bool private;
+	u32 val, bitset;
+	TAILQ_ENTRY(futex_waiter) link;
+	struct futex_key key;
+	struct futex_bucket *_Atomic bucket;
+	struct ctx *c;
+	_Atomic bool queued;
+};
+
+/* Waits on n words at once (n > 1: futex_waitv(2)). The index of one that was woken; -EAGAIN if a
+ * word has another value, -ETIMEDOUT, -ERESTARTSYS (no deadline) or -ERESTART_RESTARTBLOCK. */
+MUST_CHECK long futex_wait(struct ctx *c, struct futex_waiter *w, unsigned n, struct deadline d);
+/* Wakes up to n (at least one) whose bitset meets; how many. */
+MUST_CHECK long futex_wake(struct ctx *c, uaddr_t a, bool private, u32 n, u32 bitset);
+/* Wakes up to n_wake waiters of a and moves up to n_move more to b; with check, only if *a is cmp
+ * (-EAGAIN). How many were woken, with check: and moved. */
+MUST_CHECK long futex_requeue(struct ctx *c, uaddr_t a, uaddr_t b, bool private, u32 n_wake,
+                              u32 n_move, bool check, u32 cmp);
+/* FUTEX_WAKE_OP. */
+MUST_CHECK long futex_wake_op(struct ctx *c, uaddr_t a, uaddr_t b, bool private, u32 n_a, u32 n_b,
+                              u32 op);
+
+/* A task ends or execs: marks and wakes what its robust list names (get_robust_list(2)). The list
+ * is hostile and bounded. Holds no lock. */
 void futex_exit_robust(struct task *t);
 /* Wakes up to n waiters of the word, private and shared alike (CLONE_CHILD_CLEARTID). */
 void futex_wake_addr(struct ctx *c, uaddr_t a, u32 n);
