@@ -211,7 +211,10 @@ static int load_kernel(struct boot *b, const void *bytes, size_t size, struct ke
 	r = state_load(bytes, size, &p, &root, ret_why);
 	if (r < 0)
 		return r;
+	/* Rewiring arms timers; they find a whole process tree when they fire. */
+	timers_pause(b->machine.timers);
 	r = kernel_rewire(root, &b->machine, &why);
+	timers_resume(b->machine.timers);
 	if (r < 0)
 		return boot_why(ret_why, r, "kernel.img: %s", why);
 	fit_fp(root, b->machine.platform->fpstate_size);

@@ -2,7 +2,7 @@
 /*
  * POSIX timers of a thread group (timer_create(2)).
  *
- * Locking: own lock (RANK_LEAF); expiry sends signals without it. Lifetime: the group's; all are
+ * Locking: own lock (RANK_ITIMER); expiry sends signals without it. Lifetime: the group's; all are
  * deleted by execve and exit. Saved: every timer with what is left, its interval and its overruns.
  */
 #include "sentry/kernel/task.h"
@@ -11,9 +11,11 @@ struct posix_timers;
 OBJECT_DECL(posix_timers);
 
 struct posix_timers *posix_timers_new(struct thread_group *tg);
-/* tid: the thread for SIGEV_THREAD_ID. sev is a checked copy. The new id, -EAGAIN, -EINVAL. */
-MUST_CHECK int posix_timer_create(struct posix_timers *p, s32 clock, const struct sigevent *sev,
-				  u32 tid, int *ret_id);
+/* By the calling task. sev is a copy, unchecked; NULL: SIGALRM with the id as its value. The new id.
+ * -EINVAL, -EAGAIN (RLIMIT_SIGPENDING), -EOPNOTSUPP (clocks without timers), -ENOMEM. */
+MUST_CHECK int posix_timer_create(struct posix_timers *p, struct task *t, s32 clock,
+				  const struct sigevent *sev, int *ret_id);
+/* The three: -EINVAL (no such timer; times that are none). */
 MUST_CHECK int posix_timer_settime(struct posix_timers *p, int id, int flags,
 				   const struct itimerspec *val, struct itimerspec *ret_old);
 MUST_CHECK int posix_timer_gettime(struct posix_timers *p, int id, struct itimerspec *ret);

@@ -7,6 +7,7 @@
  */
 #include "sentry/kernel/signal.h"
 #include "sentry/auth/creds.h"
+#include "sentry/kernel/itimer.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/posix_timer.h"
 #include "sentry/kernel/sighand.h"
@@ -463,5 +464,7 @@ bool signal_dequeue(struct task *t, sigset64_t set, siginfo_t *ret)
 	mutex_unlock(&tg->lock);
 	if (got && timer && tg->timers)
 		ret->si_overrun = posix_timer_delivered(tg->timers, timer - 1);
+	if (got && ret->si_signo == SIGALRM)
+		itimers_delivered(tg->itimers);
 	return got;
 }

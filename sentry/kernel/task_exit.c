@@ -327,8 +327,6 @@ const struct run_state *task_exit_step(struct task *t)
 		self = detach_member_locked(t);
 	if (last) {
 		tg->zombie = true;
-		itimers_stop(tg->itimers);
-		posix_timers_clear(tg->timers);
 		session_leader_exit_locked(tg);
 		reparent_children_locked(tg, &dead);
 		check_orphaned_pgrp_locked(tg->pgrp, tg);
@@ -350,6 +348,11 @@ const struct run_state *task_exit_step(struct task *t)
 		obj_put(thread_group_reap_locked(d));
 	}
 	mutex_unlock(&k->tasks_lock);
+	/* Waits for expiries under way, which take tasks_lock; t still holds the group. */
+	if (last) {
+		itimers_stop(tg->itimers);
+		posix_timers_clear(tg->timers);
+	}
 	obj_put(self);
 	t->ctx.deaf_to = 0;
 	return NULL;

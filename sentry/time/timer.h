@@ -22,7 +22,7 @@ struct ktimer {
 /* Starts the timer thread. After the sandbox is locked down; before tasks run. */
 MUST_CHECK int timers_create(struct timers **ret);
 void timers_destroy(struct timers *ts);
-/* Stops and restarts expiries (nested), for a save: when it returns no callback is running. */
+/* Stops and restarts expiries (nested), for a save: when it returns no callback is running. NULL is fine. */
 void timers_pause(struct timers *ts);
 void timers_resume(struct timers *ts);
 
@@ -30,5 +30,7 @@ void ktimer_init(struct ktimer *t, void (*expired)(struct ktimer *t));
 /* Arms or rearms for the deadline, seen through the clocks k; DEADLINE_NEVER disarms. A deadline on
  * CLOCK_REALTIME is placed by the realtime of now. */
 void ktimer_arm(struct timers *ts, struct ktimer *t, const struct clocks *k, struct deadline d);
-/* When it returns the callback is not running and will not be called (unless called from it). */
+/* When it returns the callback is not running and will not be called, also if it armed the timer
+ * again. From the timer's own callback: the timer may be freed when this returns. Else the caller
+ * holds no lock that the callback takes. Never armed is fine. */
 void ktimer_cancel(struct ktimer *t);

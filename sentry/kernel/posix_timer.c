@@ -1,0 +1,669 @@
+/*
+ * A periodic timer whose signal is queued is not armed again before the signal is taken; the periods
+ * that passed meanwhile are its overrun (Linux does the same). So no period, however short, keeps
+ * the timer thread busy.
+ */
+#include "sentry/kernel/posix_timer.h"
+#include "sentry/auth/creds.h"
+#include "sentry/kernel/cpu_clock.h"
+#include "sentry/kernel/itimer.h"
+#include "sentry/time/timer.h"
+
+#include "proto/time.pb-c.h"
+#include "state/fields.h"
+
+#include <linux/capability.h>
+#include <string.h>
+
+/* How often CPU clocks are looked at while a timer counts on one, and how soon a timer whose signal
+ * was ignored fires again at the earliest. */
+#define TICK	   (4 * NSEC_PER_MSEC)
+#define TIMERS_MAX 65536u
+
+struct ptimer {
+	TAILQ_ENTRY(ptimer) link;
+	struct posix_timers *owner;
+	struct ktimer kt;
+	u32 id;
+	s32 clock;
+	int notify, signo;
+	u64 value;
+	u32 tid;	      /* SIGEV_THREAD_ID */
+	struct cpu_clock cpu; /* cpu.id 0: not a CPU clock */
+	s32 base;	      /* CLOCK_MONOTONIC, _REALTIME or BASE_CPU: what deadline counts on */
+	s64 deadline;	      /* 0: not armed */
+	s64 interval;
+	bool fired;
+	u32 overrun, overrun_last;
+};
+#define BASE_CPU (-1)
+
+TAILQ_HEAD(ptimer_list, ptimer);
+struct posix_timers {
+	struct obj obj;
+	struct mutex lock;	 /* RANK_ITIMER */
+	struct thread_group *tg; /* weak; set before anything is armed */
+	u32 next_id;
+	struct ptimer_list list; /* by id */
+	u32 count;
+	struct ktimer tick; /* runs while a timer on a CPU clock is armed */
+};
+
+static const struct clocks *clocks_of(const struct posix_timers *p)
+{
+	return &p->tg->kernel->clocks;
+}
+
+/* NULL in tests that have no timer thread. */
+static struct timers *timers_of(const struct posix_timers *p)
+{
+	struct machine *m = p->tg && p->tg->kernel ? p->tg->kernel->machine : NULL;
+
+	return m ? m->timers : NULL;
+}
+
+static struct ptimer *find_locked(struct posix_timers *p, u32 id)
+{
+	struct ptimer *pt;
+
+	TAILQ_FOREACH (pt, &p->list, link) {
+		if (pt->id == id)
+			return pt;
+	}
+	return NULL;
+}
+
+static s64 add_sat(s64 a, s64 b)
+{
+	s64 r;
+
+	return __builtin_add_overflow(a, b, &r) ? INT64_MAX : r;
+}
+
+/* ---- arming ---- */
+
+static void arm_locked(struct ptimer *pt)
+{
+	struct posix_timers *p = pt->owner;
+	struct deadline d = {pt->base, pt->deadline};
+
+	if (!timers_of(p) || pt->notify == SIGEV_NONE)
+		return;
+	if (pt->base == BASE_CPU) {
+		if (pt->deadline && !pt->fired)
+			ktimer_arm(timers_of(p), &p->tick, clocks_of(p),
+				   deadline_in(clocks_of(p), TICK));
+		return;
+	}
+	if (!pt->deadline || pt->fired)
+		d = NEVER;
+	ktimer_arm(timers_of(p), &pt->kt, clocks_of(p), d);
+}
+
+/* Moves the deadline of a periodic timer to the first one after now; the periods in between. */
+static s64 forward(struct ptimer *pt, s64 now)
+{
+	s64 late = now - pt->deadline, n;
+
+	if (late < 0)
+		return 0;
+	n = late / pt->interval;
+	pt->deadline = add_sat(pt->deadline, n * pt->interval);
+	pt->deadline = add_sat(pt->deadline, pt->interval);
+	return n;
+}
+
+/* Now on the timer's clock. Takes tasks_lock for CPU clocks: p->lock is free. */
+static s64 timer_now(struct posix_timers *p, const struct cpu_clock *cpu, s32 base)
+{
+	s64 ns = 0;
+
+	if (base != BASE_CPU)
+		return clock_now(clocks_of(p), base);
+	if (cpu_clock_read(p->tg->kernel, cpu, &ns) < 0)
+		return 0;
+	return ns;
+}
+
+/* ---- expiry ---- */
+
+static bool queued_in(struct sigqueue *q, u64 timer_id)
+{
+	struct queued_signal *qs;
+
+	TAILQ_FOREACH (qs, &q->list, link) {
+		if (qs->timer_id == timer_id)
+			return true;
+	}
+	return false;
+}
+
+/* The timer's signal waits to be taken. */
+static bool is_queued(struct posix_timers *p, struct task *target, u32 id)
+{
+	GUARD(&p->tg->lock);
+	return queued_in(target ? &target->pending : &p->tg->shared, (u64)id + 1);
+}
+
+/*
+ * The deadline of timer id has passed. p->lock is held, dropped while the signal is sent, and held
+ * again; the timer may be gone then.
+ */
+static void fire_locked(struct posix_timers *p, struct ptimer *pt) NO_LOCK_ANALYSIS
+{
+	u32 id = pt->id, tid = pt->notify == SIGEV_THREAD_ID ? pt->tid : 0;
+	AUTO(task) target = NULL;
+	siginfo_t info;
+	bool queued;
+	s64 now;
+	int r;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = pt->signo;
+	info.si_code = SI_TIMER;
+	info.si_timerid = (int)id;
+	info.si_value.sival_ptr = (void *)(uintptr_t)pt->value;
+	pt->fired = pt->interval != 0;
+	if (!pt->interval)
+		pt->deadline = 0;
+	mutex_unlock(&p->lock);
+
+	if (tid)
+		target = task_find(p->tg->kernel, tid);
+	/* A thread that is gone takes no signals; its number may be another process's by now. */
+	if (tid && (!target || target->tg != p->tg)) {
+		mutex_lock(&p->lock);
+		return;
+	}
+	queued = is_queued(p, target, id);
+	if (queued) {
+		mutex_lock(&p->lock);
+		pt = find_locked(p, id);
+		if (pt)
+			pt->overrun++;
+		return;
+	}
+	r = target ? signal_send_task(target, &info) : signal_send_group(p->tg, &info);
+	queued = r == 0 && is_queued(p, target, id);
+
+	mutex_lock(&p->lock);
+	pt = find_locked(p, id);
+	if (queued || !pt || !pt->fired)
+		return;
+	/* Nobody will take it, because it was ignored or had no room: the next period counts. (It may
+	 * also have been taken since; then posix_timer_delivered finds the timer armed.) */
+	now = clock_now(clocks_of(p), pt->base == BASE_CPU ? CLOCK_MONOTONIC : pt->base);
+	pt->fired = false;
+	if (pt->base == BASE_CPU)
+		pt->deadline = add_sat(pt->deadline, pt->interval);
+	else
+		forward(pt, add_sat(now, pt->interval < TICK ? TICK : 0));
+	arm_locked(pt);
+}
+
+static void expired(struct ktimer *kt)
+{
+	struct ptimer *pt = container_of(kt, struct ptimer, kt);
+	struct posix_timers *p = pt->owner;
+
+	GUARD(&p->lock);
+	if (!pt->deadline || pt->fired)
+		return;
+	if (clock_now(clocks_of(p), pt->base) < pt->deadline - NSEC_PER_MSEC) {
+		/* It was set again, or the host's clock, meanwhile. */
+		arm_locked(pt);
+		return;
+	}
+	fire_locked(p, pt);
+}
+
+static void tick_expired(struct ktimer *kt)
+{
+	struct posix_timers *p = container_of(kt, struct posix_timers, tick);
+	struct ptimer *pt;
+	bool more = false;
+	s64 next = 0;
+
+	thread_group_kick(p->tg);
+	GUARD(&p->lock);
+	/* The lock is dropped on the way, so the list is walked by id. */
+	for (;;) {
+		struct cpu_clock cpu;
+		s64 now;
+		u32 id;
+
+		TAILQ_FOREACH (pt, &p->list, link) {
+			if ((s64)pt->id >= next && pt->base == BASE_CPU && pt->deadline &&
+			    !pt->fired)
+				break;
+		}
+		if (!pt)
+			break;
+		id = pt->id;
+		cpu = pt->cpu;
+		next = (s64)id + 1;
+		mutex_unlock(&p->lock);
+		now = timer_now(p, &cpu, BASE_CPU);
+		mutex_lock(&p->lock);
+		pt = find_locked(p, id);
+		if (!pt || !pt->deadline || pt->fired)
+			continue;
+		if (now >= pt->deadline && pt->notify != SIGEV_NONE)
+			fire_locked(p, pt);
+		else
+			more = true;
+	}
+	if (more)
+		ktimer_arm(timers_of(p), &p->tick, clocks_of(p), deadline_in(clocks_of(p), TICK));
+}
+
+int posix_timer_delivered(struct posix_timers *p, u64 timer_id)
+{
+	struct ptimer *pt;
+	struct cpu_clock cpu;
+	u64 overrun;
+	s32 base;
+	s64 now;
+
+	mutex_lock(&p->lock);
+	pt = find_locked(p, (u32)timer_id);
+	if (!pt) {
+		mutex_unlock(&p->lock);
+		return 0;
+	}
+	cpu = pt->cpu;
+	base = pt->base;
+	mutex_unlock(&p->lock);
+	now = timer_now(p, &cpu, base);
+
+	GUARD(&p->lock);
+	pt = find_locked(p, (u32)timer_id);
+	if (!pt)
+		return 0;
+	overrun = pt->overrun;
+	pt->overrun = 0;
+	if (pt->fired && pt->base == base) {
+		pt->fired = false;
+		overrun += (u64)forward(pt, now);
+		arm_locked(pt);
+	}
+	pt->overrun_last = (u32)MIN(overrun, (u64)INT32_MAX);
+	return (int)pt->overrun_last;
+}
+
+/* ---- system calls ---- */
+
+static int clock_base(s32 clock, s32 *ret)
+{
+	switch (clock) {
+	case CLOCK_REALTIME:
+	case CLOCK_REALTIME_ALARM:
+	case CLOCK_TAI:
+		*ret = CLOCK_REALTIME;
+		return 0;
+	case CLOCK_MONOTONIC:
+	case CLOCK_BOOTTIME:
+	case CLOCK_BOOTTIME_ALARM:
+		*ret = CLOCK_MONOTONIC;
+		return 0;
+	case CLOCK_MONOTONIC_RAW:
+	case CLOCK_REALTIME_COARSE:
+	case CLOCK_MONOTONIC_COARSE:
+		return -EOPNOTSUPP;
+	default:
+		return -EINVAL;
+	}
+}
+
+int posix_timer_create(struct posix_timers *p, struct task *t, s32 clock,
+		       const struct sigevent *sev, int *ret_id)
+{
+	u64 limit = task_rlimit(t, RLIMIT_SIGPENDING);
+	struct ptimer *pt, *after;
+	struct cpu_clock cpu = {0};
+	s32 base = BASE_CPU;
+	int r;
+
+	r = cpu_clock_is(clock) ? cpu_clock_find(t, clock, &cpu) : clock_base(clock, &base);
+	if (r < 0)
+		return r;
+	if ((clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM) &&
+	    !creds_capable(t->ctx.creds, CAP_WAKE_ALARM))
+		return -EPERM;
+	/* Timers on another process's CPU time are not offered. */
+	if (cpu.id && !cpu.thread && cpu.id != t->tg->tgid)
+		return -EINVAL;
+	if (sev) {
+		u32 tid = (u32)sev->_sigev_un._tid;
+
+		if (sev->sigev_notify & ~(SIGEV_NONE | SIGEV_THREAD | SIGEV_THREAD_ID))
+			return -EINVAL;
+		if (sev->sigev_notify == (SIGEV_THREAD | SIGEV_NONE) ||
+		    (sev->sigev_notify & SIGEV_THREAD_ID && sev->sigev_notify != SIGEV_THREAD_ID))
+			return -EINVAL;
+		if (sev->sigev_notify != SIGEV_NONE &&
+		    (sev->sigev_signo < 1 || sev->sigev_signo > SIGNAL_MAX))
+			return -EINVAL;
+		if (sev->sigev_notify == SIGEV_THREAD_ID) {
+			AUTO(task) o = task_find(t->kernel, tid);
+
+			if (!o || o->tg != t->tg)
+				return -EINVAL;
+		}
+	}
+	pt = calloc(1, sizeof(*pt));
+	if (!pt)
+		return -ENOMEM;
+	ktimer_init(&pt->kt, expired);
+	pt->owner = p;
+	pt->clock = clock;
+	pt->cpu = cpu;
+	pt->base = base;
+	GUARD(&p->lock);
+	if (p->count >= MIN(limit, (u64)TIMERS_MAX)) {
+		free(pt);
+		return -EAGAIN;
+	}
+	while (find_locked(p, p->next_id))
+		p->next_id = (p->next_id + 1) & INT32_MAX;
+	pt->id = p->next_id;
+	p->next_id = (p->next_id + 1) & INT32_MAX;
+	pt->notify = sev ? sev->sigev_notify : SIGEV_SIGNAL;
+	pt->signo = sev ? sev->sigev_signo : SIGALRM;
+	pt->value = sev ? (u64)(uintptr_t)sev->sigev_value.sival_ptr : pt->id;
+	pt->tid = sev && sev->sigev_notify == SIGEV_THREAD_ID ? (u32)sev->_sigev_un._tid : 0;
+	TAILQ_FOREACH_REVERSE (after, &p->list, ptimer_list, link) {
+		if (after->id < pt->id)
+			break;
+	}
+	if (after)
+		TAILQ_INSERT_AFTER(&p->list, after, pt, link);
+	else
+		TAILQ_INSERT_HEAD(&p->list, pt, link);
+	p->count++;
+	*ret_id = (int)pt->id;
+	return 0;
+}
+
+/* What is left at now, as timer_gettime(2) says it. */
+static void left_locked(struct ptimer *pt, s64 now, struct itimerspec *ret)
+{
+	s64 left;
+
+	ret->it_interval = ns_timespec(pt->interval);
+	ret->it_value = (struct timespec){0};
+	if (!pt->deadline)
+		return;
+	/* A periodic timer is seen in the period that runs, also while its signal waits. */
+	if (pt->interval && (pt->fired || pt->notify == SIGEV_NONE) && pt->deadline <= now)
+		left = pt->interval - (now - pt->deadline) % pt->interval;
+	else
+		left = pt->deadline - now;
+	if (left <= 0) {
+		if (pt->notify == SIGEV_NONE)
+			return;
+		left = 1;
+	}
+	ret->it_value = ns_timespec(left);
+}
+
+/* The timer's base and the time on it, which may not be asked for under the lock. */
+static int look(struct posix_timers *p, int id, s32 *ret_base, s64 *ret_now)
+{
+	struct cpu_clock cpu;
+	struct ptimer *pt;
+
+	mutex_lock(&p->lock);
+	pt = id < 0 ? NULL : find_locked(p, (u32)id);
+	if (!pt) {
+		mutex_unlock(&p->lock);
+		return -EINVAL;
+	}
+	cpu = pt->cpu;
+	*ret_base = pt->base;
+	mutex_unlock(&p->lock);
+	*ret_now = timer_now(p, &cpu, *ret_base);
+	return 0;
+}
+
+int posix_timer_settime(struct posix_timers *p, int id, int flags, const struct itimerspec *val,
+			struct itimerspec *ret_old)
+{
+	s64 value = timespec_ns(&val->it_value), now;
+	struct itimerspec old;
+	struct ptimer *pt;
+	s32 base;
+	int r;
+
+	if (!timespec_valid(&val->it_value) || !timespec_valid(&val->it_interval))
+		return -EINVAL;
+	r = look(p, id, &base, &now);
+	if (r < 0)
+		return r;
+	GUARD(&p->lock);
+	pt = find_locked(p, (u32)id);
+	if (!pt)
+		return -EINVAL;
+	left_locked(pt, now, &old);
+	pt->fired = false;
+	pt->overrun = pt->overrun_last = 0;
+	pt->interval = value ? timespec_ns(&val->it_interval) : 0;
+	pt->deadline = 0;
+	if (pt->base != BASE_CPU && clock_base(pt->clock, &pt->base) < 0)
+		return -EINVAL;
+	if (value && flags & TIMER_ABSTIME) {
+		pt->deadline = value;
+	} else if (value) {
+		/* Setting the host's clock doesn't move a relative timer. */
+		if (pt->base == CLOCK_REALTIME) {
+			pt->base = CLOCK_MONOTONIC;
+			now = clock_now(clocks_of(p), CLOCK_MONOTONIC);
+		}
+		pt->deadline = add_sat(now, value);
+	}
+	arm_locked(pt);
+	if (ret_old)
+		*ret_old = old;
+	return 0;
+}
+
+int posix_timer_gettime(struct posix_timers *p, int id, struct itimerspec *ret)
+{
+	struct ptimer *pt;
+	s32 base;
+	s64 now;
+	int r = look(p, id, &base, &now);
+
+	if (r < 0)
+		return r;
+	GUARD(&p->lock);
+	pt = find_locked(p, (u32)id);
+	/* Set to another base meanwhile: the caller's race, but not ours to answer wrongly. */
+	if (pt && pt->base != base && pt->base != BASE_CPU)
+		now = clock_now(clocks_of(p), pt->base);
+	if (!pt)
+		return -EINVAL;
+	left_locked(pt, now, ret);
+	return 0;
+}
+
+int posix_timer_getoverrun(struct posix_timers *p, int id)
+{
+	struct ptimer *pt;
+
+	GUARD(&p->lock);
+	pt = id < 0 ? NULL : find_locked(p, (u32)id);
+	return pt ? (int)pt->overrun_last : -EINVAL;
+}
+
+int posix_timer_delete(struct posix_timers *p, int id)
+{
+	struct ptimer *pt;
+
+	mutex_lock(&p->lock);
+	pt = id < 0 ? NULL : find_locked(p, (u32)id);
+	if (pt) {
+		TAILQ_REMOVE(&p->list, pt, link);
+		p->count--;
+	}
+	mutex_unlock(&p->lock);
+	if (!pt)
+		return -EINVAL;
+	ktimer_cancel(&pt->kt);
+	free(pt);
+	return 0;
+}
+
+void posix_timers_clear(struct posix_timers *p)
+{
+	struct ptimer *pt;
+
+	mutex_lock(&p->lock);
+	while ((pt = TAILQ_FIRST(&p->list))) {
+		TAILQ_REMOVE(&p->list, pt, link);
+		p->count--;
+		mutex_unlock(&p->lock);
+		ktimer_cancel(&pt->kt);
+		free(pt);
+		mutex_lock(&p->lock);
+	}
+	p->next_id = 0;
+	mutex_unlock(&p->lock);
+	ktimer_cancel(&p->tick);
+}
+
+/* ---- object ---- */
+
+struct posix_timers *posix_timers_new(struct thread_group *tg)
+{
+	struct posix_timers *p = obj_new(posix_timers);
+
+	p->tg = tg;
+	return p;
+}
+
+void posix_timers_attach(struct posix_timers *p, struct thread_group *tg)
+{
+	struct ptimer *pt;
+
+	GUARD(&p->lock);
+	p->tg = tg;
+	TAILQ_FOREACH (pt, &p->list, link)
+		arm_locked(pt);
+}
+
+static void posix_timers_init(void *o)
+{
+	struct posix_timers *p = o;
+
+	mutex_init(&p->lock, RANK_ITIMER);
+	TAILQ_INIT(&p->list);
+	ktimer_init(&p->tick, tick_expired);
+}
+
+static void posix_timers_destroy(void *o)
+{
+	posix_timers_clear(o);
+}
+
+static int posix_timers_save_list(struct saver *s, const struct posix_timers *o,
+				  Sentry__PosixTimers *m)
+{
+	struct ptimer *pt;
+
+	m->list = saver_alloc(s, (size_t)o->count * sizeof(*m->list));
+	TAILQ_FOREACH (pt, &o->list, link) {
+		Sentry__PosixTimer *e = saver_msg(s, Sentry__PosixTimer, sentry__posix_timer__init);
+
+		e->id = pt->id;
+		e->clock = pt->clock;
+		e->notify = pt->notify;
+		e->signo = pt->signo;
+		e->value = pt->value;
+		e->tid = pt->tid;
+		e->counts_on = pt->base;
+		e->deadline = pt->deadline;
+		e->interval = pt->interval;
+		e->fired = pt->fired;
+		e->overrun = pt->overrun;
+		e->overrun_last = pt->overrun_last;
+		e->cpu_id = pt->cpu.id;
+		e->cpu_thread = pt->cpu.thread;
+		e->cpu_user_only = pt->cpu.user_only;
+		m->list[m->n_list++] = e;
+	}
+	return 0;
+}
+
+static int posix_timers_load_list(struct loader *l, struct posix_timers *o,
+				  const Sentry__PosixTimers *m)
+{
+	if (m->n_list > TIMERS_MAX)
+		return loader_range(l, "list");
+	for (size_t i = 0; i < m->n_list; i++) {
+		const Sentry__PosixTimer *e = m->list[i];
+		struct ptimer *last = TAILQ_LAST(&o->list, ptimer_list), *pt;
+
+		if (e->id > INT32_MAX || (last && e->id <= last->id))
+			return loader_error(l, "timer ids are not in order");
+		if ((e->counts_on != CLOCK_MONOTONIC && e->counts_on != CLOCK_REALTIME && e->counts_on != BASE_CPU) ||
+		    (e->counts_on == BASE_CPU) != (e->cpu_id != 0) || e->deadline < 0 || e->interval < 0 ||
+		    (e->fired && (!e->interval || !e->deadline)) ||
+		    (e->notify != SIGEV_NONE && (e->signo < 1 || e->signo > SIGNAL_MAX)))
+			return loader_error(l, "timer %u makes no sense", e->id);
+		pt = calloc(1, sizeof(*pt));
+		BUG_ON(!pt);
+		ktimer_init(&pt->kt, expired);
+		pt->owner = o;
+		pt->id = e->id;
+		pt->clock = e->clock;
+		pt->notify = e->notify;
+		pt->signo = e->signo;
+		pt->value = e->value;
+		pt->tid = e->tid;
+		pt->base = e->counts_on;
+		pt->deadline = e->deadline;
+		pt->interval = e->interval;
+		pt->fired = e->fired;
+		pt->overrun = e->overrun;
+		pt->overrun_last = e->overrun_last;
+		pt->cpu = (struct cpu_clock){e->cpu_thread, e->cpu_user_only, e->cpu_id};
+		TAILQ_INSERT_TAIL(&o->list, pt, link);
+		o->count++;
+	}
+	return 0;
+}
+
+static void posix_timers_sample_list(struct sampler *sp, struct posix_timers *o)
+{
+	struct ptimer *pt = calloc(1, sizeof(*pt));
+
+	BUG_ON(!pt);
+	ktimer_init(&pt->kt, expired);
+	*pt = (struct ptimer){.kt = pt->kt,
+			      .owner = o,
+			      .id = 3,
+			      .clock = CLOCK_REALTIME,
+			      .notify = SIGEV_THREAD_ID,
+			      .signo = SIGUSR1,
+			      .value = sampler_value(sp),
+			      .tid = 5,
+			      .base = CLOCK_MONOTONIC,
+			      .deadline = NSEC_PER_SEC,
+			      .interval = NSEC_PER_SEC,
+			      .overrun = 2,
+			      .overrun_last = 1};
+	TAILQ_INSERT_TAIL(&o->list, pt, link);
+	o->count = 1;
+}
+
+#define POSIX_TIMERS_FIELDS(F)                                                                     \
+	F(HDR, obj)                                                                                \
+	F(SKIP, lock)                                                                              \
+	F(SKIP, tg) /* posix_timers_attach */                                                      \
+	F(VAL, next_id)                                                                            \
+	F(CUSTOM, list, posix_timers)                                                              \
+	F(SKIP, count) /* counted at load */                                                       \
+	F(SKIP, tick)  /* armed again by posix_timers_attach */
+OBJECT_TYPE(posix_timers, Sentry__PosixTimers, sentry__posix_timers__descriptor,
+	    POSIX_TIMERS_FIELDS, .init = posix_timers_init, .destroy = posix_timers_destroy);
