@@ -181,6 +181,8 @@ static int dentry_after_load(struct loader *l, void *p)
 			return loader_error(l, "two dentries named %s in one directory", name);
 		table_insert(d->parent, d);
 	}
+	if (!d->unlinked && inode_ops_of(d->inode)->check_loaded)
+		return inode_ops_of(d->inode)->check_loaded(d->inode, l);
 	return 0;
 }
 static void dentry_sample(struct sampler *sp, void *p)

@@ -22,6 +22,7 @@ struct dir_sink;
 struct file;
 struct inode_locks;
 struct kernel;
+struct loader;
 struct path;
 struct super_block;
 
@@ -110,6 +111,10 @@ struct inode_ops {
 	                size_t size, int flags);
 	long (*listxattr)(struct inode *inode, struct ctx *c, char *buf, size_t size);
 	int (*removexattr)(struct inode *inode, struct ctx *c, const char *name);
+	/* From after_load of what refers to the inode (open, a working directory, a mount's place):
+	 * is what it stands for outside the sandbox still the same? loader_fail's result if not.
+	 * NULL: nothing outside. */
+	int (*check_loaded)(struct inode *inode, struct loader *l);
 };
 
 static inline const struct inode_ops *inode_ops_of(const struct inode *i)
