@@ -202,7 +202,7 @@ static struct pma *settle_range(struct mm *mm, struct pma *p, u64 lo, u64 hi, u6
 }
 
 /* Pages of an image that can't be mapped from it go into the memory file first. */
-static int settle(struct mm *mm, struct pma *p, u64 page, struct pma **ret)
+int mm_settle_locked(struct mm *mm, struct pma *p, u64 page, struct pma **ret)
 {
 	struct imagefile *img = imagefile_of(p->mf);
 	struct image_place_run run, first;
@@ -372,7 +372,7 @@ static int get_page(struct mm *mm, struct vma *v, u64 addr, u32 access, struct p
 		r = v->mappable ? add_content(mm, v, page, access, &p)
 		                : add_anonymous(mm, v, page, &p);
 	else if (imagefile_of(p->mf))
-		r = settle(mm, p, page, &p);
+		r = mm_settle_locked(mm, p, page, &p);
 	if (r == 0 && access & ACCESS_WRITE && p->cow)
 		r = v->flags & VMA_SHARED ? renew_for_write(mm, v, p, page, &p)
 		                          : break_cow(mm, v, p, page, &p, ret_shown);

@@ -150,15 +150,12 @@ static void invalidate_one(struct mm *mm, const struct mappable *m, u64 off, u64
 	mm_unlock(mm);
 }
 
-void mm_invalidate(struct kernel *k, struct mappable *m, u64 off, u64 len)
+struct mm **mm_list(struct kernel *k, size_t *ret_n)
 {
 	struct mm **list, *mm;
 	size_t n = 0, cap = 0;
-	u64 end = len == 0 || off + len < off ? UINT64_MAX : off + len;
 
-	if (atomic_load(&m->mapped) == 0)
-		return;
-	mutex_lock(&k->mms_lock);
+	GUARD(&k->mms_lock);
 	TAILQ_FOREACH (mm, &k->mms, mms_link)
 		cap++;
 	list = calloc(cap + 1, sizeof(*list));
@@ -166,7 +163,19 @@ void mm_invalidate(struct kernel *k, struct mappable *m, u64 off, u64 len)
 	TAILQ_FOREACH (mm, &k->mms, mms_link)
 		if (obj_tryget(mm))
 			list[n++] = mm;
-	mutex_unlock(&k->mms_lock);
+	*ret_n = n;
+	return list;
+}
+
+void mm_invalidate(struct kernel *k, struct mappable *m, u64 off, u64 len)
+{
+	u64 end = len == 0 || off + len < off ? UINT64_MAX : off + len;
+	struct mm **list;
+	size_t n;
+
+	if (atomic_load(&m->mapped) == 0)
+		return;
+	list = mm_list(k, &n);
 	for (size_t i = 0; i < n; i++) {
 		invalidate_one(list[i], m, off, end);
 		obj_put(list[i]);

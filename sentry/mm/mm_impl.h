@@ -97,6 +97,9 @@ struct vma *mm_vma_for_locked(struct mm *mm, struct ctx *c, u64 addr);
  */
 MUST_CHECK int mm_get_page_locked(struct mm *mm, struct vma *v, u64 addr, u32 access,
                                   struct pma **ret);
+/* page, in p, which lies in an image, and what belongs to it is brought where it can be mapped
+ * from. The run that holds it then; -EIO, -ENOMEM. */
+MUST_CHECK int mm_settle_locked(struct mm *mm, struct pma *p, u64 page, struct pma **ret);
 /* Shows the guest as much of p around addr as lies in v. */
 MUST_CHECK int mm_map_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 addr,
                              bool precommit);
@@ -129,6 +132,8 @@ MUST_CHECK int mm_set_flag_locked(struct mm *mm, u64 start, u64 end, u32 set, u3
 bool mm_fully_mapped(struct mm *mm, u64 start, u64 end);
 
 /* info.c */
+/* Every address space of k, with a reference each; the list is malloc'd. */
+struct mm **mm_list(struct kernel *k, size_t *ret_n);
 /* One byte (0 or 1) per page of [start, end) of p: the host holds it. */
 void mm_residency(struct mm *mm, const struct pma *p, u64 start, u64 end, u8 *vec);
 

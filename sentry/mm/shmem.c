@@ -423,6 +423,22 @@ s64 shmem_seek(struct shmem *s, u64 off, bool data)
 	return (s64)MIN(off, s->size);
 }
 
+bool shmem_fill(struct shmem *s, u64 off, u64 *ret_next)
+{
+	struct pma *p, *done;
+
+	GUARD(&s->lock);
+	for (p = pma_from(&s->extents, off); p && !imagefile_of(p->mf); p = pma_next(p))
+		continue;
+	if (!p)
+		return false;
+	off = MAX(off, p->start);
+	*ret_next = p->end;
+	if (settle(s, p, off, &done) == 0)
+		*ret_next = done->end;
+	return true;
+}
+
 static const struct mappable_ops shmem_ops = {
 	.translate = shmem_translate,
 	.punch = shmem_punch_op,

@@ -29,3 +29,6 @@ MUST_CHECK long shmem_read(struct shmem *s, struct uiter *dst, u64 off);
 MUST_CHECK long shmem_write(struct shmem *s, struct uiter *src, u64 off);
 /* lseek(2) SEEK_DATA / SEEK_HOLE: -ENXIO past the end. */
 MUST_CHECK s64 shmem_seek(struct shmem *s, u64 off, bool data);
+/* Brings what lies in an image at or past off into memory, a step of it; false if there is no more,
+ * else where to go on. See sentry/mm/fill.h. */
+bool shmem_fill(struct shmem *s, u64 off, u64 *ret_next);
