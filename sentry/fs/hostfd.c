@@ -473,12 +473,13 @@ static void hostnode_sample_host_pos(struct sampler *sp, struct hostnode *n)
 	n->slot = 2;
 }
 
-#define HOSTNODE_FIELDS(F)                                                              \
-	F(BASE, inode, inode)                                                           \
-	F(VAL, slot)                                                                    \
-	F(VAL, host_seekable)                                                           \
-	F(REF, tty, hosttty) F(CUSTOM, host_pos, hostnode) F(SKIP, machine) F(SKIP, fd) \
-		F(SKIP, private_nonblock) /* of the new machine */                      \
+#define HOSTNODE_FIELDS(F)                                         \
+	F(BASE, inode, inode)                                      \
+	F(VAL, slot)                                               \
+	F(VAL, host_seekable)                                      \
+	F(REF, tty, hosttty)                                       \
+	F(CUSTOM, host_pos, hostnode) F(SKIP, machine) F(SKIP, fd) \
+		F(SKIP, private_nonblock) /* of the new machine */ \
 		F(SKIP, wait) F(SKIP, watch)
 OBJECT_TYPE(hostnode, Sentry__Hostnode, sentry__hostnode__descriptor, HOSTNODE_FIELDS,
             .base = &inode_type, .ops = &hostnode_ops, .init = hostnode_init,

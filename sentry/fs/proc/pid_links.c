@@ -137,7 +137,7 @@ static int get_file(const struct pseudo_key *key, struct ctx *c, struct file **r
 	if (!fds || fd_table_lookup(fds, key->num, ret) < 0)
 		return -ENOENT;
 	if (ret_cloexec)
-		*ret_cloexec = fd_table_cloexec(fds, key->num);
+		*ret_cloexec = fds == c->fds && fd_get_cloexec(c, key->num) == 1;
 	return 0;
 }
 

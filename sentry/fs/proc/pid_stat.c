@@ -6,6 +6,7 @@
 #include "state/base/cleanup.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/sysmacros.h>
 
 /* What stat takes from under the locks at one moment. */

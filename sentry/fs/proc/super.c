@@ -106,7 +106,7 @@ static int proc_super_after_load(struct loader *l, void *o)
 #define PROC_SUPER_FIELDS(F)             \
 	F(BASE, pseudo, pseudo_super)    \
 	F(SKIP, kernel) /* the load's */ \
-		F(SKIP, nameless_lock) F(REF, nameless, mount)
+	F(SKIP, nameless_lock) F(REF, nameless, mount)
 OBJECT_TYPE(proc_super, Sentry__ProcSuper, sentry__proc_super__descriptor, PROC_SUPER_FIELDS,
             .base = &pseudo_super_type, .ops = &proc_super_ops, .init = proc_super_init,
             .destroy = proc_super_destroy, .after_load = proc_super_after_load);

@@ -1,0 +1,218 @@
+/* /proc/sys: the settings that programs read. Few can be written; the rest are facts. */
+#include "sentry/auth/creds.h"
+#include "sentry/fs/pipe.h"
+#include "sentry/fs/proc/proc.h"
+#include "sentry/kernel/kernel.h"
+#include "sentry/kernel/pidns.h"
+#include "sentry/kernel/utsns.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define FACT(fn, ...)                        \
+	static PROC_SHOW(fn)                 \
+	{                                    \
+		text_printf(t, __VA_ARGS__); \
+		return 0;                    \
+	}
+
+/* ---- kernel ---- */
+
+static PROC_SHOW(show_hostname)
+{
+	char name[UTS_LEN + 1];
+
+	utsns_get_hostname(c->kernel->utsns, name);
+	text_printf(t, "%s\n", name);
+	return 0;
+}
+
+static long store_hostname(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+{
+	int r;
+
+	if (!creds_capable(c->creds, CAP_SYS_ADMIN))
+		return -EPERM;
+	r = utsns_set_hostname(c->kernel->utsns, s, strcspn(s, "\n"));
+	return r < 0 ? r : (long)len;
+}
+
+static PROC_SHOW(show_domainname)
+{
+	char name[UTS_LEN + 1];
+
+	utsns_get_domainname(c->kernel->utsns, name);
+	text_printf(t, "%s\n", name[0] ? name : "(none)");
+	return 0;
+}
+
+static void show_uuid_bytes(struct text *t, const u8 b[16])
+{
+	text_printf(t, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\n",
+	            b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12],
+	            b[13], b[14], b[15]);
+}
+
+static PROC_SHOW(show_uuid)
+{
+	u8 b[16];
+
+	if (getrandom(b, sizeof(b), 0) != sizeof(b))
+		return -EIO;
+	b[6] = (b[6] & 0x0f) | 0x40;
+	b[8] = (b[8] & 0x3f) | 0x80;
+	show_uuid_bytes(t, b);
+	return 0;
+}
+
+/* The same for a sandbox from its first start on, through any number of restores. */
+static PROC_SHOW(show_boot_id)
+{
+	u64 seed = (u64)c->kernel->clocks.boot_realtime;
+	u8 b[16];
+
+	for (size_t k = 0; k < sizeof(b); k++) {
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		b[k] = (u8)(seed >> 56);
+	}
+	b[6] = (b[6] & 0x0f) | 0x40;
+	b[8] = (b[8] & 0x3f) | 0x80;
+	show_uuid_bytes(t, b);
+	return 0;
+}
+
+FACT(show_ostype, "%s\n", UTS_SYSNAME)
+FACT(show_osrelease, "%s\n", UTS_RELEASE)
+FACT(show_version, "%s\n", UTS_VERSION)
+FACT(show_pid_max, "%u\n", PID_MAX)
+FACT(show_threads_max, "%u\n", PID_MAX)
+FACT(show_cap_last_cap, "%d\n", CAP_LAST_CAP)
+FACT(show_ngroups_max, "%u\n", NGROUPS_MAX_SANDBOX)
+FACT(show_overflow, "65534\n")
+FACT(show_core_pattern, "core\n")
+FACT(show_shmmax, "18446744073692774399\n")
+FACT(show_shmall, "18446744073692774399\n")
+FACT(show_shmmni, "4096\n")
+FACT(show_sem, "32000\t1024000000\t500\t32000\n")
+FACT(show_msgmax, "8192\n")
+FACT(show_msgmnb, "16384\n")
+FACT(show_msgmni, "32000\n")
+FACT(show_0, "0\n")
+FACT(show_1, "1\n")
+FACT(show_2, "2\n")
+FACT(show_256, "256\n")
+
+#define REG(n, fn)                                            \
+	{                                                     \
+		.name = n, .mode = S_IFREG | 0444, .show = fn \
+	}
+#define DIR_OF(n, d)                                           \
+	{                                                      \
+		.name = n, .mode = S_IFDIR | 0555, .dir = &(d) \
+	}
+
+static const struct pseudo_entry random_entries[] = {
+	REG("boot_id", show_boot_id),
+	REG("entropy_avail", show_256),
+	REG("poolsize", show_256),
+	REG("uuid", show_uuid),
+};
+PSEUDO_DIR(proc_sys_random, .id = "proc.sys.kernel.random", PSEUDO_ENTRIES(random_entries));
+
+static const struct pseudo_entry kernel_entries[] = {
+	REG("cap_last_cap", show_cap_last_cap),
+	REG("core_pattern", show_core_pattern),
+	REG("core_uses_pid", show_0),
+	REG("domainname", show_domainname),
+	{.name = "hostname",
+         .mode = S_IFREG | 0644,
+         .show = show_hostname,
+         .store = store_hostname},
+	REG("msgmax", show_msgmax),
+	REG("msgmnb", show_msgmnb),
+	REG("msgmni", show_msgmni),
+	REG("ngroups_max", show_ngroups_max),
+	REG("osrelease", show_osrelease),
+	REG("ostype", show_ostype),
+	REG("overflowgid", show_overflow),
+	REG("overflowuid", show_overflow),
+	REG("perf_event_paranoid", show_2),
+	REG("pid_max", show_pid_max),
+	DIR_OF("random", proc_sys_random),
+	REG("randomize_va_space", show_2),
+	REG("sem", show_sem),
+	REG("shmall", show_shmall),
+	REG("shmmax", show_shmmax),
+	REG("shmmni", show_shmmni),
+	REG("tainted", show_0),
+	REG("threads-max", show_threads_max),
+	REG("version", show_version),
+};
+PSEUDO_DIR(proc_sys_kernel, .id = "proc.sys.kernel", PSEUDO_ENTRIES(kernel_entries));
+
+/* ---- vm ---- */
+
+FACT(show_max_map_count, "65530\n")
+FACT(show_swappiness, "60\n")
+FACT(show_mmap_min_addr, "65536\n")
+FACT(show_overcommit_ratio, "50\n")
+
+static const struct pseudo_entry vm_entries[] = {
+	REG("max_map_count", show_max_map_count),
+	REG("mmap_min_addr", show_mmap_min_addr),
+	REG("nr_hugepages", show_0),
+	/* Memory is given when it is touched, never promised: 1, always overcommit. */
+	REG("overcommit_memory", show_1),
+	REG("overcommit_ratio", show_overcommit_ratio),
+	REG("swappiness", show_swappiness),
+};
+PSEUDO_DIR(proc_sys_vm, .id = "proc.sys.vm", PSEUDO_ENTRIES(vm_entries));
+
+/* ---- fs ---- */
+
+FACT(show_file_max, "9223372036854775807\n")
+FACT(show_file_nr, "0\t0\t9223372036854775807\n")
+FACT(show_nr_open, "1048576\n")
+FACT(show_pipe_max_size, "%llu\n", (unsigned long long)PIPE_MAX_SIZE)
+FACT(show_lease_break, "45\n")
+FACT(show_max_watches, "1048576\n")
+
+static const struct pseudo_entry epoll_entries[] = {REG("max_user_watches", show_max_watches)};
+PSEUDO_DIR(proc_sys_epoll, .id = "proc.sys.fs.epoll", PSEUDO_ENTRIES(epoll_entries));
+
+static const struct pseudo_entry fs_entries[] = {
+	DIR_OF("epoll", proc_sys_epoll),    REG("file-max", show_file_max),
+	REG("file-nr", show_file_nr),       REG("lease-break-time", show_lease_break),
+	REG("nr_open", show_nr_open),       REG("pipe-max-size", show_pipe_max_size),
+	REG("protected_hardlinks", show_0), REG("protected_symlinks", show_0),
+	REG("suid_dumpable", show_0),
+};
+PSEUDO_DIR(proc_sys_fs, .id = "proc.sys.fs", PSEUDO_ENTRIES(fs_entries));
+
+/* ---- net ---- */
+
+FACT(show_somaxconn, "4096\n")
+FACT(show_port_range, "32768\t60999\n")
+
+static const struct pseudo_entry core_entries[] = {REG("somaxconn", show_somaxconn)};
+PSEUDO_DIR(proc_sys_net_core, .id = "proc.sys.net.core", PSEUDO_ENTRIES(core_entries));
+static const struct pseudo_entry ipv4_entries[] = {
+	REG("ip_local_port_range", show_port_range),
+	REG("ip_unprivileged_port_start", show_0),
+};
+PSEUDO_DIR(proc_sys_net_ipv4, .id = "proc.sys.net.ipv4", PSEUDO_ENTRIES(ipv4_entries));
+static const struct pseudo_entry net_entries[] = {
+	DIR_OF("core", proc_sys_net_core),
+	DIR_OF("ipv4", proc_sys_net_ipv4),
+};
+PSEUDO_DIR(proc_sys_net, .id = "proc.sys.net", PSEUDO_ENTRIES(net_entries));
+
+static const struct pseudo_entry sys_entries[] = {
+	DIR_OF("fs", proc_sys_fs),
+	DIR_OF("kernel", proc_sys_kernel),
+	DIR_OF("net", proc_sys_net),
+	DIR_OF("vm", proc_sys_vm),
+};
+PSEUDO_DIR(proc_sys_dir, .id = "proc.sys", PSEUDO_ENTRIES(sys_entries));
