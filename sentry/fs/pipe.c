@@ -1,4 +1,5 @@
 #include "sentry/fs/pipe.h"
+#include "sentry/fs/pipe_ring.h"
 
 #include "proto/leaf.pb-c.h"
 #include "sentry/auth/creds.h"
@@ -14,126 +15,6 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
-/*
- * The ring starts small and grows to the capacity on demand: most pipes carry little, and a
- * sandbox may have thousands.
- */
-#define RING_FIRST ((u32)PAGE_SIZE)
-
-static u32 ring_free(const struct pipe *p)
-{
-	return p->size - p->len;
-}
-
-/* Moves the content into a ring of n bytes, n >= len. */
-static void ring_resize(struct pipe *p, u32 n)
-{
-	u8 *ring = malloc(n);
-	u32 first = MIN(p->len, p->ring_size - p->head);
-
-	BUG_ON(!ring || n < p->len);
-	if (p->len > 0) {
-		memcpy(ring, p->ring + p->head, first);
-		memcpy(ring + first, p->ring, p->len - first);
-	}
-	free(p->ring);
-	p->ring = ring;
-	p->ring_size = n;
-	p->head = 0;
-}
-
-static void ring_reserve(struct pipe *p, u32 more)
-{
-	u32 n = p->ring_size ? p->ring_size : RING_FIRST;
-
-	while (n < p->len + more)
-		n *= 2;
-	if (n > p->ring_size)
-		ring_resize(p, n);
-}
-
-/* Appends what src gives, up to n bytes that fit. Bytes, or -EFAULT for none. */
-static long ring_fill(struct pipe *p, struct uiter *src, u32 n)
-{
-	u32 done = 0;
-
-	ring_reserve(p, n);
-	while (done < n) {
-		u32 tail = (p->head + p->len) & (p->ring_size - 1);
-		u32 chunk = MIN(n - done, p->ring_size - tail);
-		long r = uiter_copy_in(src, p->ring + tail, chunk);
-
-		if (r < 0)
-			return done ? (long)done : r;
-		p->len += (u32)r;
-		done += (u32)r;
-		if (r < (long)chunk)
-			break;
-	}
-	return done;
-}
-
-static void ring_drop(struct pipe *p, u32 n)
-{
-	p->len -= n;
-	p->head = p->len ? (p->head + n) & (p->ring_size - 1) : 0;
-}
-
-static long ring_drain(struct pipe *p, struct uiter *dst, u32 n)
-{
-	u32 done = 0;
-
-	while (done < n) {
-		u32 chunk = MIN(n - done, p->ring_size - p->head);
-		long r = uiter_copy_out(dst, p->ring + p->head, chunk);
-
-		if (r < 0)
-			return done ? (long)done : r;
-		ring_drop(p, (u32)r);
-		done += (u32)r;
-		if (r < (long)chunk)
-			break;
-	}
-	return done;
-}
-
-static void run_append(struct pipe *p, u32 len, bool packet)
-{
-	if (p->n_runs == p->max_runs) {
-		p->max_runs = p->max_runs ? p->max_runs * 2 : 16;
-		p->runs = realloc(p->runs, p->max_runs * sizeof(*p->runs));
-		BUG_ON(!p->runs);
-	}
-	p->runs[p->n_runs++] = (struct pipe_run){len, packet};
-}
-
-/* Notes that n bytes were just appended. Runs exist only while a packet is in the ring. */
-static void runs_wrote(struct pipe *p, u32 n, bool packet)
-{
-	if (packet) {
-		if (p->n_runs == 0 && p->len > n)
-			run_append(p, p->len - n, false);
-		run_append(p, n, true);
-	} else if (p->n_runs > 0) {
-		if (p->runs[p->n_runs - 1].packet)
-			run_append(p, n, false);
-		else
-			p->runs[p->n_runs - 1].len += n;
-	}
-}
-
-static void run_shift(struct pipe *p)
-{
-	p->n_runs--;
-	memmove(p->runs, p->runs + 1, p->n_runs * sizeof(*p->runs));
-}
-
-/* Every packet takes at least one of the size / PAGE_SIZE slots that Linux would give it. */
-static bool packet_slots_full(const struct pipe *p)
-{
-	return p->n_runs >= p->size / PAGE_SIZE;
-}
-
 /* ---- read ---- */
 
 static long read_some(struct pipe *p, struct uiter *dst)
@@ -148,7 +29,7 @@ static long read_some(struct pipe *p, struct uiter *dst)
 
 		if (run && run->packet && done > 0)
 			break;
-		r = ring_drain(p, dst, n);
+		r = pipe_ring_drain(p, dst, n);
 		if (r < 0)
 			return done ? (long)done : r;
 		done += (u64)r;
@@ -160,12 +41,12 @@ static long read_some(struct pipe *p, struct uiter *dst)
 		run->len -= (u32)r;
 		if (run->packet) {
 			/* What the reader had no room for is lost with the packet. */
-			ring_drop(p, run->len);
-			run_shift(p);
+			pipe_ring_drop(p, run->len);
+			pipe_run_shift(p);
 			break;
 		}
 		if (run->len == 0)
-			run_shift(p);
+			pipe_run_shift(p);
 		if (r < (long)n)
 			break;
 	}
@@ -187,7 +68,7 @@ static long try_read(struct file *f, struct ctx *c, void *arg)
 	}
 	/* A writer can only sleep while less than PIPE_BUF is free (or all packet slots are taken).
 	 */
-	was_full = ring_free(p) < PIPE_BUF || packet_slots_full(p);
+	was_full = pipe_ring_free(p) < PIPE_BUF || pipe_slots_full(p);
 	r = read_some(p, dst);
 	mutex_unlock(&p->lock);
 	if (was_full && r > 0)
@@ -224,7 +105,7 @@ static long try_write(struct file *f, struct ctx *c, void *arg)
 	mutex_lock(&p->lock);
 	for (;;) {
 		u64 left = w->total - w->done;
-		u64 n = MIN(left, (u64)ring_free(p));
+		u64 n = MIN(left, (u64)pipe_ring_free(p));
 
 		if (p->readers == 0) {
 			r = -EPIPE;
@@ -234,7 +115,7 @@ static long try_write(struct file *f, struct ctx *c, void *arg)
 			break;
 		if (packets) {
 			n = MIN(left, (u64)PIPE_BUF);
-			if (ring_free(p) < n || packet_slots_full(p))
+			if (pipe_ring_free(p) < n || pipe_slots_full(p))
 				n = 0;
 		} else if (w->total <= PIPE_BUF && n < left) {
 			n = 0;
@@ -243,12 +124,12 @@ static long try_write(struct file *f, struct ctx *c, void *arg)
 			r = -EAGAIN;
 			break;
 		}
-		r = ring_fill(p, w->src, (u32)n);
+		r = pipe_ring_fill(p, w->src, (u32)n);
 		if (r <= 0) {
 			r = r < 0 ? r : -EFAULT;
 			break;
 		}
-		runs_wrote(p, (u32)r, packets);
+		pipe_runs_wrote(p, (u32)r, packets);
 		w->done += (u64)r;
 		moved = true;
 		if ((u64)r < n) {
@@ -307,7 +188,7 @@ static u32 pipe_poll(struct file *f, struct poll_table *pt)
 			ev |= EPOLLHUP;
 	}
 	if (file_writable(f)) {
-		if (ring_free(p) >= PIPE_BUF && !packet_slots_full(p))
+		if (pipe_ring_free(p) >= PIPE_BUF && !pipe_slots_full(p))
 			ev |= READY_OUT;
 		/* Linux says so only of a pipe that no reader has; a FIFO opened O_RDWR has itself.
 		 */
@@ -360,7 +241,7 @@ long pipe_set_size(struct pipe *p, struct ctx *c, u64 size)
 	grew = n > p->size;
 	p->size = n;
 	if (p->ring_size > n)
-		ring_resize(p, n);
+		pipe_ring_resize(p, n);
 	mutex_unlock(&p->lock);
 	if (grew)
 		waitq_wake(&p->writable, READY_OUT);
@@ -419,12 +300,24 @@ struct pipe *pipe_new(void)
 	return p;
 }
 
+/* What an inode holds: a FIFO's from its first open on; a pipe's too, for /proc/PID/fd/N. */
+struct fifo {
+	struct inode_extra extra;
+	struct pipe *pipe;
+};
+OBJECT_DECL(fifo);
+
 int pipe_create(struct ctx *c, u32 flags, struct file **ret_read, struct file **ret_write)
 {
 	AUTO(pipe) p = pipe_new();
 	AUTO(inode) inode = anon_inode_new(c->kernel, S_IFIFO | 0600);
+	struct fifo *fifo = obj_new(fifo);
 	u32 status = flags & (O_NONBLOCK | O_DIRECT);
 
+	fifo->pipe = pipe_get(p);
+	inode->extra = &fifo->extra;
+	inode->uid = c->creds->fsuid;
+	inode->gid = c->creds->fsgid;
 	end_open(p, O_RDONLY);
 	end_open(p, O_WRONLY);
 	*ret_read = end_new(p, O_RDONLY | (status & O_NONBLOCK), NULL, inode, false);
@@ -501,13 +394,6 @@ int pipe_open_fifo(struct pipe *p, struct ctx *c, u32 flags, const struct path *
 	*ret = f;
 	return 0;
 }
-
-/* What a FIFO's inode holds: its pipe, made at the first open. */
-struct fifo {
-	struct inode_extra extra;
-	struct pipe *pipe;
-};
-OBJECT_DECL(fifo);
 
 /* The inode's pipe, with a reference. Content stays only while it is open, so a pipe that nobody
  * has open is as good as a new one. */
@@ -592,7 +478,7 @@ static int pipe_load_ring(struct loader *l, struct pipe *p, const Sentry__Pipe *
 	    m->ring.len > p->size)
 		return loader_error(l, "pipe: capacity %u, content %zu", p->size, m->ring.len);
 	if (m->ring.len > 0) {
-		ring_reserve(p, (u32)m->ring.len);
+		pipe_ring_reserve(p, (u32)m->ring.len);
 		memcpy(p->ring, m->ring.data, m->ring.len);
 		p->len = (u32)m->ring.len;
 	}
@@ -602,7 +488,7 @@ static int pipe_load_ring(struct loader *l, struct pipe *p, const Sentry__Pipe *
 static void pipe_sample_ring(struct sampler *sp, struct pipe *p)
 {
 	p->size = PIPE_DEFAULT_SIZE;
-	ring_reserve(p, 8);
+	pipe_ring_reserve(p, 8);
 	memcpy(p->ring, "contents", 8);
 	p->len = 8;
 }
@@ -621,7 +507,7 @@ static int pipe_load_runs(struct loader *l, struct pipe *p, const Sentry__Pipe *
 	u64 sum = 0;
 
 	for (size_t i = 0; i < m->n_runs; i++) {
-		run_append(p, m->runs[i] >> 1, m->runs[i] & 1);
+		pipe_run_append(p, m->runs[i] >> 1, m->runs[i] & 1);
 		sum += m->runs[i] >> 1;
 	}
 	if (m->n_runs > 0 && sum != p->len)
@@ -632,8 +518,8 @@ static int pipe_load_runs(struct loader *l, struct pipe *p, const Sentry__Pipe *
 
 static void pipe_sample_runs(struct sampler *sp, struct pipe *p)
 {
-	run_append(p, 3, true);
-	run_append(p, 5, false);
+	pipe_run_append(p, 3, true);
+	pipe_run_append(p, 5, false);
 }
 
 #define PIPE_FIELDS(F)                                                                             \
@@ -641,7 +527,8 @@ static void pipe_sample_runs(struct sampler *sp, struct pipe *p)
 	F(SKIP, lock)                                                                              \
 	F(SKIP, readable)                                                                          \
 	F(SKIP, writable)                                                                          \
-	F(SKIP, opened) F(VAL, size) F(SKIP, ring_size) /* as large as the content needs */        \
+	F(SKIP, opened)                                                                            \
+	F(VAL, size) F(SKIP, ring_size) /* as large as the content needs */                        \
 		F(CUSTOM, ring, pipe) F(SKIP, head)                                                \
 			F(SKIP, len) /* the saved content starts at 0 */                           \
 		F(CUSTOM, runs, pipe) F(SKIP, n_runs) F(SKIP, max_runs) /* with runs */            \

@@ -12,8 +12,7 @@
 #define PRIVATE_BITS (EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
 #define EXCLUSIVE_OK \
 	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
-#define ALWAYS      (EPOLLERR | EPOLLHUP)
-#define NESTING_MAX 5 /* epolls in a chain */
+#define ALWAYS (EPOLLERR | EPOLLHUP)
 
 struct item_waiter {
 	struct waiter w;
@@ -29,15 +28,6 @@ static int item_cmp(const struct epoll_item *a, const struct epoll_item *b)
 }
 RB_PROTOTYPE(epoll_tree, epoll_item, tree_link, item_cmp)
 RB_GENERATE(epoll_tree, epoll_item, tree_link, item_cmp)
-
-/* Guards all nesting: no state of its own, so nothing of it is in an image. */
-static struct mutex nesting_lock;
-static u64 nesting_round GUARDED_BY(nesting_lock);
-
-__attribute__((constructor)) static void nesting_lock_init(void)
-{
-	mutex_init(&nesting_lock, RANK_EPOLL_TREE);
-}
 
 /* ---- the ready list; all with ready_lock held ---- */
 
@@ -244,88 +234,7 @@ static int item_modify(struct epoll *ep, int fd, struct file *f, const struct ep
 	return 0;
 }
 
-/* ---- nesting ---- */
-
-struct epoll_list {
-	struct epoll **v;
-	size_t n;
-};
-
-static void epoll_list_finish(struct epoll_list *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		epoll_put(l->v[i]);
-	free(l->v);
-}
-
-static void epoll_list_add(struct epoll_list *l, struct epoll *ep)
-{
-	if ((l->n & (l->n - 1)) == 0) {
-		l->v = realloc(l->v, (l->n ? l->n * 2 : 1) * sizeof(*l->v));
-		BUG_ON(!l->v);
-	}
-	l->v[l->n++] = ep;
-}
-
-/* The epolls that ep watches, with references. */
-static void epoll_children(struct epoll *ep, struct epoll_list *ret)
-{
-	struct epoll_item *it;
-
-	GUARD(&ep->lock);
-	TAILQ_FOREACH (it, &ep->items, link) {
-		struct epoll *child = obj_cast(epoll, it->file);
-
-		if (child && obj_tryget(child))
-			epoll_list_add(ret, child);
-	}
-}
-
-/* The epolls that watch ep, with references. */
-static void epoll_parents(struct epoll *ep, struct epoll_list *ret)
-{
-	struct epoll_item *it;
-
-	GUARD(&ep->file.ep_lock);
-	TAILQ_FOREACH (it, &ep->file.ep_items, file_link)
-		if (obj_tryget(it->ep))
-			epoll_list_add(ret, it->ep);
-}
-
-/*
- * The longest chain of epolls from ep on, in one direction; NESTING_MAX + 1 if it is longer or goes
- * in a circle, or through stop. An epoll is looked at once per round, whatever leads to it.
- */
-static u32 chain_length(struct epoll *ep, void (*next)(struct epoll *, struct epoll_list *),
-                        const struct epoll *stop, u32 depth)
-{
-	struct epoll_list l = {0};
-	u32 longest = 0;
-
-	if (ep == stop || depth > NESTING_MAX)
-		return NESTING_MAX + 1;
-	if (ep->check_round == nesting_round)
-		return ep->check_depth;
-	next(ep, &l);
-	for (size_t i = 0; i < l.n && longest <= NESTING_MAX; i++)
-		longest = MAX(longest, chain_length(l.v[i], next, stop, depth + 1));
-	epoll_list_finish(&l);
-	ep->check_round = nesting_round;
-	ep->check_depth = MIN(longest + 1, NESTING_MAX + 1u);
-	return ep->check_depth;
-}
-
-/* Would ep watching child make a circle or too long a chain? nesting_lock held. */
-static bool nesting_bad(struct epoll *ep, struct epoll *child)
-{
-	u32 down, up;
-
-	nesting_round++;
-	down = chain_length(child, epoll_children, ep, 1);
-	nesting_round++;
-	up = chain_length(ep, epoll_parents, child, 1);
-	return down + up > NESTING_MAX;
-}
+/* ---- control ---- */
 
 /* *ret: the item to look at once no lock is held, or untouched. */
 static int control_set(struct epoll *ep, int op, int fd, struct file *f,
@@ -365,9 +274,9 @@ int epoll_control(struct file *epf, int op, int fd, struct file *f, const struct
 			return -EINVAL;
 	}
 	if (child && op == EPOLL_CTL_ADD) {
-		mutex_lock(&nesting_lock);
-		r = nesting_bad(ep, child) ? -ELOOP : control_set(ep, op, fd, f, ev, &it);
-		mutex_unlock(&nesting_lock);
+		epoll_nesting_lock();
+		r = epoll_nesting_bad(ep, child) ? -ELOOP : control_set(ep, op, fd, f, ev, &it);
+		epoll_nesting_unlock();
 	} else {
 		r = control_set(ep, op, fd, f, ev, &it);
 	}
@@ -611,34 +520,12 @@ static void epoll_destroy(void *o)
 	waitq_relay_finish(&ep->wait);
 }
 
-/* While loading, before any item knows its epoll: the chain downwards, by the sets alone. */
-static void loaded_children(struct epoll *ep, struct epoll_list *ret)
-{
-	struct epoll_item *it;
-
-	TAILQ_FOREACH (it, &ep->items, link) {
-		struct epoll *child = obj_cast(epoll, it->file);
-
-		if (child)
-			epoll_list_add(ret, epoll_get(child));
-	}
-}
-
 static int epoll_after_load(struct loader *l, void *o)
 {
 	struct epoll *ep = o;
 	struct epoll_item *it, *next;
-	struct epoll_list children = {0};
-	bool deep = false;
 
-	mutex_lock(&nesting_lock);
-	nesting_round++;
-	loaded_children(ep, &children);
-	for (size_t i = 0; i < children.n; i++)
-		deep |= chain_length(children.v[i], loaded_children, ep, 2) > NESTING_MAX - 1;
-	epoll_list_finish(&children);
-	mutex_unlock(&nesting_lock);
-	if (deep)
+	if (epoll_nesting_loaded_bad(ep))
 		return loader_error(l, "epolls nested in a circle or too deeply");
 	for (it = TAILQ_FIRST(&ep->items); it; it = next) {
 		struct item_poll_table ipt = {.pt.add = item_add_queue, .item = it};
@@ -670,15 +557,15 @@ static const struct file_ops epoll_ops = {
 	.link_name = epoll_link_name,
 };
 
-#define EPOLL_FIELDS(F)                                                                      \
-	F(BASE, file, file)                                                                  \
-	F(SKIP, lock)                                                                        \
-	F(LIST, items, epoll_item, link)                                                     \
-	F(SKIP, tree) /* the items again */                                                  \
-	F(SKIP, ready_lock)                                                                  \
-	F(SKIP, ready)                                                                       \
-	F(SKIP, n_ready)                                                /* from the items */ \
-		F(SKIP, wait) F(SKIP, check_round) F(SKIP, check_depth) /* scratch */
+#define EPOLL_FIELDS(F)                                                              \
+	F(BASE, file, file)                                                          \
+	F(SKIP, lock)                                                                \
+	F(LIST, items, epoll_item, link)                                             \
+	F(SKIP, tree) /* the items again */                                          \
+	F(SKIP, ready_lock)                                                          \
+	F(SKIP, ready)                                                               \
+	F(SKIP, n_ready)                                        /* from the items */ \
+	F(SKIP, wait) F(SKIP, check_round) F(SKIP, check_depth) /* scratch */
 OBJECT_TYPE(epoll, Sentry__Epoll, sentry__epoll__descriptor, EPOLL_FIELDS, .base = &file_type,
             .ops = &epoll_ops, .init = epoll_init, .destroy = epoll_destroy,
             .after_load = epoll_after_load);
@@ -703,12 +590,12 @@ static void epoll_item_sample_ready(struct sampler *sp, struct epoll_item *it)
 	it->ready = true;
 }
 
-#define EPOLL_ITEM_FIELDS(F)                                               \
-	F(HDR, obj)                                                        \
-	F(SKIP, link)                                                      \
-	F(SKIP, file_link) F(SKIP, ready_link) F(SKIP, tree_link)          \
-		F(SKIP, ep) /* set by the epoll that lists it */           \
-		F(WEAK, file, file) F(VAL, fd) F(VAL, events) F(VAL, data) \
-			F(CUSTOM, ready, epoll_item) F(SKIP, wakes)        \
+#define EPOLL_ITEM_FIELDS(F)                                                                    \
+	F(HDR, obj)                                                                             \
+	F(SKIP, link)                                                                           \
+	F(SKIP, file_link)                                                                      \
+	F(SKIP, ready_link) F(SKIP, tree_link) F(SKIP, ep) /* set by the epoll that lists it */ \
+		F(WEAK, file, file) F(VAL, fd) F(VAL, events) F(VAL, data)                      \
+			F(CUSTOM, ready, epoll_item) F(SKIP, wakes)                             \
 				F(SKIP, waiters) /* registered again */
 OBJECT_TYPE(epoll_item, Sentry__EpollItem, sentry__epoll_item__descriptor, EPOLL_ITEM_FIELDS);

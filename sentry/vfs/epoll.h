@@ -66,3 +66,11 @@ MUST_CHECK long epoll_wait_events(struct file *epf, struct ctx *c, uaddr_t event
 
 /* f's last reference is gone: it leaves every set that watches it. */
 void epoll_file_gone(struct file *f);
+
+/* epoll_nesting.c. Held around a check and the change that it allows. */
+void epoll_nesting_lock(void);
+void epoll_nesting_unlock(void);
+/* Would ep watching child make a circle or too long a chain? */
+bool epoll_nesting_bad(struct epoll *ep, struct epoll *child);
+/* The same for what was loaded, by the sets alone: items do not know their epolls yet. */
+bool epoll_nesting_loaded_bad(struct epoll *ep);
