@@ -9,6 +9,7 @@ A mode is one of
     P-autosaveN         the same after every Nth system call; autosaveN is systrap-autosaveN
     cross:A:B           checkpointed on A at a marked point, restored on B by a new sandbox;
                         cross is both orders of systrap and ptrace
+    crossall:A:B        the same at every marked point in turn, back and forth
 Every (program, mode) is one test. The last line is `N passed, N failed, N skipped`.
 """
 
@@ -116,9 +117,12 @@ class Runner:
         return p.returncode, p.stdout
 
     @staticmethod
-    def collect(fd, proc, deadline, stop=None):
-        """Reads fd until proc has ended, or until stop has been seen. Returns (data, stopped)."""
+    def collect(fd, proc, deadline, stop=None, before=b""):
+        """Reads fd until proc has ended, or until stop has been seen, counting what was read
+        before. Returns (data, stopped)."""
         data = b""
+        if stop and stop in before:
+            return data, True
         while True:
             done = proc.poll() is not None
             while select.select([fd], [], [], 0 if done else 0.05)[0]:
@@ -127,7 +131,7 @@ class Runner:
                     done = True
                     break
                 data += chunk
-                if stop and stop in data:
+                if stop and stop in before + data:
                     return data, True
                 if len(data) > 1 << 24:
                     raise Failure("endless output")
@@ -161,16 +165,74 @@ class Runner:
         text = f.read().decode("utf-8", "replace").strip().split("\n")
         return " | ".join(line for line in text[-lines:] if line)
 
+    # Files of the host that a program changes: really so natively, in the overlay in a sandbox.
+
+    def data(self, prog, user=None):
+        """A fresh tree for the programs that want one, and its environment."""
+        if not os.path.basename(prog).startswith("guest_file_overlay"):
+            return None, {}
+        top = os.path.join(self.tmp, "data%d" % self.fresh())
+        os.makedirs(os.path.join(top, "dir", "sub"))
+        os.makedirs(os.path.join(top, "empty"))
+        for i in range(20):
+            with open(os.path.join(top, "dir", "file%d" % i), "w") as f:
+                f.write("contents of file %d\n" % i * (i + 1))
+        for name, size in (("small", 10), ("large", 300000), ("dir/sub/deep", 5000)):
+            with open(os.path.join(top, name), "wb") as f:
+                f.write(bytes((i * 7 + i // 251) & 255 for i in range(size)))
+        os.symlink("small", os.path.join(top, "link"))
+        os.symlink("dir/sub", os.path.join(top, "dirlink"))
+        os.link(os.path.join(top, "small"), os.path.join(top, "hardlink"))
+        os.chmod(os.path.join(top, "large"), 0o640)
+        if user is not None:
+            for folder, dirs, files in os.walk(top):
+                for name in [folder] + [os.path.join(folder, n) for n in dirs + files]:
+                    os.chown(name, user, user, follow_symlinks=False)
+        return top, {"GUEST_DATA": top}
+
+    @staticmethod
+    def snapshot(top):
+        state = []
+        for folder, dirs, files in os.walk(top):
+            for name in sorted(dirs + files):
+                path = os.path.join(folder, name)
+                st = os.lstat(path)
+                text = b""
+                if os.path.islink(path):
+                    text = os.readlink(path).encode()
+                elif os.path.isfile(path):
+                    with open(path, "rb") as f:
+                        text = f.read()
+                state.append((path, st.st_mode, st.st_uid, st.st_mtime_ns, text))
+        return sorted(state)
+
     # Modes
 
     def native(self, prog, user=None):
-        extra = None
+        top, extra = self.data(prog, user)
         if user is not None:
-            base = os.path.join(self.tmp, "user")
-            extra = {"GUEST_TMP": base}
-        return self.run_plain([prog], self.args.timeout, extra=extra, user=user)
+            extra["GUEST_TMP"] = os.path.join(self.tmp, "user")
+        try:
+            return self.run_plain([prog], self.args.timeout, extra=extra, user=user)
+        finally:
+            if top:
+                shutil.rmtree(top, ignore_errors=True)
 
-    def sandboxed(self, prog, platform, autosave):
+    def untouched(self, prog, run):
+        """run(environment) in a sandbox; the host's files must be as before."""
+        top, extra = self.data(prog)
+        if not top:
+            return run(extra)
+        before = self.snapshot(top)
+        try:
+            result = run(extra)
+            if self.snapshot(top) != before:
+                raise Failure("the sandbox changed files of the host")
+            return result
+        finally:
+            shutil.rmtree(top, ignore_errors=True)
+
+    def sandboxed(self, prog, platform, autosave, extra):
         n = self.fresh()
         ident = "guest%d" % n
         root = os.path.join(self.tmp, "root%d" % n)
@@ -180,54 +242,74 @@ class Runner:
             argv += ["--autosave", autosave]
             timeout *= 4
         try:
-            return self.run_plain(argv + ["--", prog], timeout, root=root, ident=ident)
+            return self.run_plain(argv + ["--", prog], timeout, extra=extra, root=root,
+                                  ident=ident)
         finally:
             shutil.rmtree(root, ignore_errors=True)
 
-    def cross(self, prog, a, b, point):
+    def cross(self, prog, a, b, point, extra):
+        """Runs on a; at the marked point (or at "all") checkpoints and restores on the other."""
         n = self.fresh()
-        ident = "guest%d" % n
         mark = "%s-%d" % (self.token, n)
         base = os.path.join(self.tmp, "cross%d" % n)
-        root, image = os.path.join(base, "root"), os.path.join(base, "image")
+        root = os.path.join(base, "root")
         os.makedirs(root)
         deadline = time.monotonic() + 2 * self.args.timeout
         r, w = os.pipe()
         in_r, in_w = os.pipe()
-        proc = None
+        ident, images, proc, out = "guest%d" % n, 0, None, b""
         with tempfile.TemporaryFile(dir=self.tmp) as err:
             try:
                 proc = self.spawn([self.args.stasis, "--root", root, "--platform", a, "do",
                                    "--name", ident, "--", prog],
-                                  mark, in_r, w, err, {"GUEST_CROSS": str(point)})
-                out, stopped = self.collect(r, proc, deadline, MARK)
-                if not stopped:
-                    raise Failure("point %d not reached, exit status %s, output %r"
-                                  % (point, proc.returncode, out[-200:]))
-                status, text = self.cli(root, ["checkpoint", "--image-path", image, ident], 60)
-                if status:
-                    raise Failure("checkpoint: status %d: %s" % (status, text.decode().strip()))
-                self.finish(proc, mark)
-                if self.args.verify:
-                    status, text = self.cli(root, ["image", "verify", image], 60)
-                    if status:
-                        raise Failure("image verify: %s" % text.decode().strip())
-                ident += "b"
-                proc = self.spawn([self.args.stasis, "--root", root, "--platform", b, "restore",
-                                   "--image-path", image, ident],
-                                  mark, subprocess.DEVNULL, w, err)
-                rest, _ = self.collect(r, proc, deadline)
-                return Result(proc.returncode, (out + rest).replace(MARK, b"", 1), self.tail(err))
+                                  mark, in_r, w, err, dict(extra, GUEST_CROSS=str(point)))
+                while True:
+                    more, stopped = self.collect(r, proc, deadline, MARK, out)
+                    out += more
+                    if not stopped:
+                        break
+                    out = out.replace(MARK, b"", 1)
+                    a, b = b, a
+                    ident = self.move(root, base, ident, images, mark, proc)
+                    images += 1
+                    os.close(in_r)
+                    os.close(in_w)
+                    in_r, in_w = os.pipe()
+                    os.write(in_w, b"\n")
+                    image = os.path.join(base, "image%d" % (images - 1))
+                    proc = self.spawn([self.args.stasis, "--root", root, "--platform", a,
+                                       "restore", "--image-path", image, ident],
+                                      mark, in_r, w, err)
+                    deadline = time.monotonic() + 2 * self.args.timeout
+                if not images:
+                    raise Failure("no marked point reached, exit status %s, output %r"
+                                  % (proc.returncode, out[-200:]))
+                return Result(proc.returncode, out, self.tail(err))
             except Failure as e:
                 if proc:
                     self.kill(proc, mark)
                 self.cli(root, ["delete", "--force", ident], 20)
-                raise Failure("%s; stderr: %s" % (e, self.tail(err)))
+                raise Failure("after %d images: %s; stderr: %s" % (images, e, self.tail(err)))
             finally:
                 for fd in (r, w, in_r, in_w):
                     os.close(fd)
                 if not self.args.keep:
                     shutil.rmtree(base, ignore_errors=True)
+
+    def move(self, root, base, ident, number, mark, proc):
+        """Checkpoints ident into the image of that number; returns the next id."""
+        image = os.path.join(base, "image%d" % number)
+        status, text = self.cli(root, ["checkpoint", "--image-path", image, ident], 60)
+        if status:
+            raise Failure("checkpoint: status %d: %s" % (status, text.decode().strip()))
+        self.finish(proc, mark)
+        if self.args.verify:
+            status, text = self.cli(root, ["image", "verify", image], 60)
+            if status:
+                raise Failure("image verify: %s" % text.decode().strip())
+        if number and not self.args.keep:
+            shutil.rmtree(os.path.join(base, "image%d" % (number - 1)), ignore_errors=True)
+        return "%s.%d" % (ident.partition(".")[0], number)
 
     def finish(self, proc, mark):
         try:
@@ -270,12 +352,13 @@ class Runner:
         m = re.search(rb"^marked points (\d+)$", oracle.out, re.M)
         if m:
             points = int(m.group(1))
-        if mode.startswith("cross:"):
-            _, a, b = mode.split(":")
+        if mode.startswith(("cross:", "crossall:")):
+            kind, a, b = mode.split(":")
             if not points:
                 return "no marked point"
-            for point in pick(points, self.args.cross_points):
-                self.compare(oracle, self.cross(prog, a, b, point), "point %d: " % point)
+            for point in pick(points, self.args.cross_points) if kind == "cross" else ["all"]:
+                got = self.untouched(prog, lambda env: self.cross(prog, a, b, point, env))
+                self.compare(oracle, got, "point %s: " % point)
             return "pass"
         platform, _, what = mode.partition("-")
         if what == "save":
@@ -284,7 +367,9 @@ class Runner:
             what = "autosaverequest"
         if what and not what.startswith("autosave"):
             raise SystemExit("run_guest.py: unknown mode %s" % mode)
-        self.compare(oracle, self.sandboxed(prog, platform, what[len("autosave"):]))
+        autosave = what[len("autosave"):]
+        self.compare(oracle, self.untouched(
+            prog, lambda env: self.sandboxed(prog, platform, autosave, env)))
         return "pass"
 
 

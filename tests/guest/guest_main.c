@@ -19,7 +19,11 @@ static struct guest_role *first_role;
 static struct guest_shared local_shared;
 static struct guest_shared *shared = &local_shared;
 static char self_path[PATH_MAX];
-static int cross_at;
+static int cross_at; /* which marked point waits for a checkpoint; 0: none */
+
+enum {
+	CROSS_ALL = -1
+};
 
 void guest_add_case(struct guest_case *c)
 {
@@ -76,12 +80,13 @@ void guest_skip(const char *why)
 	_exit(GUEST_SKIPPED);
 }
 
-/* The runner checkpoints when it sees the line, and restores with a standard input that is
- * readable at once. */
+/* The runner checkpoints when it sees the line, and restores with one byte to read on standard
+ * input. */
 static void cross_wait(void)
 {
 	struct pollfd p = {0, POLLIN, 0};
 	int64_t end = guest_now(CLOCK_MONOTONIC) + 30000000000ll;
+	char c;
 
 	out("@save@\n");
 	while (guest_now(CLOCK_MONOTONIC) < end) {
@@ -90,6 +95,8 @@ static void cross_wait(void)
 			continue;
 		if (p.revents & POLLNVAL)
 			guest_sleep_ms(300);
+		else if (read(0, &c, 1) < 0 && errno == EINTR)
+			continue;
 		break;
 	}
 }
@@ -99,7 +106,7 @@ void guest_save(void)
 	int saved = errno;
 	int n = atomic_fetch_add(&shared->marks, 1) + 1;
 
-	if (n == cross_at)
+	if (n == cross_at || cross_at == CROSS_ALL)
 		cross_wait();
 	else
 		syscall(SYS_init_module, NULL, 0, NULL);
@@ -380,7 +387,8 @@ int main(int argc, char **argv)
 	if (role)
 		return role->fn(argc, argv);
 	shared = map(sizeof(*shared), MAP_SHARED);
-	cross_at = cross ? atoi(cross) : 0;
+	if (cross)
+		cross_at = strcmp(cross, "all") == 0 ? CROSS_ALL : atoi(cross);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
