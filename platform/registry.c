@@ -1,8 +1,148 @@
-/* Finds platforms by name and wraps their ops. */
+/* Finds platforms by name and wraps their ops: what every platform may rely on is checked here. */
 #include "platform/platform.h"
+#include "platform/runnable.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+extern const struct platform_ops null_ops;
+extern const struct platform_ops ptrace_ops;
+
+static const struct platform_ops *const platforms[] = {&ptrace_ops, &null_ops};
+
+atomic_int g_runnable;
+
+const struct platform_ops *platform_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(platforms); i++)
+		if (strcmp(platforms[i]->name, name) == 0)
+			return platforms[i];
+	return NULL;
+}
+
+const char *platform_name(unsigned i)
+{
+	return i < ARRAY_SIZE(platforms) ? platforms[i]->name : NULL;
+}
+
+int platform_create(const struct platform_ops *ops, struct platform **ret)
+{
+	return ops->create(ops, ret);
+}
 
 void platform_destroy(struct platform *p)
 {
 	if (p)
 		p->ops->destroy(p);
+}
+
+int aspace_create(struct platform *p, struct aspace **ret)
+{
+	return p->ops->new_aspace(p, ret);
+}
+
+void aspace_release(struct aspace *as)
+{
+	if (as)
+		as->platform->ops->aspace_release(as);
+}
+
+static int check_range(const struct aspace *as, u64 addr, u64 len)
+{
+	const struct platform *p = as->platform;
+
+	if (len == 0 || !IS_ALIGNED(addr, PAGE_SIZE) || !IS_ALIGNED(len, PAGE_SIZE))
+		return -EINVAL;
+	if (addr < p->min_user_addr || !range_ok(addr, len, p->max_user_addr))
+		return -EINVAL;
+	return 0;
+}
+
+static bool prot_ok(int prot)
+{
+	return (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) == 0;
+}
+
+int aspace_map_file(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,
+                    bool precommit)
+{
+	int r = check_range(as, addr, len);
+
+	if (r < 0)
+		return r;
+	if (!prot_ok(prot) || !IS_ALIGNED(off, PAGE_SIZE) || !range_ok(off, len, INT64_MAX))
+		return -EINVAL;
+	return as->platform->ops->map_file(as, addr, fd, off, len, prot, shared, precommit);
+}
+
+int aspace_unmap(struct aspace *as, u64 addr, u64 len)
+{
+	int r = check_range(as, addr, len);
+
+	return r < 0 ? r : as->platform->ops->unmap(as, addr, len);
+}
+
+int aspace_protect(struct aspace *as, u64 addr, u64 len, int prot)
+{
+	int r = check_range(as, addr, len);
+
+	if (r < 0)
+		return r;
+	return prot_ok(prot) ? as->platform->ops->protect(as, addr, len, prot) : -EINVAL;
+}
+
+int aspace_pre_fork(struct aspace *as)
+{
+	const struct platform_ops *ops = as->platform->ops;
+
+	return ops->pre_fork ? ops->pre_fork(as) : 0;
+}
+
+int aspace_post_fork(struct aspace *as)
+{
+	const struct platform_ops *ops = as->platform->ops;
+
+	return ops->post_fork ? ops->post_fork(as) : 0;
+}
+
+int context_create(struct platform *p, struct context **ret)
+{
+	return p->ops->new_context(p, ret);
+}
+
+void context_release(struct context *c)
+{
+	if (c)
+		c->platform->ops->context_release(c);
+}
+
+int context_switch(struct context *c, struct aspace *as, struct regs *regs,
+                   struct exit_info *ret_exit)
+{
+	return c->platform->ops->switch_to(c, as, regs, ret_exit);
+}
+
+void context_kick(struct context *c)
+{
+	c->platform->ops->kick(c);
+}
+
+int context_pull_fpstate(struct context *c, struct fpstate *ret_fp)
+{
+	return c->platform->ops->pull_fpstate(c, ret_fp);
+}
+
+int context_push_fpstate(struct context *c, const struct fpstate *fp)
+{
+	if (fp->size != c->platform->fpstate_size)
+		return -EINVAL;
+	return c->platform->ops->push_fpstate(c, fp);
+}
+
+void platform_runnable_add(int delta)
+{
+	atomic_fetch_add_explicit(&g_runnable, delta, memory_order_relaxed);
 }

@@ -1,0 +1,162 @@
+/* The ptrace platform: runs anywhere, slow and simple; the reference for the others. */
+#include "platform/fpstate_x86_64.h"
+#include "platform/ptrace/ptrace.h"
+#include "platform/stub/filter.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+
+static int probe(const char **ret_why)
+{
+	u64 features;
+	u32 size;
+
+	if (fpstate_probe(&features, &size) < 0) {
+		*ret_why = "the CPU has no XSAVE, or more vector state than stasis can carry";
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static void destroy(struct platform *base)
+{
+	struct pt_platform *p = pt_platform(base);
+
+	stub_host_destroy(p->host);
+	free(p);
+}
+
+static int create(const struct platform_ops *ops, struct platform **ret)
+{
+	struct sock_filter prog[STUB_FILTER_MAX];
+	struct pt_platform *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->base.ops = ops;
+	p->base.max_user_addr = STUB_BASE;
+	p->base.min_user_addr = 65536;
+	r = fpstate_probe(&p->base.xfeatures, &p->base.fpstate_size);
+	if (r == 0)
+		r = stub_host_create(prog, stub_filter(NULL, 0, prog), &p->host);
+	if (r < 0) {
+		free(p);
+		return r;
+	}
+	*ret = &p->base;
+	return 0;
+}
+
+static int new_aspace(struct platform *p, struct aspace **ret)
+{
+	struct pt_aspace *as = calloc(1, sizeof(*as));
+	int r;
+
+	if (!as)
+		return -ENOMEM;
+	as->base.platform = p;
+	LIST_INIT(&as->vehicles);
+	r = stub_start(pt_platform(p)->host, &as->stub);
+	if (r < 0) {
+		free(as);
+		return r;
+	}
+	*ret = &as->base;
+	return 0;
+}
+
+static void aspace_end(struct aspace *base)
+{
+	struct pt_aspace *as = pt_aspace(base);
+
+	pt_vehicles_end(as);
+	stub_reap(&as->stub);
+	free(as);
+}
+
+static int map_file(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,
+                    bool precommit)
+{
+	return stub_map_file(&pt_aspace(as)->stub, addr, fd, off, len, prot, shared, precommit);
+}
+
+static int unmap(struct aspace *as, u64 addr, u64 len)
+{
+	return stub_unmap(&pt_aspace(as)->stub, addr, len);
+}
+
+static int protect(struct aspace *as, u64 addr, u64 len, int prot)
+{
+	return stub_protect(&pt_aspace(as)->stub, addr, len, prot);
+}
+
+static int new_context(struct platform *p, struct context **ret)
+{
+	struct pt_context *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->base.platform = p;
+	mutex_init(&c->kick_lock, RANK_LEAF);
+	LIST_INIT(&c->vehicles);
+	c->fp_state = PT_FP_CACHE;
+	fpstate_init(p, &c->fp);
+	*ret = &c->base;
+	return 0;
+}
+
+static void context_end(struct context *base)
+{
+	struct pt_context *c = pt_context(base);
+
+	pt_vehicles_drop(c);
+	free(c);
+}
+
+static int pull_fpstate(struct context *base, struct fpstate *ret_fp)
+{
+	struct pt_context *c = pt_context(base);
+	int r = pt_fp_pull(c);
+
+	if (r < 0)
+		return r;
+	*ret_fp = c->fp;
+	return 0;
+}
+
+static int push_fpstate(struct context *base, const struct fpstate *fp)
+{
+	struct pt_context *c = pt_context(base);
+
+	c->fp = *fp;
+	fpstate_clean(base->platform, &c->fp);
+	c->fp_state = PT_FP_CACHE;
+	return 0;
+}
+
+static const struct platform_syscall syscalls[] = {
+	STUB_SYSCALLS,
+	{SYS_ptrace},
+	{-1},
+};
+
+const struct platform_ops ptrace_ops = {
+	.name = "ptrace",
+	.syscalls = syscalls,
+	.probe = probe,
+	.create = create,
+	.destroy = destroy,
+	.new_aspace = new_aspace,
+	.aspace_release = aspace_end,
+	.map_file = map_file,
+	.unmap = unmap,
+	.protect = protect,
+	.new_context = new_context,
+	.context_release = context_end,
+	.switch_to = pt_switch,
+	.kick = pt_kick,
+	.pull_fpstate = pull_fpstate,
+	.push_fpstate = push_fpstate,
+};

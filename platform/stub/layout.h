@@ -1,0 +1,89 @@
+#pragma once
+/*
+ * Where things are in a stub, and what the control pages look like. Included by blob.S, which is
+ * why the first half is plain numbers; the structures assert that both halves agree.
+ *
+ * Locking, lifetime, saved: nothing here has state.
+ */
+
+/* Everything from STUB_BASE up is ours; a guest has what is below. */
+#define STUB_BASE      0x7fffc0000000
+#define STUB_BLOB_SIZE 0x4000
+#define STUB_CTRL      0x7fffc0004000 /* the stub's control page, read-only there */
+#define STUB_TEMPLATE  0x7fffc0005000 /* the template's page; a stub unmaps it when it starts */
+#define STUB_END       0x7fffc0006000
+#define STUB_HOST_END  0x7ffffffff000 /* the last page of the 47-bit space is never used */
+/* Per-thread memory that guest code may write. */
+#define STUB_SLOTS     0x7fffd0000000
+#define STUB_SLOT_SIZE 0x4000
+#define STUB_MAX_SLOTS 0x8000
+
+/* getpmsg: reserved, and never implemented by any kernel. */
+#define STUB_REPORT_NR 181
+
+#define STUB_MAX_CALLS 16
+#define CTRL_N_CALLS   0
+#define CTRL_CALLS     64
+#define CTRL_CALL_SIZE 64
+#define CTRL_PROG      1088
+#define CTRL_NAME      1104
+#define CTRL_PPID      1120
+#define CTRL_FILTER    1152
+#define CTRL_MAX_INSNS 256
+
+#define TPL_SEQ      0
+#define TPL_DONE     4
+#define TPL_PID      8
+#define TPL_LISTENER 12
+#define TPL_CTRL_FD  16
+#define TPL_OFFSET   24
+
+#ifndef __ASSEMBLER__
+#include "state/base/types.h"
+
+#include <linux/filter.h>
+
+struct stub_call {
+	u64 nr;
+	u64 arg[6];
+	u64 pad;
+};
+
+struct stub_ctrl {
+	u32 n_calls;
+	u32 pad[15];
+	struct stub_call calls[STUB_MAX_CALLS];
+	struct sock_fprog prog; /* the stub's filter, at its address in the stub */
+	char name[16];
+	u64 ppid;
+	u64 pad2[3];
+	struct sock_filter filter[CTRL_MAX_INSNS];
+};
+
+/* Written by the template and by a stub that starts, one at a time; neither runs guest code. */
+struct stub_template_page {
+	u32 seq;  /* a request: the next number */
+	u32 done; /* 1 each from the template and the new stub */
+	s32 pid;  /* from the template: the stub or -errno */
+	s32 listener;
+	s32 ctrl_fd;
+	u32 pad;
+	u64 offset; /* of the new stub's control page in ctrl_fd */
+};
+
+#define LAYOUT_IS(T, field, off) _Static_assert(offsetof(struct T, field) == (off), #field)
+LAYOUT_IS(stub_ctrl, n_calls, CTRL_N_CALLS);
+LAYOUT_IS(stub_ctrl, calls, CTRL_CALLS);
+LAYOUT_IS(stub_ctrl, prog, CTRL_PROG);
+LAYOUT_IS(stub_ctrl, name, CTRL_NAME);
+LAYOUT_IS(stub_ctrl, ppid, CTRL_PPID);
+LAYOUT_IS(stub_ctrl, filter, CTRL_FILTER);
+LAYOUT_IS(stub_template_page, seq, TPL_SEQ);
+LAYOUT_IS(stub_template_page, done, TPL_DONE);
+LAYOUT_IS(stub_template_page, pid, TPL_PID);
+LAYOUT_IS(stub_template_page, listener, TPL_LISTENER);
+LAYOUT_IS(stub_template_page, ctrl_fd, TPL_CTRL_FD);
+LAYOUT_IS(stub_template_page, offset, TPL_OFFSET);
+_Static_assert(sizeof(struct stub_call) == CTRL_CALL_SIZE, "blob.S steps by it");
+_Static_assert(sizeof(struct stub_ctrl) <= PAGE_SIZE, "one page");
+#endif

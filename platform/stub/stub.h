@@ -1,0 +1,82 @@
+#pragma once
+/*
+ * Stub processes: one per guest address space. Its first thread (the service thread) makes the
+ * system calls that we ask for and never runs guest code; the threads that it clones are the
+ * vehicles of a platform. README.md tells how it is put together.
+ *
+ * Locking: stub_host has its own lock (RANK_PLATFORM); a stub's lock (RANK_ASPACE) serialises
+ * requests, and every function on a stub takes it unless it says otherwise.
+ * Lifetime: stub_host_create to stub_host_destroy; stubs end before their host. The thread that
+ * creates the host is the parent of every stub: when it ends, they end.
+ * Saved: never.
+ *
+ * Everything that a stub reports is hostile, except the results of the service thread, which are
+ * known to be its by its thread id and which only live in registers.
+ */
+#include "platform/stub/layout.h"
+#include "platform/stub/ranges.h"
+#include "state/base/lock.h"
+
+struct stub_host;
+
+struct stub {
+	struct mutex lock;
+	struct stub_host *host; /* immutable */
+	pid_t pid;              /* immutable; not reaped before stub_release */
+	int listener;           /* immutable; seccomp listener of the service thread's reports */
+	u32 index;              /* immutable; which control page */
+	struct stub_ctrl *ctrl; /* under lock; written by us only */
+	u64 report;             /* under lock; id of the report that waits for its answer */
+	bool dead;              /* under lock; set once */
+	struct ranges mapped;   /* under lock; guest mappings */
+};
+
+/* What the functions here call while the sentry's filter is on: entries of platform_ops.syscalls.
+ */
+#define STUB_SYSCALLS                                                                          \
+	{SYS_poll}, {SYS_ioctl}, {SYS_futex}, {SYS_kill}, {SYS_wait4}, {SYS_process_vm_readv}, \
+	{                                                                                      \
+		SYS_close                                                                      \
+	}
+
+#define STUB_BLOB_SYM(name) extern const u8 stub_blob_##name[]
+STUB_BLOB_SYM(boot);
+STUB_BLOB_SYM(park);
+STUB_BLOB_SYM(handler);
+STUB_BLOB_SYM(end);
+extern const u8 stub_blob[];
+
+/* Address of a blob symbol in a stub. */
+#define STUB_ADDR(sym) (STUB_BASE + (u64)((sym)-stub_blob))
+
+/* Single threaded. prog is the filter of every stub, at most CTRL_MAX_INSNS long; it must answer
+ * STUB_REPORT_NR from inside the blob with USER_NOTIF. Copied. */
+MUST_CHECK int stub_host_create(const struct sock_filter *prog, u32 len, struct stub_host **ret);
+void stub_host_destroy(struct stub_host *h);
+
+/* A stub with nothing of the guest's mapped. -ENOMEM, -EAGAIN. Any thread. */
+MUST_CHECK int stub_start(struct stub_host *h, struct stub *s);
+/* Kills the stub. Call stub_reap afterwards, when none of its threads is traced any more. */
+void stub_kill(struct stub *s);
+void stub_reap(struct stub *s);
+
+/*
+ * Makes the service thread do n calls in order, up to the first that fails; *ret_result is the
+ * result of the last one done. -ESRCH if the stub is dead. The caller holds s->lock.
+ */
+MUST_CHECK int stub_call(struct stub *s, const struct stub_call *calls, u32 n, s64 *ret_result);
+
+/* The aspace functions of platform.h; arguments checked by the registry. */
+MUST_CHECK int stub_map_file(struct stub *s, u64 addr, int fd, u64 off, u64 len, int prot,
+                             bool shared, bool precommit);
+MUST_CHECK int stub_unmap(struct stub *s, u64 addr, u64 len);
+MUST_CHECK int stub_protect(struct stub *s, u64 addr, u64 len, int prot);
+
+/* A new thread of the stub, parked in the blob, with its slot mapped. -EAGAIN, -ENOMEM, -ESRCH. The
+ * caller holds s->lock. */
+MUST_CHECK int stub_thread(struct stub *s, u32 slot, pid_t *ret_tid);
+
+static inline u64 stub_slot_addr(u32 slot)
+{
+	return STUB_SLOTS + (u64)slot * STUB_SLOT_SIZE;
+}
