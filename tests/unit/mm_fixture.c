@@ -1,4 +1,4 @@
-#include "mm_fixture.h"
+#include "tests/unit/mm_fixture.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

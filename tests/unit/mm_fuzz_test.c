@@ -3,7 +3,7 @@
  * protections, forks, writes by the guest and by the sentry, saves; after each step what the guest
  * sees is what the model says.
  */
-#include "mm_fixture.h"
+#include "tests/unit/mm_fixture.h"
 #include "sentry/mm/shmem.h"
 #include "state/snapshot.h"
 

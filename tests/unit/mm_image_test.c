@@ -1,6 +1,6 @@
 /* Memory that comes out of an image: raw, zero and compressed pages, lazily and in the background.
  */
-#include "mm_fixture.h"
+#include "tests/unit/mm_fixture.h"
 #include "sentry/mm/fill.h"
 #include "sentry/mm/imagefile.h"
 #include "sentry/mm/shmem.h"

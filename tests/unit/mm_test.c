@@ -1,5 +1,5 @@
 /* The corners of the memory calls, one by one. */
-#include "mm_fixture.h"
+#include "tests/unit/mm_fixture.h"
 #include "sentry/mm/memfile.h"
 #include "sentry/mm/shmem.h"
 #include "state/sample.h"
