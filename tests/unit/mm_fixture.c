@@ -69,6 +69,8 @@ static void remove_range(struct fake_aspace *f, u64 addr, u64 len)
 
 	for (size_t i = lo; i < hi; i++)
 		close(f->pages[i].fd);
+	if (lo == hi)
+		return;
 	memmove(f->pages + lo, f->pages + hi, (f->n - hi) * sizeof(*f->pages));
 	f->n -= hi - lo;
 }
@@ -89,7 +91,8 @@ static int fake_map(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int p
 		f->cap = f->cap ? 2 * f->cap : 1024;
 		f->pages = realloc(f->pages, f->cap * sizeof(*f->pages));
 	}
-	memmove(f->pages + at + n, f->pages + at, (f->n - at) * sizeof(*f->pages));
+	if (f->n > at)
+		memmove(f->pages + at + n, f->pages + at, (f->n - at) * sizeof(*f->pages));
 	for (size_t i = 0; i < n; i++)
 		f->pages[at + i] =
 			(struct fake_page){addr + i * PAGE_SIZE,
@@ -283,4 +286,10 @@ __attribute__((weak)) int aspace_pre_fork(struct aspace *as)
 __attribute__((weak)) int aspace_post_fork(struct aspace *as)
 {
 	return as->platform->ops->post_fork(as);
+}
+__attribute__((weak)) void platform_runnable_add(int delta)
+{
+}
+__attribute__((weak)) void context_kick(struct context *c)
+{
 }
