@@ -1,0 +1,215 @@
+/*
+ * Signal frames in slots. Whatever lies there may have been changed by other threads of the guest at
+ * any moment: places are checked once and kept on our side, values are copied once and then cleaned.
+ */
+#include "platform/fpstate_x86_64.h"
+#include "platform/systrap/systrap.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+
+/* struct rt_sigframe: the restorer's address, then struct ucontext, then siginfo. */
+#define FRAME_UC   8
+#define UC_GREGS   40
+#define UC_FPREGS  (UC_GREGS + 23 * 8)
+#define UC_SIGMASK 296
+#define UC_SIZE	   304
+#define FRAME_INFO (FRAME_UC + UC_SIZE)
+#define INFO_SIZE  128
+#define FP_LEGACY  512
+#define FP_SW	   464
+
+#define USER_CSGSFS (0x33ull | 0x2bull << 48)
+/* What a guest may set: AC OF DF TF SF ZF AF PF CF, and RF and ID. */
+#define USER_FLAGS 0x250dd5ull
+#define FLAGS_SET  0x202ull
+
+#define SYS_SECCOMP_CODE 1
+#define ERR_PRESENT 1
+#define ERR_WRITE   2
+#define ERR_FETCH   16
+#define TRAP_PAGE   14
+
+struct fpx_sw {
+	u32 magic1;
+	u32 extended_size;
+	u64 xfeatures;
+	u32 xstate_size;
+	u32 padding[7];
+};
+#define FPX_MAGIC1 0x46505853u
+#define FPX_MAGIC2 0x46505845u
+
+static u8 *slot_bytes(struct st_vehicle *v)
+{
+	return (u8 *)v->slot;
+}
+
+static u64 load64(struct st_vehicle *v, u32 off)
+{
+	u64 x;
+
+	memcpy(&x, slot_bytes(v) + off, sizeof(x));
+	return x;
+}
+
+static void store64(struct st_vehicle *v, u32 off, u64 x)
+{
+	memcpy(slot_bytes(v) + off, &x, sizeof(x));
+}
+
+int st_frame_take(struct st_vehicle *v)
+{
+	u64 frame = READ_ONCE(v->slot->frame), fp, off;
+	struct fpx_sw sw;
+
+	off = frame - v->slot_addr;
+	if (!range_ok(off, FRAME_INFO + INFO_SIZE, STUB_SLOT_SIZE) || off < SLOT_STACK)
+		return -EBADMSG;
+	v->uc_off = (u32)off + FRAME_UC;
+	fp = load64(v, v->uc_off + UC_FPREGS) - v->slot_addr;
+	if (!range_ok(fp, FP_LEGACY, STUB_SLOT_SIZE) || fp < SLOT_STACK || (fp & 63))
+		return -EBADMSG;
+	memcpy(&sw, slot_bytes(v) + fp + FP_SW, sizeof(sw));
+	if (sw.magic1 != FPX_MAGIC1 || sw.xstate_size < FP_LEGACY + 64 ||
+	    !range_ok(fp, (u64)sw.xstate_size + 4, STUB_SLOT_SIZE))
+		return -EBADMSG;
+	v->fp_off = (u32)fp;
+	v->fp_size = sw.xstate_size;
+	return 0;
+}
+
+static void get_fault(struct exit_info *e, const siginfo_t *info, u64 error_code, u64 max_addr)
+{
+	e->addr = (u64)info->si_addr;
+	e->access = error_code & ERR_FETCH ? ACCESS_EXEC :
+		    error_code & ERR_WRITE ? ACCESS_WRITE :
+					     ACCESS_READ;
+	e->reason = EXIT_FAULT;
+}
+
+void st_frame_get(struct st_vehicle *v, struct regs *r, struct exit_info *e)
+{
+	u32 g = v->uc_off + UC_GREGS;
+	u64 greg[23], error_code, trapno;
+	siginfo_t info;
+	u32 signo = READ_ONCE(v->slot->signo);
+
+	memcpy(greg, slot_bytes(v) + g, sizeof(greg));
+	memcpy(&info, slot_bytes(v) + v->uc_off - FRAME_UC + FRAME_INFO, sizeof(info));
+	*r = (struct regs){
+		.r8 = greg[REG_R8], .r9 = greg[REG_R9], .r10 = greg[REG_R10],
+		.r11 = greg[REG_R11], .r12 = greg[REG_R12], .r13 = greg[REG_R13],
+		.r14 = greg[REG_R14], .r15 = greg[REG_R15], .rdi = greg[REG_RDI],
+		.rsi = greg[REG_RSI], .rbp = greg[REG_RBP], .rbx = greg[REG_RBX],
+		.rdx = greg[REG_RDX], .rax = greg[REG_RAX], .rcx = greg[REG_RCX],
+		.rsp = greg[REG_RSP], .rip = greg[REG_RIP], .rflags = greg[REG_EFL],
+		.orig_rax = ~0ull,
+		.fs_base = READ_ONCE(v->slot->fs_base),
+		.gs_base = READ_ONCE(v->slot->gs_base),
+	};
+	error_code = greg[REG_ERR];
+	trapno = greg[REG_TRAPNO];
+	memset(e, 0, sizeof(*e));
+	switch (signo) {
+	case SIGSYS:
+		if (info.si_code == SYS_SECCOMP_CODE && (u32)info.si_arch == AUDIT_ARCH_X86_64) {
+			e->reason = EXIT_SYSCALL;
+			r->orig_rax = r->rax;
+			return;
+		}
+		/* int 0x80: there is no 32-bit kernel here. */
+		e->reason = EXIT_SIGNAL;
+		e->signo = SIGSEGV;
+		e->code = SI_KERNEL;
+		e->trapno = 13;
+		return;
+	case SYSTRAP_KICK:
+		e->reason = EXIT_KICK;
+		return;
+	case SIGSEGV:
+		if (trapno == TRAP_PAGE) {
+			get_fault(e, &info, error_code, 0);
+			return;
+		}
+		break;
+	case SIGBUS:
+		if (trapno == TRAP_PAGE) {
+			get_fault(e, &info, error_code, 0);
+			e->bus = true;
+			return;
+		}
+		break;
+	case SIGFPE:
+	case SIGILL:
+	case SIGTRAP:
+		break;
+	default:
+		/* A number that no handler stores: the guest wrote it. */
+		signo = SIGSEGV;
+	}
+	e->reason = EXIT_SIGNAL;
+	e->signo = (int)signo;
+	e->code = info.si_code;
+	e->addr = (u64)info.si_addr;
+	e->trapno = (u32)trapno;
+	e->error_code = error_code;
+}
+
+static u64 canonical(u64 addr)
+{
+	return (u64)((s64)(addr << 16) >> 16);
+}
+
+void st_frame_set(struct st_vehicle *v, const struct regs *r)
+{
+	u32 g = v->uc_off + UC_GREGS;
+	u64 greg[23];
+
+	memcpy(greg, slot_bytes(v) + g, sizeof(greg));
+	greg[REG_R8] = r->r8, greg[REG_R9] = r->r9, greg[REG_R10] = r->r10;
+	greg[REG_R11] = r->r11, greg[REG_R12] = r->r12, greg[REG_R13] = r->r13;
+	greg[REG_R14] = r->r14, greg[REG_R15] = r->r15, greg[REG_RDI] = r->rdi;
+	greg[REG_RSI] = r->rsi, greg[REG_RBP] = r->rbp, greg[REG_RBX] = r->rbx;
+	greg[REG_RDX] = r->rdx, greg[REG_RAX] = r->rax, greg[REG_RCX] = r->rcx;
+	greg[REG_RSP] = r->rsp;
+	/* A return to a non-canonical address would fault inside the host's kernel. */
+	greg[REG_RIP] = r->rip == canonical(r->rip) && !(r->rip >> 63) ? r->rip : STUB_HOST_END;
+	greg[REG_EFL] = (r->rflags & USER_FLAGS) | FLAGS_SET;
+	greg[REG_CSGSFS] = USER_CSGSFS;
+	memcpy(slot_bytes(v) + g, greg, sizeof(greg));
+	store64(v, v->uc_off + UC_SIGMASK, 0);
+	store64(v, v->uc_off + UC_FPREGS, v->slot_addr + v->fp_off);
+	/* wrfsbase of a non-canonical address traps in our own handler. */
+	WRITE_ONCE(v->slot->fs_base, canonical(r->fs_base));
+	WRITE_ONCE(v->slot->gs_base, canonical(r->gs_base));
+	WRITE_ONCE(v->slot->frame, v->slot_addr + v->uc_off - FRAME_UC);
+}
+
+void st_frame_get_fp(struct st_platform *p, struct st_vehicle *v, struct fpstate *fp)
+{
+	fp->size = p->base.fpstate_size;
+	memset(fp->data, 0, sizeof(fp->data));
+	memcpy(fp->data, slot_bytes(v) + v->fp_off, MIN(fp->size, v->fp_size));
+	memset(fp->data + FP_SW, 0, FP_LEGACY - FP_SW);
+	fpstate_clean(&p->base, fp);
+}
+
+void st_frame_set_fp(struct st_platform *p, struct st_vehicle *v, const struct fpstate *fp)
+{
+	u8 *area = slot_bytes(v) + v->fp_off;
+	u32 magic2 = FPX_MAGIC2;
+	struct fpx_sw sw = {
+		.magic1 = FPX_MAGIC1,
+		.extended_size = v->fp_size + 4,
+		.xfeatures = p->base.xfeatures,
+		.xstate_size = v->fp_size,
+	};
+
+	memcpy(area, fp->data, MIN(fp->size, v->fp_size));
+	memcpy(area + FP_SW, &sw, sizeof(sw));
+	memcpy(area + v->fp_size, &magic2, sizeof(magic2));
+}

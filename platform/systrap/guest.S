@@ -1,0 +1,109 @@
+/*
+ * What a guest thread of systrap runs of ours. Part of the blob (stub/blob.S includes it).
+ *
+ * Every system call instruction here has a label: the thread's own filter allows a call only from
+ * its label, so that guest code which jumps here gets no other call than the one that is there.
+ */
+#include "platform/systrap/slot.h"
+
+#define SIG_SETMASK 2
+
+	.globl stub_blob_systrap_start
+	.globl stub_blob_systrap_handler
+	.globl stub_blob_systrap_wake_site
+	.globl stub_blob_systrap_wait_site
+	.globl stub_blob_systrap_return_site
+
+	.balign 16
+/* A new thread, from the service thread's clone. r9: its slot. The service thread's registers, no
+ * stack, every signal blocked. */
+stub_blob_systrap_start:
+	mov	%r9, %rbx
+	/* sigaltstack: the descriptor lies in the slot for the moment. */
+	lea	SLOT_STACK(%rbx), %rax
+	mov	%rax, 256(%rbx)
+	movq	$0, 264(%rbx)
+	movq	$(STUB_SLOT_SIZE - SLOT_STACK), 272(%rbx)
+	lea	256(%rbx), %rdi
+	xor	%esi, %esi
+	mov	$__NR_sigaltstack, %eax
+	syscall
+	test	%rax, %rax
+	jnz	.Ldie
+	/* The traps below must not find their signals blocked: the host would end the stub. */
+	mov	$SIG_SETMASK, %edi
+	lea	280(%rbx), %rsi
+	movq	$0, (%rsi)
+	xor	%edx, %edx
+	mov	$8, %r10d
+	mov	$__NR_rt_sigprocmask, %eax
+	syscall
+	test	%rax, %rax
+	jnz	.Ldie
+	/* The stricter filter: its program lies in the control page, which only the sentry writes. */
+	mov	$SET_FILTER, %edi
+	xor	%esi, %esi
+	movabs	$(STUB_CTRL + CTRL_GUEST_PROG), %rdx
+	mov	$__NR_seccomp, %eax
+	syscall
+	test	%rax, %rax
+	jnz	.Ldie
+	/* The first trap makes the first frame. */
+	ud2
+
+	.balign 64
+/* rdi: signal, rdx: ucontext, rsp: frame; all signals are blocked. */
+stub_blob_systrap_handler:
+	mov	%rsp, %rbx
+	and	$-STUB_SLOT_SIZE, %rbx
+	rdfsbase %rax
+	mov	%rax, SLOT_FS_BASE(%rbx)
+	rdgsbase %rax
+	mov	%rax, SLOT_GS_BASE(%rbx)
+	mov	%edi, SLOT_SIGNO(%rbx)
+	mov	%rsp, SLOT_FRAME(%rbx)
+	/* Full barrier: the turn is visible before we look whether the sentry sleeps. */
+	mov	$TURN_SENTRY, %eax
+	xchg	%eax, SLOT_STATE(%rbx)
+	cmpl	$0, SLOT_SENTRY_SLEEPS(%rbx)
+	je	.Lspin
+	lea	SLOT_STATE(%rbx), %rdi
+	mov	$FUTEX_WAKE, %esi
+	mov	$1, %edx
+	mov	$__NR_futex, %eax
+	syscall
+stub_blob_systrap_wake_site:
+
+.Lspin:
+	mov	SLOT_SPIN(%rbx), %r12d
+.Llook:
+	cmpl	$TURN_GUEST, SLOT_STATE(%rbx)
+	je	.Lresume
+	pause
+	sub	$1, %r12d
+	jg	.Llook
+
+.Lsleep:
+	mov	$1, %eax
+	xchg	%eax, SLOT_STUB_SLEEPS(%rbx)
+	lea	SLOT_STATE(%rbx), %rdi
+	mov	$FUTEX_WAIT, %esi
+	mov	$TURN_SENTRY, %edx
+	xor	%r10d, %r10d
+	mov	$__NR_futex, %eax
+	syscall
+stub_blob_systrap_wait_site:
+	movl	$0, SLOT_STUB_SLEEPS(%rbx)
+	cmpl	$TURN_GUEST, SLOT_STATE(%rbx)
+	jne	.Lsleep
+
+.Lresume:
+	mov	SLOT_FS_BASE(%rbx), %rax
+	wrfsbase %rax
+	mov	SLOT_GS_BASE(%rbx), %rax
+	wrgsbase %rax
+	add	$8, %rsp
+	mov	$__NR_rt_sigreturn, %eax
+	syscall
+stub_blob_systrap_return_site:
+	hlt

@@ -1,0 +1,336 @@
+/* The platform's operations. */
+#include "platform/systrap/systrap.h"
+#include "platform/fpstate_x86_64.h"
+#include "platform/stub/filter.h"
+#include "state/base/bug.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+STUB_BLOB_SYM(systrap_handler);
+STUB_BLOB_SYM(systrap_wake_site);
+STUB_BLOB_SYM(systrap_wait_site);
+STUB_BLOB_SYM(systrap_return_site);
+
+#define HWCAP2_FSGSBASE_BIT 2
+
+static const struct platform_syscall st_syscalls[] = {
+	{SYS_futex}, {SYS_ioctl}, {SYS_poll}, {SYS_tgkill}, {SYS_kill}, {SYS_wait4},
+	{SYS_close}, {SYS_sched_yield}, {SYS_process_vm_readv}, {-1},
+};
+
+static int st_probe(const char **ret_why)
+{
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)) {
+		*ret_why = "the host lacks the FSGSBASE instructions (Linux 5.9 on Ivy Bridge or "
+			   "later)";
+		return -ENOSYS;
+	}
+	return 0;
+}
+
+/* The threads' own filter: from each call instruction of the handler the one call that it is for,
+ * and a trap for everything else anywhere. */
+static u32 guest_filter(struct sock_filter *f)
+{
+	const struct {
+		const u8 *site;
+		u32 nr;
+		int op; /* second argument, -1: any */
+	} sites[] = {
+		{stub_blob_systrap_wake_site, SYS_futex, 1},
+		{stub_blob_systrap_wait_site, SYS_futex, 0},
+		{stub_blob_systrap_return_site, SYS_rt_sigreturn, -1},
+	};
+	u32 n = 0;
+
+#define EMIT(...) f[n++] = (struct sock_filter)__VA_ARGS__
+	for (u32 i = 0; i < ARRAY_SIZE(sites); i++) {
+		u64 ip = STUB_ADDR(sites[i].site);
+		u8 tests = sites[i].op < 0 ? 7 : 9;
+
+		EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			      offsetof(struct seccomp_data, instruction_pointer)));
+		EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)ip, 0, (u8)(tests)));
+		EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			      offsetof(struct seccomp_data, instruction_pointer) + 4));
+		EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(ip >> 32), 0, (u8)(tests - 2)));
+		EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)));
+		EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, (u8)(tests - 4)));
+		EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
+		EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, sites[i].nr, 0, (u8)(tests - 6)));
+		if (sites[i].op >= 0) {
+			EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+				      offsetof(struct seccomp_data, args) + 8));
+			EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)sites[i].op, 0, 1));
+		}
+		EMIT(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+	}
+	EMIT(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP));
+#undef EMIT
+	return n;
+}
+
+static void st_destroy(struct platform *pl)
+{
+	struct st_platform *p = st_platform(pl);
+
+	stub_host_destroy(p->host);
+	if (p->slots != MAP_FAILED)
+		munmap(p->slots, (u64)STUB_MAX_SLOTS * STUB_SLOT_SIZE);
+	if (p->slots_fd >= 0)
+		close(p->slots_fd);
+	free(p->free);
+	free(p);
+}
+
+static int st_create(const struct platform_ops *ops, struct platform **ret)
+{
+	static const int extra[] = {SYS_rt_sigreturn, SYS_sigaltstack, SYS_rt_sigprocmask,
+				    SYS_seccomp};
+	static const int signals[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE,
+				      SIGILL, SIGTRAP, SYSTRAP_KICK};
+	const u64 size = (u64)STUB_MAX_SLOTS * STUB_SLOT_SIZE;
+	struct sock_filter filter[STUB_FILTER_MAX], guest[CTRL_GUEST_INSNS];
+	struct stub_setup setup = {
+		.filter = filter,
+		.guest_filter = guest,
+		.handler = STUB_ADDR(stub_blob_systrap_handler),
+		.handler_flags = SA_SIGINFO | SA_ONSTACK,
+		.handler_mask = ~0ull,
+		.signals = signals,
+		.n_signals = ARRAY_SIZE(signals),
+	};
+	struct st_platform *p = calloc(1, sizeof(*p));
+	cpu_set_t cpus;
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->base.ops = ops;
+	p->slots = MAP_FAILED;
+	mutex_init(&p->lock, RANK_PLATFORM);
+	p->ncpu = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
+	platform_setup_common(&p->base);
+	p->free = calloc(STUB_MAX_SLOTS, sizeof(*p->free));
+	p->slots_fd = memfd_create("stasis-slots", MFD_CLOEXEC);
+	if (!p->free || p->slots_fd < 0 || ftruncate(p->slots_fd, (off_t)size) < 0) {
+		st_destroy(&p->base);
+		return -ENOMEM;
+	}
+	p->slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+			p->slots_fd, 0);
+	if (p->slots == MAP_FAILED) {
+		st_destroy(&p->base);
+		return -ENOMEM;
+	}
+	setup.filter_len = stub_filter(extra, ARRAY_SIZE(extra), filter);
+	setup.guest_filter_len = guest_filter(guest);
+	BUG_ON(setup.guest_filter_len > CTRL_GUEST_INSNS);
+	r = stub_host_create(&setup, &p->host);
+	if (r < 0) {
+		st_destroy(&p->base);
+		return r;
+	}
+	*ret = &p->base;
+	return 0;
+}
+
+static int st_new_aspace(struct platform *pl, struct aspace **ret)
+{
+	struct st_aspace *as = calloc(1, sizeof(*as));
+	int r;
+
+	if (!as)
+		return -ENOMEM;
+	as->base.platform = pl;
+	LIST_INIT(&as->vehicles);
+	r = stub_start(st_platform(pl)->host, &as->stub);
+	if (r < 0) {
+		free(as);
+		return r;
+	}
+	*ret = &as->base;
+	return 0;
+}
+
+static void st_aspace_release(struct aspace *a)
+{
+	struct st_aspace *as = st_aspace(a);
+
+	stub_kill(&as->stub);
+	/* Slots are handed to others only when the stub can't write to them any more. */
+	stub_reap(&as->stub);
+	st_vehicles_end(as);
+	free(as);
+}
+
+static int st_map_file(struct aspace *a, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,
+		       bool precommit)
+{
+	return stub_map_file(&st_aspace(a)->stub, addr, fd, off, len, prot, shared, precommit);
+}
+
+static int st_unmap(struct aspace *a, u64 addr, u64 len)
+{
+	return stub_unmap(&st_aspace(a)->stub, addr, len);
+}
+
+static int st_protect(struct aspace *a, u64 addr, u64 len, int prot)
+{
+	return stub_protect(&st_aspace(a)->stub, addr, len, prot);
+}
+
+static int st_new_context(struct platform *pl, struct context **ret)
+{
+	struct st_context *c = aligned_alloc(64, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	memset(c, 0, sizeof(*c));
+	c->base.platform = pl;
+	mutex_init(&c->kick_lock, RANK_LEAF);
+	fpstate_fresh(pl, &c->fp);
+	c->fp_cached = true;
+	c->spin = 500;
+	*ret = &c->base;
+	return 0;
+}
+
+static void st_context_release(struct context *ctx)
+{
+	struct st_context *c = st_context(ctx);
+
+	st_vehicle_drop(c);
+	free(c);
+}
+
+static void enter(struct st_context *c)
+{
+	GUARD(&c->kick_lock);
+	c->running_pid = c->v->pid;
+	c->running_tid = c->v->tid;
+}
+
+static void leave(struct st_context *c)
+{
+	GUARD(&c->kick_lock);
+	c->running_pid = 0;
+}
+
+static int dead(struct st_context *c, struct exit_info *ret_exit)
+{
+	memset(ret_exit, 0, sizeof(*ret_exit));
+	ret_exit->reason = EXIT_DEAD;
+	atomic_store(&c->kicked, false);
+	return 0;
+}
+
+static int st_switch(struct context *ctx, struct aspace *a, struct regs *regs,
+		     struct exit_info *ret_exit)
+{
+	struct st_platform *p = st_platform(ctx->platform);
+	struct st_context *c = st_context(ctx);
+	int r;
+
+	if (atomic_load(&c->kicked)) {
+		atomic_store(&c->kicked, false);
+		memset(ret_exit, 0, sizeof(*ret_exit));
+		ret_exit->reason = EXIT_KICK;
+		return 0;
+	}
+	r = st_vehicle_get(c, st_aspace(a));
+	if (r == -ESRCH)
+		return dead(c, ret_exit);
+	if (r < 0)
+		return r;
+	st_frame_set(c->v, regs);
+	if (c->fp_cached) {
+		st_frame_set_fp(p, c->v, &c->fp);
+		c->fp_cached = false;
+	}
+	enter(c);
+	/* A kick from before enter found nobody to signal. */
+	if (unlikely(atomic_load(&c->kicked))) {
+		leave(c);
+		atomic_store(&c->kicked, false);
+		memset(ret_exit, 0, sizeof(*ret_exit));
+		ret_exit->reason = EXIT_KICK;
+		return 0;
+	}
+	r = st_run(p, c, c->v);
+	leave(c);
+	if (r == 0)
+		r = st_frame_take(c->v);
+	if (r < 0) {
+		/* Its frame is beyond repair, or it is gone. */
+		kill(c->v->pid, SIGKILL);
+		return dead(c, ret_exit);
+	}
+	st_frame_get(c->v, regs, ret_exit);
+	atomic_store(&c->kicked, false);
+	return 0;
+}
+
+static void st_kick(struct context *ctx)
+{
+	struct st_context *c = st_context(ctx);
+
+	atomic_store(&c->kicked, true);
+	GUARD(&c->kick_lock);
+	if (c->running_pid)
+		syscall(SYS_tgkill, c->running_pid, c->running_tid, SYSTRAP_KICK);
+}
+
+static int st_pull_fpstate(struct context *ctx, struct fpstate *fp)
+{
+	struct st_context *c = st_context(ctx);
+
+	if (c->fp_cached || !c->v) {
+		*fp = c->fp;
+		return 0;
+	}
+	if (atomic_load(&c->v->dead))
+		return -ESRCH;
+	st_frame_get_fp(st_platform(ctx->platform), c->v, fp);
+	return 0;
+}
+
+static int st_push_fpstate(struct context *ctx, const struct fpstate *fp)
+{
+	struct st_context *c = st_context(ctx);
+
+	if (fp->size != ctx->platform->fpstate_size)
+		return -EINVAL;
+	c->fp = *fp;
+	fpstate_clean(ctx->platform, &c->fp);
+	c->fp_cached = true;
+	return 0;
+}
+
+const struct platform_ops systrap_ops = {
+	.name = "systrap",
+	.syscalls = st_syscalls,
+	.probe = st_probe,
+	.create = st_create,
+	.destroy = st_destroy,
+	.new_aspace = st_new_aspace,
+	.aspace_release = st_aspace_release,
+	.map_file = st_map_file,
+	.unmap = st_unmap,
+	.protect = st_protect,
+	.new_context = st_new_context,
+	.context_release = st_context_release,
+	.switch_to = st_switch,
+	.kick = st_kick,
+	.pull_fpstate = st_pull_fpstate,
+	.push_fpstate = st_push_fpstate,
+};

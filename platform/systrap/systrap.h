@@ -1,0 +1,98 @@
+#pragma once
+/*
+ * The systrap platform, private parts: a context runs as a thread of the stub of its address space
+ * (a vehicle). System calls and faults become signals in that thread; the host's kernel writes its
+ * registers into a frame on a stack that we share, and a word beside it says whose turn it is.
+ *
+ * Locking: an aspace's vehicles are under its stub's lock. A context belongs to its owner thread,
+ * but kicked, in_guest and the pids, which kick reads. A vehicle belongs to the context that has it.
+ * Lifetime: a vehicle has one reference from its aspace and one from its context. Saved: never.
+ */
+#include "platform/platform.h"
+#include "platform/stub/stub.h"
+#include "platform/systrap/slot.h"
+
+#include <bsd/sys/queue.h>
+
+struct st_platform {
+	struct platform base;
+	struct stub_host *host;
+	int slots_fd; /* memfd of all slots, mapped into each stub slot by slot */
+	u8 *slots;    /* immutable; the same, mapped whole */
+	struct mutex lock; /* RANK_PLATFORM: the free list */
+	u32 *free;
+	u32 n_free, n_used;
+	unsigned ncpu; /* immutable */
+};
+
+struct st_vehicle {
+	LIST_ENTRY(st_vehicle) link; /* of the aspace; under the stub's lock */
+	struct st_aspace *as;	     /* valid unless dead */
+	struct st_platform *platform;
+	pid_t pid, tid;		     /* immutable */
+	u32 index;		     /* immutable: of its slot */
+	struct slot *slot;
+	u64 slot_addr;		     /* immutable: where the stub sees the slot */
+	atomic_uint refs;
+	atomic_bool dead;
+	bool busy;		     /* under the stub's lock */
+	bool has_frame;		     /* it has trapped and waits for its turn */
+	/* Where the frame's parts are in the slot, checked when it was taken over. */
+	u32 uc_off, fp_off;
+	u32 fp_size; /* what the host's kernel restores */
+};
+LIST_HEAD(st_vehicles, st_vehicle);
+
+struct st_aspace {
+	struct aspace base;
+	struct stub stub;
+	struct st_vehicles vehicles;
+	u32 n_threads;
+};
+
+struct st_context {
+	struct context base;
+	struct mutex kick_lock; /* RANK_LEAF: running_* */
+	atomic_bool kicked;
+	pid_t running_pid, running_tid; /* 0: not in the guest */
+	struct st_vehicle *v;
+	bool fp_cached; /* fp is the state to use, whatever the vehicle has */
+	struct fpstate fp;
+	u32 spin; /* adaptive: how long the last waits were */
+};
+
+static inline struct st_platform *st_platform(struct platform *p)
+{
+	return container_of(p, struct st_platform, base);
+}
+static inline struct st_aspace *st_aspace(struct aspace *as)
+{
+	return container_of(as, struct st_aspace, base);
+}
+static inline struct st_context *st_context(struct context *c)
+{
+	return container_of(c, struct st_context, base);
+}
+
+/* vehicle.c: the vehicle of c in as, waiting with a frame. -EAGAIN, -ENOMEM, -ESRCH (stub dead). */
+MUST_CHECK int st_vehicle_get(struct st_context *c, struct st_aspace *as);
+/* Gives c's vehicle up, for others to take. FP state must have been fetched. */
+void st_vehicle_drop(struct st_context *c);
+/* The stub was killed: no vehicle of as is used any more. */
+void st_vehicles_end(struct st_aspace *as);
+
+/* handover.c: the guest's turn until it is ours again. 0, or -ESRCH if the stub is dead (it is killed
+ * if it did not react to a kick in time). c may be NULL for a first frame. */
+MUST_CHECK int st_run(struct st_platform *p, struct st_context *c, struct st_vehicle *v);
+/* Waits for the turn without giving it. */
+MUST_CHECK int st_await(struct st_platform *p, struct st_context *c, struct st_vehicle *v);
+
+/* frame.c: finds and checks the frame after a turn. -EBADMSG: the guest spoiled it. */
+MUST_CHECK int st_frame_take(struct st_vehicle *v);
+void st_frame_get(struct st_vehicle *v, struct regs *ret_regs, struct exit_info *ret_exit);
+void st_frame_set(struct st_vehicle *v, const struct regs *regs);
+void st_frame_get_fp(struct st_platform *p, struct st_vehicle *v, struct fpstate *ret_fp);
+void st_frame_set_fp(struct st_platform *p, struct st_vehicle *v, const struct fpstate *fp);
+
+/* Guest threads that want a core, from platform_runnable_add. */
+int platform_runnable(void);

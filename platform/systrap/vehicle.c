@@ -1,0 +1,165 @@
+/* Vehicles: threads of a stub that a context runs as. One that is given up keeps waiting for its
+ * turn, with its frame, and serves the next context. */
+#include "platform/systrap/systrap.h"
+#include "state/base/bug.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+static int slot_alloc(struct st_platform *p, u32 *ret)
+{
+	GUARD(&p->lock);
+
+	if (p->n_free)
+		*ret = p->free[--p->n_free];
+	else if (p->n_used < STUB_MAX_SLOTS)
+		*ret = p->n_used++;
+	else
+		return -EAGAIN;
+	return 0;
+}
+
+static void slot_free(struct st_platform *p, u32 index)
+{
+	GUARD(&p->lock);
+
+	p->free[p->n_free++] = index;
+}
+
+static void vehicle_put(struct st_vehicle *v)
+{
+	if (atomic_fetch_sub(&v->refs, 1) != 1)
+		return;
+	slot_free(v->platform, v->index);
+	free(v);
+}
+
+/* The stub's lock is held. */
+static int start(struct st_platform *p, struct st_aspace *as, struct st_vehicle *v)
+{
+	const u64 clone_flags = CLONE_VM | CLONE_FILES | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD |
+				CLONE_SYSVSEM;
+	struct stub_call calls[2];
+	s64 tid;
+	int r;
+
+	v->slot_addr = stub_slot_addr(as->n_threads);
+	v->slot = (struct slot *)(void *)(p->slots + (u64)v->index * STUB_SLOT_SIZE);
+	memset(v->slot, 0, PAGE_SIZE);
+	calls[0] = (struct stub_call){
+		SYS_mmap,
+		{v->slot_addr, STUB_SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED,
+		 (u64)p->slots_fd, (u64)v->index * STUB_SLOT_SIZE},
+		0};
+	/* The sixth argument is none of clone's: it tells the thread where its slot is. */
+	calls[1] = (struct stub_call){SYS_clone, {clone_flags, 0, 0, 0, 0, v->slot_addr}, 0};
+	__atomic_store_n(&v->slot->state, TURN_GUEST, __ATOMIC_RELEASE);
+	r = stub_call(&as->stub, calls, ARRAY_SIZE(calls), &tid);
+	if (r < 0)
+		return r;
+	if (tid < 0)
+		return (int)tid;
+	as->n_threads++;
+	v->tid = (pid_t)tid;
+	v->pid = as->stub.pid;
+	v->as = as;
+	v->platform = p;
+	return 0;
+}
+
+static int take(struct st_platform *p, struct st_aspace *as, struct st_vehicle **ret)
+{
+	struct st_vehicle *v;
+	int r;
+	GUARD(&as->stub.lock);
+
+	LIST_FOREACH(v, &as->vehicles, link) {
+		if (!v->busy && !atomic_load(&v->dead)) {
+			v->busy = true;
+			atomic_fetch_add(&v->refs, 1);
+			*ret = v;
+			return 0;
+		}
+	}
+	if (as->n_threads == STUB_MAX_SLOTS)
+		return -EAGAIN;
+	v = calloc(1, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	r = slot_alloc(p, &v->index);
+	if (r == 0) {
+		r = start(p, as, v);
+		if (r < 0)
+			slot_free(p, v->index);
+	}
+	if (r < 0) {
+		free(v);
+		return r;
+	}
+	v->busy = true;
+	atomic_init(&v->refs, 2);
+	LIST_INSERT_HEAD(&as->vehicles, v, link);
+	*ret = v;
+	return 0;
+}
+
+void st_vehicle_drop(struct st_context *c)
+{
+	struct st_vehicle *v = c->v;
+
+	if (!v)
+		return;
+	c->v = NULL;
+	if (!atomic_load(&v->dead)) {
+		GUARD(&v->as->stub.lock);
+		v->busy = false;
+	}
+	vehicle_put(v);
+}
+
+int st_vehicle_get(struct st_context *c, struct st_aspace *as)
+{
+	struct st_platform *p = st_platform(c->base.platform);
+	struct st_vehicle *v = c->v;
+	int r;
+
+	if (v && !atomic_load(&v->dead) && v->as == as)
+		return 0;
+	if (v) {
+		/* The FP state moves along; that of a dead stub is lost with it. */
+		if (!c->fp_cached && !atomic_load(&v->dead)) {
+			st_frame_get_fp(p, v, &c->fp);
+			c->fp_cached = true;
+		}
+		st_vehicle_drop(c);
+	}
+	r = take(p, as, &v);
+	if (r < 0)
+		return r;
+	c->v = v;
+	if (!v->has_frame) {
+		r = st_await(p, NULL, v);
+		if (r == 0)
+			r = st_frame_take(v);
+		if (r < 0)
+			return r == -EBADMSG ? -ESRCH : r;
+		v->has_frame = true;
+	}
+	return 0;
+}
+
+void st_vehicles_end(struct st_aspace *as)
+{
+	struct st_vehicle *v;
+
+	while ((v = LIST_FIRST(&as->vehicles))) {
+		LIST_REMOVE(v, link);
+		atomic_store(&v->dead, true);
+		vehicle_put(v);
+	}
+}
