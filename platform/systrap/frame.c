@@ -28,7 +28,6 @@
 #define FLAGS_SET  0x202ull
 
 #define SYS_SECCOMP_CODE 1
-#define ERR_PRESENT 1
 #define ERR_WRITE   2
 #define ERR_FETCH   16
 #define TRAP_PAGE   14
@@ -82,7 +81,7 @@ int st_frame_take(struct st_vehicle *v)
 	return 0;
 }
 
-static void get_fault(struct exit_info *e, const siginfo_t *info, u64 error_code, u64 max_addr)
+static void get_fault(struct exit_info *e, const siginfo_t *info, u64 error_code)
 {
 	e->addr = (u64)info->si_addr;
 	e->access = error_code & ERR_FETCH ? ACCESS_EXEC :
@@ -132,13 +131,13 @@ void st_frame_get(struct st_vehicle *v, struct regs *r, struct exit_info *e)
 		return;
 	case SIGSEGV:
 		if (trapno == TRAP_PAGE) {
-			get_fault(e, &info, error_code, 0);
+			get_fault(e, &info, error_code);
 			return;
 		}
 		break;
 	case SIGBUS:
 		if (trapno == TRAP_PAGE) {
-			get_fault(e, &info, error_code, 0);
+			get_fault(e, &info, error_code);
 			e->bus = true;
 			return;
 		}

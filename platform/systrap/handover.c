@@ -3,6 +3,7 @@
  * over wakes the other only if it said that it sleeps. Looking costs a core, so it is done only
  * while there are cores to spare.
  */
+#include "platform/runnable.h"
 #include "platform/systrap/systrap.h"
 
 #include <errno.h>

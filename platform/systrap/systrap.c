@@ -23,12 +23,18 @@ STUB_BLOB_SYM(systrap_return_site);
 #define HWCAP2_FSGSBASE_BIT 2
 
 static const struct platform_syscall st_syscalls[] = {
-	{SYS_futex}, {SYS_ioctl}, {SYS_poll}, {SYS_tgkill}, {SYS_kill}, {SYS_wait4},
-	{SYS_close}, {SYS_sched_yield}, {SYS_process_vm_readv}, {-1},
+	STUB_SYSCALLS, {SYS_tgkill}, {SYS_sched_yield}, {-1},
 };
 
 static int st_probe(const char **ret_why)
 {
+	u64 features;
+	u32 size;
+
+	if (fpstate_probe(&features, &size) < 0) {
+		*ret_why = "the CPU has no XSAVE, or more vector state than stasis can carry";
+		return -EOPNOTSUPP;
+	}
 	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)) {
 		*ret_why = "the host lacks the FSGSBASE instructions (Linux 5.9 on Ivy Bridge or "
 			   "later)";
@@ -117,9 +123,15 @@ static int st_create(const struct platform_ops *ops, struct platform **ret)
 		return -ENOMEM;
 	p->base.ops = ops;
 	p->slots = MAP_FAILED;
+	p->slots_fd = -1;
 	mutex_init(&p->lock, RANK_PLATFORM);
 	p->ncpu = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
-	platform_setup_common(&p->base);
+	p->base.max_user_addr = STUB_BASE;
+	p->base.min_user_addr = 65536;
+	if (fpstate_probe(&p->base.xfeatures, &p->base.fpstate_size) < 0) {
+		free(p);
+		return -EOPNOTSUPP;
+	}
 	p->free = calloc(STUB_MAX_SLOTS, sizeof(*p->free));
 	p->slots_fd = memfd_create("stasis-slots", MFD_CLOEXEC);
 	if (!p->free || p->slots_fd < 0 || ftruncate(p->slots_fd, (off_t)size) < 0) {
@@ -198,7 +210,7 @@ static int st_new_context(struct platform *pl, struct context **ret)
 	memset(c, 0, sizeof(*c));
 	c->base.platform = pl;
 	mutex_init(&c->kick_lock, RANK_LEAF);
-	fpstate_fresh(pl, &c->fp);
+	fpstate_init(pl, &c->fp);
 	c->fp_cached = true;
 	c->spin = 500;
 	*ret = &c->base;

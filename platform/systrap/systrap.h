@@ -94,5 +94,3 @@ void st_frame_set(struct st_vehicle *v, const struct regs *regs);
 void st_frame_get_fp(struct st_platform *p, struct st_vehicle *v, struct fpstate *ret_fp);
 void st_frame_set_fp(struct st_platform *p, struct st_vehicle *v, const struct fpstate *fp);
 
-/* Guest threads that want a core, from platform_runnable_add. */
-int platform_runnable(void);
