@@ -1,81 +1,358 @@
-/* Spec to kernel: everything is refused until there is a kernel to boot. */
-#include "sentry/boot/ops.h"
-#include "platform/platform.h"
+/* Making, running and ending a sandbox: what ops.h promises, short of saves (boot_save.c). */
+#define LOG_SUBSYSTEM "boot"
+#include "sentry/auth/creds.h"
+#include "sentry/boot/boot_impl.h"
+#include "sentry/fs/hostfd.h"
+#include "sentry/fs/hostpoll.h"
+#include "sentry/kernel/pidns.h"
+#include "sentry/kernel/quiesce.h"
+#include "sentry/kernel/task_run.h"
+#include "sentry/kernel/utsns.h"
+#include "sentry/mm/mm.h"
+#include "sentry/mm/usercopy.h"
+#include "sentry/time/timer.h"
+#include "sentry/vfs/mount.h"
+
+#include "state/base/log.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
-static int no_kernel(char **ret_why)
+int boot_why(char **ret_why, int err, const char *fmt, ...)
 {
-	*ret_why = strdup("this build has no kernel");
-	return -ENOSYS;
+	va_list ap;
+	char *line = NULL;
+
+	va_start(ap, fmt);
+	if (vasprintf(&line, fmt, ap) < 0)
+		line = NULL;
+	va_end(ap);
+	*ret_why = line;
+	return err;
+}
+
+static unsigned count_cpus(const Control__BootConfig *cfg)
+{
+	cpu_set_t set;
+	unsigned n = 1;
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		n = (unsigned)CPU_COUNT(&set);
+	return cfg->cpus && cfg->cpus < n ? cfg->cpus : MAX(n, 1u);
 }
 
 int boot_prepare(const Control__BootConfig *cfg, struct boot **ret, char **ret_why)
 {
-	return no_kernel(ret_why);
+	const struct platform_ops *ops = platform_find(cfg->platform);
+	struct boot *b;
+	const char *why = NULL;
+	int r;
+
+	if (!ops)
+		return boot_why(ret_why, -EINVAL, "platform \"%s\" is unknown", cfg->platform);
+	r = ops->probe(&why);
+	if (r < 0)
+		return boot_why(ret_why, r, "platform %s does not run here: %s", cfg->platform,
+				why ? why : strerror(-r));
+	b = calloc(1, sizeof(*b));
+	BUG_ON(!b);
+	b->cfg = cfg;
+	mutex_init(&b->save_lock, RANK_CONTROL);
+	b->machine.ncpu = count_cpus(cfg);
+	b->machine.strace = cfg->strace;
+	b->machine.autosave_every = cfg->autosave_every;
+	b->machine.autosave_on_request = cfg->autosave_on_request;
+	for (unsigned i = 0; i < 3; i++)
+		b->machine.stdio[i] = i < cfg->n_stdio_fds ? cfg->stdio_fds[i] : -1;
+	r = platform_create(ops, &b->machine.platform);
+	if (r < 0)
+		return boot_why(ret_why, r, "cannot start platform %s: %s", cfg->platform,
+				strerror(-r));
+	r = memfile_create(0, &b->machine.memfile);
+	if (r < 0)
+		return boot_why(ret_why, r, "cannot make the memory file: %s", strerror(-r));
+	r = usercopy_init();
+	if (r < 0)
+		return boot_why(ret_why, r, "cannot guard copies of guest memory: %s", strerror(-r));
+	r = hostpoll_create(&b->machine.hostpoll);
+	if (r < 0)
+		return boot_why(ret_why, r, "cannot watch descriptors: %s", strerror(-r));
+	r = timers_create(&b->machine.timers);
+	if (r < 0)
+		return boot_why(ret_why, r, "cannot start the timer thread: %s", strerror(-r));
+	*ret = b;
+	return 0;
 }
 
 const struct platform_syscall *boot_platform_syscalls(const struct boot *b)
 {
-	static const struct platform_syscall none[] = {{-1}};
-
-	return none;
+	return b->machine.platform->ops->syscalls;
 }
 
 int boot_create(struct boot *b, const int *gofer_fds, size_t n_gofers, char **ret_why)
 {
-	return no_kernel(ret_why);
-}
+	const Control__Sandbox *sb = b->cfg->sandbox;
+	struct container *c;
+	struct kernel *k;
+	int r;
 
-int boot_image_open(struct boot *b, void **ret_sandbox, size_t *ret_size, char **ret_why)
-{
-	return no_kernel(ret_why);
-}
-
-int boot_restore(struct boot *b, const Control__Sandbox *sandbox, const int *gofer_fds,
-                 size_t n_gofers, char **ret_why)
-{
-	return no_kernel(ret_why);
+	r = boot_connect_gofers(b, gofer_fds, n_gofers, ret_why);
+	if (r < 0)
+		return r;
+	k = kernel_new(&b->machine);
+	b->kernel = k;
+	if (sb->hostname[0]) {
+		r = utsns_set_hostname(k->utsns, sb->hostname, strlen(sb->hostname));
+		if (r < 0)
+			return boot_why(ret_why, r, "hostname is longer than %d bytes", UTS_LEN);
+	}
+	c = container_new(k, b->cfg->id);
+	b->machine.overlay = sb->overlay;
+	r = boot_mount_all(b, k, sb, &c->root_mnt_ns, ret_why);
+	if (r < 0)
+		return r;
+	return boot_first_process(b, k, c, b->cfg->process, ret_why);
 }
 
 int boot_start(struct boot *b, char **ret_why)
 {
-	return no_kernel(ret_why);
+	int r = kernel_start_all(b->kernel);
+
+	if (r < 0)
+		return boot_why(ret_why, r, "cannot start the guest's threads: %s", strerror(-r));
+	return 0;
+}
+
+/* ---- running ---- */
+
+static void autosave(struct boot *b)
+{
+	char *why = NULL;
+	int r;
+
+	GUARD(&b->save_lock);
+	r = kernel_pause(b->kernel, -1);
+	if (r == 0)
+		r = boot_autosave(b, &why);
+	if (r == 0)
+		return;
+	/* A failed one is a failed test: going on would hide it. */
+	log_err("autosave failed: %s", why ? why : strerror(-r));
+	free(why);
+	b->ended = true;
+}
+
+static void exit_of(struct kernel *k, struct boot_exit *ret)
+{
+	struct container *c = TAILQ_FIRST(&k->containers);
+	int st = c ? c->exit_status : SIGKILL;
+
+	ret->code = WIFEXITED(st) ? WEXITSTATUS(st) : 0;
+	ret->signal = WIFSIGNALED(st) ? WTERMSIG(st) : 0;
 }
 
 void boot_wait(struct boot *b, struct boot_exit *ret)
 {
-	*ret = (struct boot_exit){.ended = true};
+	memset(ret, 0, sizeof(*ret));
+	for (;;) {
+		enum kernel_event ev = kernel_wait_event(b->kernel);
+
+		if (b->ended) {
+			ret->ended = true;
+			return;
+		}
+		if (ev == KERNEL_AUTOSAVE) {
+			autosave(b);
+			if (b->ended) {
+				ret->signal = SIGABRT;
+				return;
+			}
+		} else if (ev == KERNEL_EXITED) {
+			exit_of(b->kernel, ret);
+			return;
+		}
+	}
 }
 
 void boot_end(struct boot *b)
 {
+	b->ended = true;
+	GUARD(&b->save_lock);
+	if (b->kernel)
+		kernel_poke(b->kernel);
+}
+
+/* ---- control ---- */
+
+/* The session's foreground group once there is a terminal; until then the first process's group. */
+static int signal_group(struct kernel *k, struct thread_group *init, const siginfo_t *info)
+{
+	struct thread_group *tg;
+	u32 pgid = thread_group_pgid(init), at = 0;
+	bool any = false;
+
+	while ((tg = thread_group_next(k, at))) {
+		at = tg->tgid;
+		if (thread_group_pgid(tg) == pgid && signal_send_group(tg, info) == 0)
+			any = true;
+		obj_put(tg);
+	}
+	return any ? 0 : -ESRCH;
+}
+
+static int signal_all(struct kernel *k, const siginfo_t *info)
+{
+	struct thread_group *tg;
+	u32 at = 0;
+
+	while ((tg = thread_group_next(k, at))) {
+		at = tg->tgid;
+		if (signal_send_group(tg, info) < 0)
+			log_debug("signal %d to %u is not queued", info->si_signo, tg->tgid);
+		obj_put(tg);
+	}
+	return 0;
+}
+
+static struct thread_group *first_process(struct kernel *k)
+{
+	struct container *c;
+	struct thread_group *tg = NULL;
+
+	mutex_lock(&k->tasks_lock);
+	c = TAILQ_FIRST(&k->containers);
+	if (c && c->init)
+		tg = obj_get(c->init);
+	mutex_unlock(&k->tasks_lock);
+	return tg;
 }
 
 int boot_signal(struct boot *b, int pid, int signo, bool group, bool all)
 {
-	return -ENOSYS;
+	siginfo_t info = siginfo_user(signo, SI_USER, 0, 0);
+	AUTO(thread_group) tg = NULL;
+
+	if (signo < 0 || signo > SIGNAL_MAX || pid < 0)
+		return -EINVAL;
+	GUARD(&b->save_lock);
+	if (pid == 0)
+		tg = first_process(b->kernel);
+	else
+		tg = thread_group_find(b->kernel, (u32)pid);
+	if (!tg)
+		return -ESRCH;
+	if (signo == 0)
+		return 0;
+	if (all)
+		return signal_all(b->kernel, &info);
+	if (group)
+		return signal_group(b->kernel, tg, &info);
+	return signal_send_group(tg, &info);
+}
+
+static char *command_line(struct task *t)
+{
+	AUTO(mm) mm = task_get_mm(t);
+	char comm[TASK_COMM_LEN], *line;
+	u64 start = 0, end = 0;
+	long n = 0;
+
+	if (mm) {
+		start = mm_layout(mm)->arg_start;
+		end = mm_layout(mm)->arg_end;
+	}
+	line = calloc(1, 4097);
+	BUG_ON(!line);
+	if (end > start)
+		n = mm_access(mm, start, line, MIN(end - start, 4096ull), false, true);
+	if (n <= 0) {
+		task_get_comm(t, comm);
+		snprintf(line, 4096, "[%s]", comm);
+		return line;
+	}
+	for (long i = 0; i < n; i++) {
+		if (line[i] == 0)
+			line[i] = ' ';
+		else if ((u8)line[i] < 32)
+			line[i] = '?';
+	}
+	while (n > 0 && line[n - 1] == ' ')
+		line[--n] = 0;
+	return line;
+}
+
+static Control__PsEntry *ps_entry(struct kernel *k, struct thread_group *tg, struct task *leader)
+{
+	Control__PsEntry *e = malloc(sizeof(*e));
+	AUTO(creds) cr = task_get_creds(leader);
+	u64 u, s;
+
+	BUG_ON(!e);
+	control__ps_entry__init(e);
+	e->pid = (s32)tg->tgid;
+	e->ppid = (s32)thread_group_ppid(tg);
+	e->uid = cr ? cr->uid : 0;
+	mutex_lock(&k->tasks_lock);
+	e->threads = tg->n_live;
+	mutex_unlock(&k->tasks_lock);
+	e->tty = strdup("?");
+	e->start_realtime_ns = (u64)(clock_real(&k->clocks) - clock_mono(&k->clocks) + tg->start_time);
+	thread_group_times(tg, &u, &s);
+	e->cpu_ns = u + s;
+	e->command = command_line(leader);
+	return e;
 }
 
 int boot_ps(struct boot *b, int after_pid, size_t max, Control__PsReply *reply)
 {
-	return -ENOSYS;
+	struct thread_group *tg;
+	u32 at = (u32)MAX(after_pid, 0);
+
+	GUARD(&b->save_lock);
+	reply->entries = calloc(max, sizeof(*reply->entries));
+	BUG_ON(!reply->entries);
+	while ((tg = thread_group_next(b->kernel, at))) {
+		AUTO(task) leader = task_find(b->kernel, tg->tgid);
+
+		at = tg->tgid;
+		/* The built-in init is ours, not the guest's. */
+		if (leader && leader->run != &run_init) {
+			if (reply->n_entries == max) {
+				reply->more = true;
+				obj_put(tg);
+				break;
+			}
+			reply->entries[reply->n_entries++] = ps_entry(b->kernel, tg, leader);
+		}
+		obj_put(tg);
+	}
+	return 0;
 }
 
 int boot_pause(struct boot *b)
 {
-	return -ENOSYS;
+	int r;
+
+	GUARD(&b->save_lock);
+	if (b->paused_by_user)
+		return -EALREADY;
+	r = kernel_pause(b->kernel, 10 * NSEC_PER_SEC);
+	if (r == 0)
+		b->paused_by_user = true;
+	return r;
 }
 
 int boot_resume(struct boot *b)
 {
-	return -ENOSYS;
-}
-
-int boot_checkpoint(struct boot *b, const struct boot_checkpoint *ck, Control__CheckpointReply *ret,
-                    char **ret_why)
-{
-	return no_kernel(ret_why);
+	GUARD(&b->save_lock);
+	if (!b->paused_by_user)
+		return -EALREADY;
+	b->paused_by_user = false;
+	kernel_resume(b->kernel);
+	return 0;
 }

@@ -121,7 +121,7 @@ int boot_first_process(struct boot *b, struct kernel *k, struct container *cont,
 	r = make_rlimits(proc, rlimits, ret_why);
 	if (r < 0)
 		return r;
-	fs = fs_context_new(&root, &root, proc->umask ? proc->umask : 022);
+	fs = fs_context_new(cont->root_mnt_ns, &root, &root, proc->umask ? proc->umask : 022);
 	ctx.fs = fs;
 	ctx.fds = fds;
 	if (proc->cwd[0]) {
