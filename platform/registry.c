@@ -8,8 +8,9 @@
 
 extern const struct platform_ops null_ops;
 extern const struct platform_ops ptrace_ops;
+extern const struct platform_ops systrap_ops;
 
-static const struct platform_ops *const platforms[] = {&ptrace_ops, &null_ops};
+static const struct platform_ops *const platforms[] = {&systrap_ops, &ptrace_ops, &null_ops};
 
 atomic_int g_runnable;
 

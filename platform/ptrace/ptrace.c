@@ -4,6 +4,7 @@
 #include "platform/stub/filter.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 
@@ -29,7 +30,16 @@ static void destroy(struct platform *base)
 
 static int create(const struct platform_ops *ops, struct platform **ret)
 {
+	static const int traps[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 	struct sock_filter prog[STUB_FILTER_MAX];
+	struct stub_setup setup = {
+		.filter = prog,
+		.guest_filter = prog,
+		.handler = STUB_ADDR(stub_blob_handler),
+		.handler_flags = SA_SIGINFO | SA_NODEFER,
+		.signals = traps,
+		.n_signals = ARRAY_SIZE(traps),
+	};
 	struct pt_platform *p = calloc(1, sizeof(*p));
 	int r;
 
@@ -39,8 +49,10 @@ static int create(const struct platform_ops *ops, struct platform **ret)
 	p->base.max_user_addr = STUB_BASE;
 	p->base.min_user_addr = 65536;
 	r = fpstate_probe(&p->base.xfeatures, &p->base.fpstate_size);
-	if (r == 0)
-		r = stub_host_create(prog, stub_filter(NULL, 0, prog), &p->host);
+	if (r == 0) {
+		setup.filter_len = stub_filter(NULL, 0, prog);
+		r = stub_host_create(&setup, &p->host);
+	}
 	if (r < 0) {
 		free(p);
 		return r;

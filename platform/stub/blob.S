@@ -187,13 +187,18 @@ stub_blob_boot:
 	cmpq	$__NR_clone, (%rbx)
 	jne	.Lcalled
 	test	%rax, %rax
-	jz	stub_blob_park
+	jz	.Lthread
 .Lcalled:
 	cmp	$ERRNO_LIMIT, %rax
 	jae	.Lreport
 	inc	%r12d
 	add	$CTRL_CALL_SIZE, %rbx
 	jmp	.Lcall
+
+/* A new thread. Its clone's sixth argument says where it begins, 0: parked. */
+.Lthread:
+	test	%r9, %r9
+	jnz	stub_blob_systrap_start
 
 /* A thread that nobody uses. */
 stub_blob_park:
@@ -204,6 +209,8 @@ stub_blob_park:
 /* Where signals that are delivered for their frame alone begin; never executed. */
 stub_blob_handler:
 	ud2
+
+#include "platform/systrap/guest.S"
 
 .Ldie:
 	mov	$1, %edi

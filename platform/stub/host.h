@@ -18,6 +18,8 @@ struct stub_host {
 	struct stub_template_page *page; /* the first of them */
 	struct sock_filter filter[CTRL_MAX_INSNS];
 	u32 filter_len;
+	struct sock_filter guest_filter[CTRL_GUEST_INSNS];
+	u32 guest_filter_len;
 	u32 n_used;  /* control pages ever used */
 	u32 n_free;  /* of which free */
 	u32 *free;   /* their indexes */

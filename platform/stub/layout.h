@@ -21,15 +21,17 @@
 /* getpmsg: reserved, and never implemented by any kernel. */
 #define STUB_REPORT_NR 181
 
-#define STUB_MAX_CALLS 16
-#define CTRL_N_CALLS   0
-#define CTRL_CALLS     64
-#define CTRL_CALL_SIZE 64
-#define CTRL_PROG      1088
-#define CTRL_NAME      1104
-#define CTRL_PPID      1120
-#define CTRL_FILTER    1152
-#define CTRL_MAX_INSNS 256
+#define STUB_MAX_CALLS   16
+#define CTRL_N_CALLS     0
+#define CTRL_CALLS       64
+#define CTRL_CALL_SIZE   64
+#define CTRL_PROG        1088
+#define CTRL_NAME        1104
+#define CTRL_PPID        1120
+#define CTRL_FILTER      1152
+#define CTRL_MAX_INSNS   256
+#define CTRL_GUEST_PROG  3200
+#define CTRL_GUEST_INSNS 100
 
 #define TPL_SEQ      0
 #define TPL_DONE     4
@@ -58,6 +60,8 @@ struct stub_ctrl {
 	u64 ppid;
 	u64 pad2[3];
 	struct sock_filter filter[CTRL_MAX_INSNS];
+	struct sock_fprog guest_prog; /* what a guest thread adds to it, likewise */
+	struct sock_filter guest_filter[CTRL_GUEST_INSNS];
 };
 
 /* Written by the template and by a stub that starts, one at a time; neither runs guest code. */
@@ -78,6 +82,7 @@ LAYOUT_IS(stub_ctrl, prog, CTRL_PROG);
 LAYOUT_IS(stub_ctrl, name, CTRL_NAME);
 LAYOUT_IS(stub_ctrl, ppid, CTRL_PPID);
 LAYOUT_IS(stub_ctrl, filter, CTRL_FILTER);
+LAYOUT_IS(stub_ctrl, guest_prog, CTRL_GUEST_PROG);
 LAYOUT_IS(stub_template_page, seq, TPL_SEQ);
 LAYOUT_IS(stub_template_page, done, TPL_DONE);
 LAYOUT_IS(stub_template_page, pid, TPL_PID);

@@ -132,6 +132,10 @@ int stub_start(struct stub_host *h, struct stub *s)
 	memcpy(s->ctrl->filter, h->filter, h->filter_len * sizeof(h->filter[0]));
 	s->ctrl->prog.len = (u16)h->filter_len;
 	s->ctrl->prog.filter = (void *)(STUB_CTRL + CTRL_FILTER);
+	memcpy(s->ctrl->guest_filter, h->guest_filter,
+	       h->guest_filter_len * sizeof(h->guest_filter[0]));
+	s->ctrl->guest_prog.len = (u16)h->guest_filter_len;
+	s->ctrl->guest_prog.filter = (void *)(STUB_CTRL + offsetof(struct stub_ctrl, guest_filter));
 	s->ctrl->ppid = (u64)h->self;
 	strcpy(s->ctrl->name, "stasis-stub");
 	r = stub_host_spawn(h, s->index, &s->pid, &s->listener);

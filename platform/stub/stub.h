@@ -49,9 +49,23 @@ extern const u8 stub_blob[];
 /* Address of a blob symbol in a stub. */
 #define STUB_ADDR(sym) (STUB_BASE + (u64)((sym)-stub_blob))
 
-/* Single threaded. prog is the filter of every stub, at most CTRL_MAX_INSNS long; it must answer
- * STUB_REPORT_NR from inside the blob with USER_NOTIF. Copied. */
-MUST_CHECK int stub_host_create(const struct sock_filter *prog, u32 len, struct stub_host **ret);
+/* What a platform wants of its stubs. Borrowed for the call of stub_host_create. */
+struct stub_setup {
+	/* Of every stub, at most CTRL_MAX_INSNS long; it must answer STUB_REPORT_NR from inside the
+	 * blob with USER_NOTIF. */
+	const struct sock_filter *filter;
+	u32 filter_len;
+	/* For guest threads to add, at most CTRL_GUEST_INSNS long; may be empty. */
+	const struct sock_filter *guest_filter;
+	u32 guest_filter_len;
+	/* Signal handler: address in the stub, flags of sigaction(2), mask, and of which signals.
+	 */
+	u64 handler, handler_flags, handler_mask;
+	const int *signals;
+	u32 n_signals;
+};
+/* Single threaded. */
+MUST_CHECK int stub_host_create(const struct stub_setup *setup, struct stub_host **ret);
 void stub_host_destroy(struct stub_host *h);
 
 /* A stub with nothing of the guest's mapped. -ENOMEM, -EAGAIN. Any thread. */

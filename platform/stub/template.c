@@ -32,9 +32,8 @@ struct kernel_sigaction {
 };
 #define SA_RESTORER_FLAG 0x04000000u
 
-static void child_signals(void)
+static void child_signals(const struct stub_setup *setup)
 {
-	static const int traps[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 	struct kernel_sigaction sa = {0};
 	u64 all = ~0ull;
 	stack_t off = {.ss_flags = SS_DISABLE};
@@ -44,11 +43,12 @@ static void child_signals(void)
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
 	for (sig = 1; sig <= 64; sig++)
 		syscall(SYS_rt_sigaction, sig, &sa, NULL, sizeof(all));
-	sa.handler = STUB_ADDR(stub_blob_handler);
+	sa.handler = setup->handler;
 	sa.restorer = STUB_ADDR(stub_blob_handler);
-	sa.flags = SA_SIGINFO | SA_NODEFER | SA_RESTORER_FLAG;
-	for (i = 0; i < ARRAY_SIZE(traps); i++)
-		syscall(SYS_rt_sigaction, traps[i], &sa, NULL, sizeof(all));
+	sa.flags = setup->handler_flags | SA_RESTORER_FLAG;
+	sa.mask = setup->handler_mask;
+	for (i = 0; i < setup->n_signals; i++)
+		syscall(SYS_rt_sigaction, setup->signals[i], &sa, NULL, sizeof(all));
 	sigaltstack(&off, NULL);
 }
 
@@ -65,14 +65,14 @@ static void child_rseq(void)
 #endif
 }
 
-static NORETURN void child(int blob_fd, int ctrl_fd, pid_t parent)
+static NORETURN void child(const struct stub_setup *setup, int blob_fd, int ctrl_fd, pid_t parent)
 {
 	struct rlimit none = {0, 0};
 	register long r_blob __asm__("rdi") = blob_fd;
 	register long r_ctrl __asm__("rsi") = ctrl_fd;
 	void *boot;
 
-	child_signals();
+	child_signals(setup);
 	child_rseq();
 	setrlimit(RLIMIT_CORE, &none);
 	personality(PER_LINUX);
@@ -131,7 +131,7 @@ static int copy_blob(void)
 	return TAKE_FD(fd);
 }
 
-static int start_template(struct stub_host *h)
+static int start_template(struct stub_host *h, const struct stub_setup *setup)
 {
 	AUTO_CLOSE int blob = copy_blob();
 	long pid;
@@ -146,25 +146,29 @@ static int start_template(struct stub_host *h)
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
-		child(blob, h->ctrl_fd, h->self);
+		child(setup, blob, h->ctrl_fd, h->self);
 	h->template = (pid_t)pid;
 	r = wait_done(h, 1);
 	return r;
 }
 
-int stub_host_create(const struct sock_filter *prog, u32 len, struct stub_host **ret)
+int stub_host_create(const struct stub_setup *setup, struct stub_host **ret)
 {
 	struct stub_host *h;
 	const size_t size = (STUB_MAX + 1) * PAGE_SIZE;
 	int r;
 
-	BUG_ON(len > CTRL_MAX_INSNS);
+	BUG_ON(setup->filter_len > CTRL_MAX_INSNS);
+	BUG_ON(setup->guest_filter_len > CTRL_GUEST_INSNS);
 	h = calloc(1, sizeof(*h));
 	if (!h)
 		return -ENOMEM;
 	mutex_init(&h->lock, RANK_PLATFORM);
-	memcpy(h->filter, prog, len * sizeof(*prog));
-	h->filter_len = len;
+	memcpy(h->filter, setup->filter, setup->filter_len * sizeof(h->filter[0]));
+	h->filter_len = setup->filter_len;
+	memcpy(h->guest_filter, setup->guest_filter,
+	       setup->guest_filter_len * sizeof(h->guest_filter[0]));
+	h->guest_filter_len = setup->guest_filter_len;
 	h->pages = MAP_FAILED;
 	h->free = calloc(STUB_MAX, sizeof(*h->free));
 	h->ctrl_fd = memfd_create("stasis-ctrl", MFD_CLOEXEC);
@@ -174,7 +178,7 @@ int stub_host_create(const struct sock_filter *prog, u32 len, struct stub_host *
 		h->pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
 		                h->ctrl_fd, 0);
 		h->page = (struct stub_template_page *)h->pages;
-		r = h->pages == MAP_FAILED ? -ENOMEM : start_template(h);
+		r = h->pages == MAP_FAILED ? -ENOMEM : start_template(h, setup);
 	}
 	if (r < 0) {
 		stub_host_destroy(h);

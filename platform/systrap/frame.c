@@ -1,6 +1,7 @@
 /*
- * Signal frames in slots. Whatever lies there may have been changed by other threads of the guest at
- * any moment: places are checked once and kept on our side, values are copied once and then cleaned.
+ * Signal frames in slots. Whatever lies there may have been changed by other threads of the guest
+ * at any moment: places are checked once and kept on our side, values are copied once and then
+ * cleaned.
  */
 #include "platform/fpstate_x86_64.h"
 #include "platform/systrap/systrap.h"
@@ -16,11 +17,11 @@
 #define UC_GREGS   40
 #define UC_FPREGS  (UC_GREGS + 23 * 8)
 #define UC_SIGMASK 296
-#define UC_SIZE	   304
+#define UC_SIZE    304
 #define FRAME_INFO (FRAME_UC + UC_SIZE)
 #define INFO_SIZE  128
 #define FP_LEGACY  512
-#define FP_SW	   464
+#define FP_SW      464
 
 #define USER_CSGSFS (0x33ull | 0x2bull << 48)
 /* What a guest may set: AC OF DF TF SF ZF AF PF CF, and RF and ID. */
@@ -28,9 +29,9 @@
 #define FLAGS_SET  0x202ull
 
 #define SYS_SECCOMP_CODE 1
-#define ERR_WRITE   2
-#define ERR_FETCH   16
-#define TRAP_PAGE   14
+#define ERR_WRITE        2
+#define ERR_FETCH        16
+#define TRAP_PAGE        14
 
 struct fpx_sw {
 	u32 magic1;
@@ -84,9 +85,9 @@ int st_frame_take(struct st_vehicle *v)
 static void get_fault(struct exit_info *e, const siginfo_t *info, u64 error_code)
 {
 	e->addr = (u64)info->si_addr;
-	e->access = error_code & ERR_FETCH ? ACCESS_EXEC :
-		    error_code & ERR_WRITE ? ACCESS_WRITE :
-					     ACCESS_READ;
+	e->access = error_code & ERR_FETCH   ? ACCESS_EXEC
+	            : error_code & ERR_WRITE ? ACCESS_WRITE
+	                                     : ACCESS_READ;
 	e->reason = EXIT_FAULT;
 }
 
@@ -100,12 +101,24 @@ void st_frame_get(struct st_vehicle *v, struct regs *r, struct exit_info *e)
 	memcpy(greg, slot_bytes(v) + g, sizeof(greg));
 	memcpy(&info, slot_bytes(v) + v->uc_off - FRAME_UC + FRAME_INFO, sizeof(info));
 	*r = (struct regs){
-		.r8 = greg[REG_R8], .r9 = greg[REG_R9], .r10 = greg[REG_R10],
-		.r11 = greg[REG_R11], .r12 = greg[REG_R12], .r13 = greg[REG_R13],
-		.r14 = greg[REG_R14], .r15 = greg[REG_R15], .rdi = greg[REG_RDI],
-		.rsi = greg[REG_RSI], .rbp = greg[REG_RBP], .rbx = greg[REG_RBX],
-		.rdx = greg[REG_RDX], .rax = greg[REG_RAX], .rcx = greg[REG_RCX],
-		.rsp = greg[REG_RSP], .rip = greg[REG_RIP], .rflags = greg[REG_EFL],
+		.r8 = greg[REG_R8],
+		.r9 = greg[REG_R9],
+		.r10 = greg[REG_R10],
+		.r11 = greg[REG_R11],
+		.r12 = greg[REG_R12],
+		.r13 = greg[REG_R13],
+		.r14 = greg[REG_R14],
+		.r15 = greg[REG_R15],
+		.rdi = greg[REG_RDI],
+		.rsi = greg[REG_RSI],
+		.rbp = greg[REG_RBP],
+		.rbx = greg[REG_RBX],
+		.rdx = greg[REG_RDX],
+		.rax = greg[REG_RAX],
+		.rcx = greg[REG_RCX],
+		.rsp = greg[REG_RSP],
+		.rip = greg[REG_RIP],
+		.rflags = greg[REG_EFL],
 		.orig_rax = ~0ull,
 		.fs_base = READ_ONCE(v->slot->fs_base),
 		.gs_base = READ_ONCE(v->slot->gs_base),

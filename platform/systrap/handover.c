@@ -1,7 +1,7 @@
 /*
- * Whose turn it is. Both sides first look for a while and then sleep in a futex; the side that hands
- * over wakes the other only if it said that it sleeps. Looking costs a core, so it is done only
- * while there are cores to spare.
+ * Whose turn it is. Both sides first look for a while and then sleep in a futex; the side that
+ * hands over wakes the other only if it said that it sleeps. Looking costs a core, so it is done
+ * only while there are cores to spare.
  */
 #include "platform/runnable.h"
 #include "platform/systrap/systrap.h"
@@ -21,7 +21,7 @@
 #define SPIN_MIN 50u
 /* How long a guest that was kicked may take to come back. */
 #define KICK_LIMIT_NS (2 * NSEC_PER_SEC)
-#define TICK_NS	      (100 * NSEC_PER_MSEC)
+#define TICK_NS       (100 * NSEC_PER_MSEC)
 
 static long futex(u32 *word, int op, u32 val, const struct timespec *timeout)
 {

@@ -8,15 +8,15 @@
  */
 #include "platform/stub/layout.h"
 
-#define SLOT_STATE	   0   /* futex word: whose turn it is */
-#define SLOT_STUB_SLEEPS   4   /* the guest thread waits in a futex for its turn */
-#define SLOT_SENTRY_SLEEPS 64  /* the sentry thread does */
-#define SLOT_SPIN	   68  /* how often the guest thread looks before it sleeps */
-#define SLOT_SIGNO	   128
-#define SLOT_FRAME	   136 /* address of the signal frame */
-#define SLOT_FS_BASE	   144
-#define SLOT_GS_BASE	   152
-#define SLOT_STACK	   0x1000
+#define SLOT_STATE         0  /* futex word: whose turn it is */
+#define SLOT_STUB_SLEEPS   4  /* the guest thread waits in a futex for its turn */
+#define SLOT_SENTRY_SLEEPS 64 /* the sentry thread does */
+#define SLOT_SPIN          68 /* how often the guest thread looks before it sleeps */
+#define SLOT_SIGNO         128
+#define SLOT_FRAME         136 /* address of the signal frame */
+#define SLOT_FS_BASE       144
+#define SLOT_GS_BASE       152
+#define SLOT_STACK         0x1000
 
 #define TURN_SENTRY 1
 #define TURN_GUEST  2

@@ -23,7 +23,10 @@ STUB_BLOB_SYM(systrap_return_site);
 #define HWCAP2_FSGSBASE_BIT 2
 
 static const struct platform_syscall st_syscalls[] = {
-	STUB_SYSCALLS, {SYS_tgkill}, {SYS_sched_yield}, {-1},
+	STUB_SYSCALLS,
+	{SYS_tgkill},
+	{SYS_sched_yield},
+	{-1},
 };
 
 static int st_probe(const char **ret_why)
@@ -64,10 +67,10 @@ static u32 guest_filter(struct sock_filter *f)
 		u8 tests = sites[i].op < 0 ? 7 : 9;
 
 		EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			      offsetof(struct seccomp_data, instruction_pointer)));
+		              offsetof(struct seccomp_data, instruction_pointer)));
 		EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)ip, 0, (u8)(tests)));
 		EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			      offsetof(struct seccomp_data, instruction_pointer) + 4));
+		              offsetof(struct seccomp_data, instruction_pointer) + 4));
 		EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(ip >> 32), 0, (u8)(tests - 2)));
 		EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)));
 		EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, (u8)(tests - 4)));
@@ -75,7 +78,7 @@ static u32 guest_filter(struct sock_filter *f)
 		EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, sites[i].nr, 0, (u8)(tests - 6)));
 		if (sites[i].op >= 0) {
 			EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-				      offsetof(struct seccomp_data, args) + 8));
+			              offsetof(struct seccomp_data, args) + 8));
 			EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)sites[i].op, 0, 1));
 		}
 		EMIT(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
@@ -101,9 +104,9 @@ static void st_destroy(struct platform *pl)
 static int st_create(const struct platform_ops *ops, struct platform **ret)
 {
 	static const int extra[] = {SYS_rt_sigreturn, SYS_sigaltstack, SYS_rt_sigprocmask,
-				    SYS_seccomp};
-	static const int signals[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE,
-				      SIGILL, SIGTRAP, SYSTRAP_KICK};
+	                            SYS_seccomp};
+	static const int signals[] = {SIGSYS, SIGSEGV, SIGBUS,      SIGFPE,
+	                              SIGILL, SIGTRAP, SYSTRAP_KICK};
 	const u64 size = (u64)STUB_MAX_SLOTS * STUB_SLOT_SIZE;
 	struct sock_filter filter[STUB_FILTER_MAX], guest[CTRL_GUEST_INSNS];
 	struct stub_setup setup = {
@@ -138,8 +141,8 @@ static int st_create(const struct platform_ops *ops, struct platform **ret)
 		st_destroy(&p->base);
 		return -ENOMEM;
 	}
-	p->slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-			p->slots_fd, 0);
+	p->slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, p->slots_fd,
+	                0);
 	if (p->slots == MAP_FAILED) {
 		st_destroy(&p->base);
 		return -ENOMEM;
@@ -186,7 +189,7 @@ static void st_aspace_release(struct aspace *a)
 }
 
 static int st_map_file(struct aspace *a, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,
-		       bool precommit)
+                       bool precommit)
 {
 	return stub_map_file(&st_aspace(a)->stub, addr, fd, off, len, prot, shared, precommit);
 }
@@ -247,7 +250,7 @@ static int dead(struct st_context *c, struct exit_info *ret_exit)
 }
 
 static int st_switch(struct context *ctx, struct aspace *a, struct regs *regs,
-		     struct exit_info *ret_exit)
+                     struct exit_info *ret_exit)
 {
 	struct st_platform *p = st_platform(ctx->platform);
 	struct st_context *c = st_context(ctx);

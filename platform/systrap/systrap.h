@@ -5,8 +5,8 @@
  * registers into a frame on a stack that we share, and a word beside it says whose turn it is.
  *
  * Locking: an aspace's vehicles are under its stub's lock. A context belongs to its owner thread,
- * but kicked, in_guest and the pids, which kick reads. A vehicle belongs to the context that has it.
- * Lifetime: a vehicle has one reference from its aspace and one from its context. Saved: never.
+ * but kicked, in_guest and the pids, which kick reads. A vehicle belongs to the context that has
+ * it. Lifetime: a vehicle has one reference from its aspace and one from its context. Saved: never.
  */
 #include "platform/platform.h"
 #include "platform/stub/stub.h"
@@ -17,8 +17,8 @@
 struct st_platform {
 	struct platform base;
 	struct stub_host *host;
-	int slots_fd; /* memfd of all slots, mapped into each stub slot by slot */
-	u8 *slots;    /* immutable; the same, mapped whole */
+	int slots_fd;      /* memfd of all slots, mapped into each stub slot by slot */
+	u8 *slots;         /* immutable; the same, mapped whole */
 	struct mutex lock; /* RANK_PLATFORM: the free list */
 	u32 *free;
 	u32 n_free, n_used;
@@ -27,16 +27,16 @@ struct st_platform {
 
 struct st_vehicle {
 	LIST_ENTRY(st_vehicle) link; /* of the aspace; under the stub's lock */
-	struct st_aspace *as;	     /* valid unless dead */
+	struct st_aspace *as;        /* valid unless dead */
 	struct st_platform *platform;
-	pid_t pid, tid;		     /* immutable */
-	u32 index;		     /* immutable: of its slot */
+	pid_t pid, tid; /* immutable */
+	u32 index;      /* immutable: of its slot */
 	struct slot *slot;
-	u64 slot_addr;		     /* immutable: where the stub sees the slot */
+	u64 slot_addr; /* immutable: where the stub sees the slot */
 	atomic_uint refs;
 	atomic_bool dead;
-	bool busy;		     /* under the stub's lock */
-	bool has_frame;		     /* it has trapped and waits for its turn */
+	bool busy;      /* under the stub's lock */
+	bool has_frame; /* it has trapped and waits for its turn */
 	/* Where the frame's parts are in the slot, checked when it was taken over. */
 	u32 uc_off, fp_off;
 	u32 fp_size; /* what the host's kernel restores */
@@ -81,8 +81,8 @@ void st_vehicle_drop(struct st_context *c);
 /* The stub was killed: no vehicle of as is used any more. */
 void st_vehicles_end(struct st_aspace *as);
 
-/* handover.c: the guest's turn until it is ours again. 0, or -ESRCH if the stub is dead (it is killed
- * if it did not react to a kick in time). c may be NULL for a first frame. */
+/* handover.c: the guest's turn until it is ours again. 0, or -ESRCH if the stub is dead (it is
+ * killed if it did not react to a kick in time). c may be NULL for a first frame. */
 MUST_CHECK int st_run(struct st_platform *p, struct st_context *c, struct st_vehicle *v);
 /* Waits for the turn without giving it. */
 MUST_CHECK int st_await(struct st_platform *p, struct st_context *c, struct st_vehicle *v);
@@ -93,4 +93,3 @@ void st_frame_get(struct st_vehicle *v, struct regs *ret_regs, struct exit_info 
 void st_frame_set(struct st_vehicle *v, const struct regs *regs);
 void st_frame_get_fp(struct st_platform *p, struct st_vehicle *v, struct fpstate *ret_fp);
 void st_frame_set_fp(struct st_platform *p, struct st_vehicle *v, const struct fpstate *fp);
-

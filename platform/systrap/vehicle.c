@@ -42,8 +42,8 @@ static void vehicle_put(struct st_vehicle *v)
 /* The stub's lock is held. */
 static int start(struct st_platform *p, struct st_aspace *as, struct st_vehicle *v)
 {
-	const u64 clone_flags = CLONE_VM | CLONE_FILES | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD |
-				CLONE_SYSVSEM;
+	const u64 clone_flags =
+		CLONE_VM | CLONE_FILES | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
 	struct stub_call calls[2];
 	s64 tid;
 	int r;
@@ -51,11 +51,11 @@ static int start(struct st_platform *p, struct st_aspace *as, struct st_vehicle 
 	v->slot_addr = stub_slot_addr(as->n_threads);
 	v->slot = (struct slot *)(void *)(p->slots + (u64)v->index * STUB_SLOT_SIZE);
 	memset(v->slot, 0, PAGE_SIZE);
-	calls[0] = (struct stub_call){
-		SYS_mmap,
-		{v->slot_addr, STUB_SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED,
-		 (u64)p->slots_fd, (u64)v->index * STUB_SLOT_SIZE},
-		0};
+	calls[0] = (struct stub_call){SYS_mmap,
+	                              {v->slot_addr, STUB_SLOT_SIZE, PROT_READ | PROT_WRITE,
+	                               MAP_FIXED | MAP_SHARED, (u64)p->slots_fd,
+	                               (u64)v->index * STUB_SLOT_SIZE},
+	                              0};
 	/* The sixth argument is none of clone's: it tells the thread where its slot is. */
 	calls[1] = (struct stub_call){SYS_clone, {clone_flags, 0, 0, 0, 0, v->slot_addr}, 0};
 	__atomic_store_n(&v->slot->state, TURN_GUEST, __ATOMIC_RELEASE);
@@ -78,7 +78,7 @@ static int take(struct st_platform *p, struct st_aspace *as, struct st_vehicle *
 	int r;
 	GUARD(&as->stub.lock);
 
-	LIST_FOREACH(v, &as->vehicles, link) {
+	LIST_FOREACH (v, &as->vehicles, link) {
 		if (!v->busy && !atomic_load(&v->dead)) {
 			v->busy = true;
 			atomic_fetch_add(&v->refs, 1);

@@ -58,7 +58,7 @@ int boot_prepare(const Control__BootConfig *cfg, struct boot **ret, char **ret_w
 	r = ops->probe(&why);
 	if (r < 0)
 		return boot_why(ret_why, r, "platform %s does not run here: %s", cfg->platform,
-				why ? why : strerror(-r));
+		                why ? why : strerror(-r));
 	b = calloc(1, sizeof(*b));
 	BUG_ON(!b);
 	b->cfg = cfg;
@@ -72,13 +72,14 @@ int boot_prepare(const Control__BootConfig *cfg, struct boot **ret, char **ret_w
 	r = platform_create(ops, &b->machine.platform);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot start platform %s: %s", cfg->platform,
-				strerror(-r));
+		                strerror(-r));
 	r = memfile_create(0, &b->machine.memfile);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot make the memory file: %s", strerror(-r));
 	r = usercopy_init();
 	if (r < 0)
-		return boot_why(ret_why, r, "cannot guard copies of guest memory: %s", strerror(-r));
+		return boot_why(ret_why, r, "cannot guard copies of guest memory: %s",
+		                strerror(-r));
 	r = hostpoll_create(&b->machine.hostpoll);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot watch descriptors: %s", strerror(-r));
@@ -301,7 +302,8 @@ static Control__PsEntry *ps_entry(struct kernel *k, struct thread_group *tg, str
 	e->threads = tg->n_live;
 	mutex_unlock(&k->tasks_lock);
 	e->tty = strdup("?");
-	e->start_realtime_ns = (u64)(clock_real(&k->clocks) - clock_mono(&k->clocks) + tg->start_time);
+	e->start_realtime_ns =
+		(u64)(clock_real(&k->clocks) - clock_mono(&k->clocks) + tg->start_time);
 	thread_group_times(tg, &u, &s);
 	e->cpu_ns = u + s;
 	e->command = command_line(leader);

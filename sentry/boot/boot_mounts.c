@@ -1,4 +1,5 @@
-/* The mount tree that a sandbox starts with: its root through the gofer, then what the spec lists. */
+/* The mount tree that a sandbox starts with: its root through the gofer, then what the spec lists.
+ */
 #define LOG_SUBSYSTEM "boot"
 #include "sentry/auth/creds.h"
 #include "sentry/boot/boot_impl.h"
@@ -56,8 +57,8 @@ static int make_place(struct ctx *c, const char *path, bool file)
 		if (r < 0 && r != -EEXIST)
 			return r;
 	}
-	r = file ? vfs_mknod(c, AT_FDCWD, copy, S_IFREG | 0644, 0) :
-		   vfs_mkdir(c, AT_FDCWD, copy, 0755);
+	r = file ? vfs_mknod(c, AT_FDCWD, copy, S_IFREG | 0644, 0)
+	         : vfs_mkdir(c, AT_FDCWD, copy, 0755);
 	return r == -EEXIST ? 0 : r;
 }
 
@@ -73,7 +74,8 @@ static int find_place(struct ctx *c, const char *path, bool file, struct path *r
 	return path_lookup(c, AT_FDCWD, path, LOOKUP_FOLLOW, ret);
 }
 
-static int mount_bind_point(struct boot *b, struct kernel *k, struct ctx *c, const Control__Mount *m)
+static int mount_bind_point(struct boot *b, struct kernel *k, struct ctx *c,
+                            const Control__Mount *m)
 {
 	struct super_block *sb;
 	struct mount *mnt;
@@ -131,7 +133,7 @@ static int mount_one(struct boot *b, struct kernel *k, struct ctx *c, const Cont
 }
 
 static int mount_root(struct boot *b, struct kernel *k, const Control__Sandbox *sb,
-		      struct mount_ns **ret)
+                      struct mount_ns **ret)
 {
 	const Control__Attach *a = sb->attach[0];
 	struct super_block *lower, *top;
@@ -149,7 +151,7 @@ static int mount_root(struct boot *b, struct kernel *k, const Control__Sandbox *
 		top = lower;
 	}
 	m = mount_new(k, top, NULL, sb->overlay ? "overlay" : a->name,
-		      MS_RELATIME | (sb->root_readonly && !sb->overlay ? MS_RDONLY : 0));
+	              MS_RELATIME | (sb->root_readonly && !sb->overlay ? MS_RDONLY : 0));
 	obj_put(top);
 	*ret = mount_ns_new(m);
 	obj_put(m);
@@ -157,12 +159,12 @@ static int mount_root(struct boot *b, struct kernel *k, const Control__Sandbox *
 }
 
 int boot_mount_all(struct boot *b, struct kernel *k, const Control__Sandbox *sb,
-		   struct mount_ns **ret, char **ret_why)
+                   struct mount_ns **ret, char **ret_why)
 {
 	AUTO(creds) creds = creds_new(0, 0, NULL, 0);
 	AUTO(fs_context) fs = NULL;
 	AUTO(fd_table) fds = fd_table_new();
-	struct ctx c = { .kernel = k, .clocks = &k->clocks, .creds = creds, .fds = fds };
+	struct ctx c = {.kernel = k, .clocks = &k->clocks, .creds = creds, .fds = fds};
 	struct path root;
 	int r;
 
@@ -171,8 +173,8 @@ int boot_mount_all(struct boot *b, struct kernel *k, const Control__Sandbox *sb,
 	r = mount_root(b, k, sb, ret);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot mount %s as root: %s", sb->attach[0]->path,
-				strerror(-r));
-	root = (struct path){ (*ret)->root, (*ret)->root->root };
+		                strerror(-r));
+	root = (struct path){(*ret)->root, (*ret)->root->root};
 	fs = fs_context_new((*ret), &root, &root, 022);
 	c.fs = fs;
 	for (size_t i = 0; i < sb->n_mounts; i++) {
@@ -181,8 +183,8 @@ int boot_mount_all(struct boot *b, struct kernel *k, const Control__Sandbox *sb,
 		r = mount_one(b, k, &c, m);
 		if (r < 0)
 			return boot_why(ret_why, r, "cannot mount %s (%s) at %s: %s",
-					m->attach[0] ? m->attach : m->type, m->type,
-					m->destination, strerror(-r));
+			                m->attach[0] ? m->attach : m->type, m->type, m->destination,
+			                strerror(-r));
 	}
 	/* Only now: mount points may have had to be made. */
 	if (sb->root_readonly && sb->overlay)

@@ -36,9 +36,11 @@ static int make_rlimits(const Control__Process *p, struct rlimit out[RLIM_NLIMIT
 		const Control__Rlimit *r = p->rlimits[i];
 
 		if (r->resource >= RLIM_NLIMITS || r->cur > r->max)
-			return boot_why(ret_why, -EINVAL, "limit %u is unknown or its soft value is "
-					"above its hard one", r->resource);
-		out[r->resource] = (struct rlimit){ r->cur, r->max };
+			return boot_why(ret_why, -EINVAL,
+			                "limit %u is unknown or its soft value is "
+			                "above its hard one",
+			                r->resource);
+		out[r->resource] = (struct rlimit){r->cur, r->max};
 	}
 	return 0;
 }
@@ -55,7 +57,8 @@ static const char *env_of(const Control__Process *p, const char *name)
 }
 
 /* A name without a slash is looked for in the guest's PATH, as execvp(3) does. */
-static int open_program(struct ctx *c, const Control__Process *p, struct file **ret, char **ret_path)
+static int open_program(struct ctx *c, const Control__Process *p, struct file **ret,
+                        char **ret_path)
 {
 	const char *name = p->args[0], *path = env_of(p, "PATH");
 	int r, last = -ENOENT;
@@ -89,7 +92,7 @@ static int open_program(struct ctx *c, const Control__Process *p, struct file **
 
 static int install_stdio(struct kernel *k, struct ctx *c)
 {
-	struct file *files[HOST_SLOTS] = { 0 };
+	struct file *files[HOST_SLOTS] = {0};
 	int r = 0;
 
 	hostfd_open_stdio(k, files);
@@ -102,18 +105,18 @@ static int install_stdio(struct kernel *k, struct ctx *c)
 }
 
 int boot_first_process(struct boot *b, struct kernel *k, struct container *cont,
-		       const Control__Process *proc, char **ret_why)
+                       const Control__Process *proc, char **ret_why)
 {
 	AUTO(creds) creds = make_creds(proc);
 	AUTO(fs_context) fs = NULL;
 	AUTO(fd_table) fds = fd_table_new();
 	AUTO(file) exe = NULL;
 	AUTO_FREE char *path = NULL;
-	struct path root = { cont->root_mnt_ns->root, cont->root_mnt_ns->root->root };
-	struct strings argv = { 0 }, envp = { 0 };
+	struct path root = {cont->root_mnt_ns->root, cont->root_mnt_ns->root->root};
+	struct strings argv = {0}, envp = {0};
 	struct rlimit rlimits[RLIM_NLIMITS];
-	struct program prog = { 0 };
-	struct ctx ctx = { .kernel = k, .clocks = &k->clocks, .creds = creds, .rlimits = rlimits };
+	struct program prog = {0};
+	struct ctx ctx = {.kernel = k, .clocks = &k->clocks, .creds = creds, .rlimits = rlimits};
 	struct task *t = NULL;
 	struct path cwd;
 	int r;
@@ -128,7 +131,7 @@ int boot_first_process(struct boot *b, struct kernel *k, struct container *cont,
 		r = path_lookup(&ctx, AT_FDCWD, proc->cwd, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &cwd);
 		if (r < 0)
 			return boot_why(ret_why, r, "cannot use %s as working directory: %s",
-					proc->cwd, strerror(-r));
+			                proc->cwd, strerror(-r));
 		fs_set_cwd(fs, &cwd);
 		path_put(&cwd);
 	}

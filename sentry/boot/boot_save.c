@@ -24,21 +24,23 @@ struct cpu_feature {
 	const char *name;
 	bool (*here)(void);
 };
-#define FEATURE_LIST(X)                                                                            \
-	X(sse3, "sse3") X(ssse3, "ssse3") X(sse4_1, "sse4.1") X(sse4_2, "sse4.2")                  \
-	X(popcnt, "popcnt") X(avx, "avx") X(avx2, "avx2") X(fma, "fma") X(bmi1, "bmi")             \
-	X(bmi2, "bmi2") X(avx512f, "avx512f") X(avx512vl, "avx512vl") X(avx512bw, "avx512bw")      \
-	X(avx512dq, "avx512dq") X(avx512cd, "avx512cd") X(avx512vbmi, "avx512vbmi")                \
-	X(avx512vnni, "avx512vnni") X(gfni, "gfni") X(vpclmulqdq, "vpclmulqdq") X(aes, "aes")      \
-	X(pclmul, "pclmul")
-#define FEATURE(id, text)                                                                          \
-	static bool has_##id(void)                                                                 \
-	{                                                                                          \
-		return __builtin_cpu_supports(text) != 0;                                          \
+#define FEATURE_LIST(X)                                                                         \
+	X(sse3, "sse3")                                                                         \
+	X(ssse3, "ssse3") X(sse4_1, "sse4.1") X(sse4_2, "sse4.2") X(popcnt, "popcnt")           \
+		X(avx, "avx") X(avx2, "avx2") X(fma, "fma") X(bmi1, "bmi") X(bmi2, "bmi2")      \
+			X(avx512f, "avx512f") X(avx512vl, "avx512vl") X(avx512bw, "avx512bw")   \
+				X(avx512dq, "avx512dq") X(avx512cd, "avx512cd")                 \
+					X(avx512vbmi, "avx512vbmi") X(avx512vnni, "avx512vnni") \
+						X(gfni, "gfni") X(vpclmulqdq, "vpclmulqdq")     \
+							X(aes, "aes") X(pclmul, "pclmul")
+#define FEATURE(id, text)                                 \
+	static bool has_##id(void)                        \
+	{                                                 \
+		return __builtin_cpu_supports(text) != 0; \
 	}
 FEATURE_LIST(FEATURE)
 static const struct cpu_feature cpu_features[] = {
-#define ENTRY(id, text) { text, has_##id },
+#define ENTRY(id, text) {text, has_##id},
 	FEATURE_LIST(ENTRY)
 #undef ENTRY
 };
@@ -75,17 +77,22 @@ static int check_cpu(const struct image_info *info, const struct platform *p, ch
 
 	for (size_t i = 0; i < info->n_cpu_features; i++) {
 		if (!feature_here(info->cpu_features[i]))
-			return boot_why(ret_why, -ENOTSUP,
-					"inventory.img: the sandbox was saved on a CPU with %s, which "
-					"this one lacks", info->cpu_features[i]);
+			return boot_why(
+				ret_why, -ENOTSUP,
+				"inventory.img: the sandbox was saved on a CPU with %s, which "
+				"this one lacks",
+				info->cpu_features[i]);
 	}
 	if (info->cpu_state_len != sizeof(st))
-		return boot_why(ret_why, -EBADMSG, "inventory.img: the FP state's layout is unknown");
+		return boot_why(ret_why, -EBADMSG,
+		                "inventory.img: the FP state's layout is unknown");
 	memcpy(&st, info->cpu_state, sizeof(st));
 	if (st.xfeatures & ~p->xfeatures)
-		return boot_why(ret_why, -ENOTSUP,
-				"inventory.img: the sandbox uses vector state (XCR0 bits 0x%llx) that "
-				"this CPU lacks", (unsigned long long)(st.xfeatures & ~p->xfeatures));
+		return boot_why(
+			ret_why, -ENOTSUP,
+			"inventory.img: the sandbox uses vector state (XCR0 bits 0x%llx) that "
+			"this CPU lacks",
+			(unsigned long long)(st.xfeatures & ~p->xfeatures));
 	return 0;
 }
 
@@ -107,8 +114,8 @@ static void fit_fp(struct kernel *k, u32 size)
 
 static int save_kernel(struct kernel *k, struct snapshot *ret, char **ret_why)
 {
-	void *roots[] = { k };
-	struct save_params p = { .roots = roots, .n_roots = 1 };
+	void *roots[] = {k};
+	struct save_params p = {.roots = roots, .n_roots = 1};
 
 	return state_save(&p, ret, ret_why);
 }
@@ -122,13 +129,12 @@ static u64 now_ns(clockid_t clock)
 }
 
 static int write_image(struct boot *b, const struct boot_checkpoint *ck, u64 frozen_since,
-		       u64 freezing_ns, struct image_stats *stats, char **ret_why)
+                       u64 freezing_ns, struct image_stats *stats, char **ret_why)
 {
-	const int fds[IMAGE_FILES] = { ck->inventory, ck->kernel, ck->pagemap, ck->pages,
-				       ck->stats };
+	const int fds[IMAGE_FILES] = {ck->inventory, ck->kernel, ck->pagemap, ck->pages, ck->stats};
 	const struct platform *p = b->machine.platform;
 	const char *features[ARRAY_SIZE(cpu_features)];
-	struct cpu_state st = { p->xfeatures, p->fpstate_size };
+	struct cpu_state st = {p->xfeatures, p->fpstate_size};
 	struct image_info info = {
 		.producer = "stasis " STASIS_VERSION,
 		.arch = "x86_64",
@@ -161,9 +167,9 @@ static int write_image(struct boot *b, const struct boot_checkpoint *ck, u64 fro
 }
 
 int boot_checkpoint(struct boot *b, const struct boot_checkpoint *ck, Control__CheckpointReply *ret,
-		    char **ret_why)
+                    char **ret_why)
 {
-	struct image_stats stats = { 0 };
+	struct image_stats stats = {0};
 	bool was_paused;
 	u64 start, stopped;
 	int r;
@@ -176,8 +182,9 @@ int boot_checkpoint(struct boot *b, const struct boot_checkpoint *ck, Control__C
 	if (!was_paused) {
 		r = kernel_pause(b->kernel, 10 * NSEC_PER_SEC);
 		if (r < 0)
-			return boot_why(ret_why, r, "a task can't be stopped: %s; the sandbox runs on",
-					strerror(-r));
+			return boot_why(ret_why, r,
+			                "a task can't be stopped: %s; the sandbox runs on",
+			                strerror(-r));
 	}
 	stopped = now_ns(CLOCK_MONOTONIC);
 	timers_pause(b->machine.timers);
@@ -200,10 +207,10 @@ int boot_checkpoint(struct boot *b, const struct boot_checkpoint *ck, Control__C
 /* ---- loading ---- */
 
 static int load_kernel(struct boot *b, const void *bytes, size_t size, struct kernel_load *kl,
-		       char **ret_why)
+                       char **ret_why)
 {
-	static const struct obj_type *const types[] = { &kernel_type };
-	struct load_params p = { .root_types = types, .n_roots = 1, .user = kl };
+	static const struct obj_type *const types[] = {&kernel_type};
+	struct load_params p = {.root_types = types, .n_roots = 1, .user = kl};
 	const char *why = NULL;
 	void *root = NULL;
 	int r;
@@ -225,7 +232,7 @@ static int load_kernel(struct boot *b, const void *bytes, size_t size, struct ke
 int boot_image_open(struct boot *b, void **ret_sandbox, size_t *ret_size, char **ret_why)
 {
 	const Control__ImageFds *f = b->cfg->restore;
-	const int fds[IMAGE_FILES] = { f->inventory, f->kernel, f->pagemap, f->pages, -1 };
+	const int fds[IMAGE_FILES] = {f->inventory, f->kernel, f->pagemap, f->pages, -1};
 	const struct image_info *info;
 	int r = image_open(fds, &b->image, ret_why);
 
@@ -234,7 +241,7 @@ int boot_image_open(struct boot *b, void **ret_sandbox, size_t *ret_size, char *
 	info = image_info(b->image);
 	if (strcmp(info->arch, "x86_64") != 0)
 		return boot_why(ret_why, -ENOTSUP, "inventory.img: saved on %s, this is x86_64",
-				info->arch);
+		                info->arch);
 	r = check_cpu(info, b->machine.platform, ret_why);
 	if (r < 0)
 		return r;
@@ -246,9 +253,9 @@ int boot_image_open(struct boot *b, void **ret_sandbox, size_t *ret_size, char *
 }
 
 int boot_restore(struct boot *b, const Control__Sandbox *sandbox, const int *gofer_fds,
-		 size_t n_gofers, char **ret_why)
+                 size_t n_gofers, char **ret_why)
 {
-	struct kernel_load kl = { .machine = &b->machine };
+	struct kernel_load kl = {.machine = &b->machine};
 	struct container *c;
 	const void *bytes;
 	size_t size;
@@ -295,7 +302,7 @@ static void drop_vehicles(const struct snapshot *snap)
 
 int boot_autosave(struct boot *b, char **ret_why)
 {
-	struct kernel_load kl = { .machine = &b->machine };
+	struct kernel_load kl = {.machine = &b->machine};
 	struct snapshot snap;
 	int r;
 

@@ -1,11 +1,11 @@
 #include "sentry/kernel/cpu_clock.h"
 
 /* Linux: include/linux/posix-timers.h. A dynamic id is ~pid << 3 | thread << 2 | kind. */
-#define CPUCLOCK_THREAD	  4
-#define CPUCLOCK_KIND	  3
-#define CPUCLOCK_PROF	  0
-#define CPUCLOCK_VIRT	  1
-#define CPUCLOCK_SCHED	  2
+#define CPUCLOCK_THREAD 4
+#define CPUCLOCK_KIND   3
+#define CPUCLOCK_PROF   0
+#define CPUCLOCK_VIRT   1
+#define CPUCLOCK_SCHED  2
 
 bool cpu_clock_is(s32 clock)
 {

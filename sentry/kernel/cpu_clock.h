@@ -10,13 +10,14 @@
 struct cpu_clock {
 	bool thread;
 	bool user_only; /* CPUCLOCK_VIRT */
-	u32 id;		/* tgid or tid */
+	u32 id;         /* tgid or tid */
 };
 
 /* The clock counts CPU time: CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID or a dynamic id. */
 bool cpu_clock_is(s32 clock);
-/* Decodes a clock id as the caller means it and checks that there is such a process, or such a thread
- * in the caller's own. -EINVAL. */
+/* Decodes a clock id as the caller means it and checks that there is such a process, or such a
+ * thread in the caller's own. -EINVAL. */
 MUST_CHECK int cpu_clock_find(struct task *t, s32 clock, struct cpu_clock *ret);
-/* ns so far; -EINVAL when it is gone. A thread that runs in the guest right now lags behind a bit. */
+/* ns so far; -EINVAL when it is gone. A thread that runs in the guest right now lags behind a bit.
+ */
 MUST_CHECK int cpu_clock_read(struct kernel *k, const struct cpu_clock *c, s64 *ret);

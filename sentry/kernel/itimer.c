@@ -9,20 +9,24 @@
 /* How often running threads are asked for their CPU time while a CPU timer is armed. */
 #define CPU_TICK (4 * NSEC_PER_MSEC)
 
-enum { CPU_VIRTUAL, CPU_PROF, CPU_COUNT };
+enum {
+	CPU_VIRTUAL,
+	CPU_PROF,
+	CPU_COUNT
+};
 
 struct itimers {
 	struct obj obj;
-	struct mutex lock;	 /* RANK_ITIMER */
+	struct mutex lock;       /* RANK_ITIMER */
 	struct thread_group *tg; /* weak; set once before anything is armed */
 	struct ktimer real;
-	struct ktimer tick;	   /* runs while a CPU timer is armed */
-	s64 real_deadline;	   /* guest CLOCK_MONOTONIC; 0: not armed */
-	s64 real_interval;	   /* ns; 0: one shot */
-	bool real_fired;	   /* SIGALRM is queued; the next period starts when it is taken */
-	s64 cpu_left[CPU_COUNT];   /* ns; 0: not armed */
+	struct ktimer tick;      /* runs while a CPU timer is armed */
+	s64 real_deadline;       /* guest CLOCK_MONOTONIC; 0: not armed */
+	s64 real_interval;       /* ns; 0: one shot */
+	bool real_fired;         /* SIGALRM is queued; the next period starts when it is taken */
+	s64 cpu_left[CPU_COUNT]; /* ns; 0: not armed */
 	s64 cpu_interval[CPU_COUNT];
-	_Atomic bool cpu_armed;	   /* either cpu_left; a hint that is read without the lock */
+	_Atomic bool cpu_armed; /* either cpu_left; a hint that is read without the lock */
 };
 
 static const struct clocks *clocks_of(const struct itimers *it)
@@ -115,7 +119,7 @@ static void tick_arm_locked(struct itimers *it)
 	atomic_store(&it->cpu_armed, armed);
 	if (armed && timers_of(it))
 		ktimer_arm(timers_of(it), &it->tick, clocks_of(it),
-			   deadline_in(clocks_of(it), CPU_TICK));
+		           deadline_in(clocks_of(it), CPU_TICK));
 }
 
 /* A thread that never enters its kernel accounts no time: fetches all of them for a moment. */
@@ -229,7 +233,7 @@ static bool which_valid(int which)
 }
 
 int itimer_set(struct itimers *it, int which, const struct itimerval *val,
-		struct itimerval *ret_old)
+               struct itimerval *ret_old)
 {
 	struct itimerval old;
 
@@ -312,17 +316,17 @@ static int itimers_after_load(struct loader *l, void *p)
 	return 0;
 }
 
-#define ITIMERS_FIELDS(F)                                                                          \
-	F(HDR, obj)                                                                                \
-	F(SKIP, lock)                                                                              \
-	F(SKIP, tg)   /* itimers_attach */                                                         \
-	F(SKIP, real) /* armed again by itimers_attach */                                          \
-	F(SKIP, tick)                                                                              \
-	F(VAL, real_deadline)                                                                      \
-	F(VAL, real_interval)                                                                      \
-	F(VAL, real_fired)                                                                         \
-	F(ARRAY, cpu_left)                                                                         \
-	F(ARRAY, cpu_interval)                                                                     \
+#define ITIMERS_FIELDS(F)                                 \
+	F(HDR, obj)                                       \
+	F(SKIP, lock)                                     \
+	F(SKIP, tg)   /* itimers_attach */                \
+	F(SKIP, real) /* armed again by itimers_attach */ \
+	F(SKIP, tick)                                     \
+	F(VAL, real_deadline)                             \
+	F(VAL, real_interval)                             \
+	F(VAL, real_fired)                                \
+	F(ARRAY, cpu_left)                                \
+	F(ARRAY, cpu_interval)                            \
 	F(SKIP, cpu_armed) /* any of cpu_left */
 OBJECT_TYPE(itimers, Sentry__Itimers, sentry__itimers__descriptor, ITIMERS_FIELDS,
-	    .init = itimers_init, .destroy = itimers_destroy, .after_load = itimers_after_load);
+            .init = itimers_init, .destroy = itimers_destroy, .after_load = itimers_after_load);

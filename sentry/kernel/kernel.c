@@ -19,16 +19,16 @@ static void container_destroy(void *p)
 	obj_put(c->root_mnt_ns);
 }
 
-#define CONTAINER_FIELDS(F)                                                                        \
-	F(HDR, obj)                                                                                \
-	F(STR, id)                                                                                 \
-	F(SKIP, link) /* the kernel's list saves it */                                             \
-	F(WEAK, init, thread_group)                                                                \
-	F(VAL, exited)                                                                             \
-	F(VAL, exit_status)                                                                        \
+#define CONTAINER_FIELDS(F)                            \
+	F(HDR, obj)                                    \
+	F(STR, id)                                     \
+	F(SKIP, link) /* the kernel's list saves it */ \
+	F(WEAK, init, thread_group)                    \
+	F(VAL, exited)                                 \
+	F(VAL, exit_status)                            \
 	F(REF, root_mnt_ns, mount_ns)
 OBJECT_TYPE(container, Sentry__Container, sentry__container__descriptor, CONTAINER_FIELDS,
-	    .destroy = container_destroy);
+            .destroy = container_destroy);
 
 struct container *container_new(struct kernel *k, const char *id)
 {
@@ -107,22 +107,22 @@ static int kernel_after_load(struct loader *l, void *p)
 	return 0;
 }
 
-#define KERNEL_FIELDS(F)                                                                           \
-	F(HDR, obj)                                                                                \
-	F(SKIP, machine) /* host side, handed over */                                              \
-	F(CUSTOM, clocks, kernel)                                                                  \
-	F(REF, pidns, pidns)                                                                       \
-	F(REF, utsns, utsns)                                                                       \
-	F(LIST, containers, container, link)                                                       \
-	F(SKIP, tasks_lock)                                                                        \
-	F(ATOMIC, next_ino)                                                                        \
-	F(ATOMIC, next_id)                                                                         \
-	F(VAL, generation)                                                                         \
-	F(SKIP, rt)   /* threads are made again */                                                 \
-	F(SKIP, mms)  /* each mm enters itself */                                                  \
+#define KERNEL_FIELDS(F)                              \
+	F(HDR, obj)                                   \
+	F(SKIP, machine) /* host side, handed over */ \
+	F(CUSTOM, clocks, kernel)                     \
+	F(REF, pidns, pidns)                          \
+	F(REF, utsns, utsns)                          \
+	F(LIST, containers, container, link)          \
+	F(SKIP, tasks_lock)                           \
+	F(ATOMIC, next_ino)                           \
+	F(ATOMIC, next_id)                            \
+	F(VAL, generation)                            \
+	F(SKIP, rt)  /* threads are made again */     \
+	F(SKIP, mms) /* each mm enters itself */      \
 	F(SKIP, mms_lock)
 OBJECT_TYPE(kernel, Sentry__Kernel, sentry__kernel__descriptor, KERNEL_FIELDS, .init = kernel_init,
-	    .destroy = kernel_destroy, .after_load = kernel_after_load);
+            .destroy = kernel_destroy, .after_load = kernel_after_load);
 
 struct kernel *kernel_new(struct machine *m)
 {
@@ -132,7 +132,8 @@ struct kernel *kernel_new(struct machine *m)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	clock_gettime(CLOCK_REALTIME, &real);
 	k->machine = m;
-	/* A sandbox's uptime starts at about zero; one second keeps "0 means unset" readers happy. */
+	/* A sandbox's uptime starts at about zero; one second keeps "0 means unset" readers happy.
+	 */
 	k->clocks.mono_offset = NSEC_PER_SEC - timespec_ns(&now);
 	k->clocks.boot_realtime = timespec_ns(&real) - NSEC_PER_SEC;
 	k->next_ino = 1;
@@ -182,8 +183,8 @@ static int pidns_load_slots(struct loader *l, struct pidns *ns, const Sentry__Pi
 		return loader_error(l, "%zu tasks are more than there are pids", m->n_tasks);
 	for (size_t i = 0; i < m->n_tasks; i++) {
 		struct task *t = NULL;
-		int r = m->tasks[i] ? loader_ref(l, m->tasks[i], &task_type, &t) :
-				      loader_missing(l, "tasks");
+		int r = m->tasks[i] ? loader_ref(l, m->tasks[i], &task_type, &t)
+		                    : loader_missing(l, "tasks");
 
 		if (r < 0)
 			return r;
@@ -222,14 +223,14 @@ static void pidns_sample_slots(struct sampler *sp, struct pidns *ns)
 	ns->n_tasks = 1;
 }
 
-#define PIDNS_FIELDS(F)                                                                            \
-	F(HDR, obj)                                                                                \
-	F(VAL, last_pid)                                                                           \
-	F(SKIP, n_tasks) /* counted at load */                                                     \
-	F(CUSTOM, slots, pidns)                                                                    \
+#define PIDNS_FIELDS(F)                        \
+	F(HDR, obj)                            \
+	F(VAL, last_pid)                       \
+	F(SKIP, n_tasks) /* counted at load */ \
+	F(CUSTOM, slots, pidns)                \
 	F(WEAK, init, thread_group)
 OBJECT_TYPE(pidns, Sentry__Pidns, sentry__pidns__descriptor, PIDNS_FIELDS, .init = pidns_init,
-	    .destroy = pidns_destroy, .after_load = pidns_after_load);
+            .destroy = pidns_destroy, .after_load = pidns_after_load);
 
 struct pidns *pidns_new(void)
 {

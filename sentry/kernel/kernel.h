@@ -28,15 +28,15 @@ struct utsns;
 struct machine {
 	struct platform *platform;
 	struct memfile *memfile;
-	struct timers *timers;	   /* the timer thread */
+	struct timers *timers;     /* the timer thread */
 	struct hostpoll *hostpoll; /* readiness of host descriptors */
-	unsigned ncpu;		   /* cores that the guest sees */
+	unsigned ncpu;             /* cores that the guest sees */
 	struct p9_client **gofers; /* by container index */
 	unsigned n_gofers;
-	int stdio[3];		   /* host descriptors passed through, -1: none */
-	bool overlay;		   /* root gets a memory upper */
+	int stdio[3]; /* host descriptors passed through, -1: none */
+	bool overlay; /* root gets a memory upper */
 	bool strace;
-	u64 autosave_every;	   /* 0: off */
+	u64 autosave_every; /* 0: off */
 	_Atomic u64 syscalls_since_save;
 	bool autosave_on_request;
 };
@@ -44,11 +44,11 @@ struct machine {
 /* One container of the sandbox: its first process, and how that ended. */
 struct container {
 	struct obj obj;
-	char *id;		   /* immutable */
+	char *id; /* immutable */
 	TAILQ_ENTRY(container) link;
-	struct thread_group *init; /* weak; tasks_lock; NULL once it is gone */
-	bool exited;		   /* tasks_lock */
-	s32 exit_status;	   /* wait(2) status; tasks_lock */
+	struct thread_group *init;    /* weak; tasks_lock; NULL once it is gone */
+	bool exited;                  /* tasks_lock */
+	s32 exit_status;              /* wait(2) status; tasks_lock */
 	struct mount_ns *root_mnt_ns; /* what exec joins; owned */
 };
 OBJECT_DECL(container);
@@ -60,13 +60,13 @@ struct kernel {
 	struct pidns *pidns; /* the root pid namespace */
 	struct utsns *utsns;
 	TAILQ_HEAD(, container) containers;
-	struct mutex tasks_lock; /* RANK_TASKS */
-	_Atomic u64 next_ino;	 /* inode numbers of anonymous files, pipes */
-	_Atomic u64 next_id;	 /* anything else that must be unique: mount ids, timers */
-	u64 generation;		 /* restores so far */
+	struct mutex tasks_lock;   /* RANK_TASKS */
+	_Atomic u64 next_ino;      /* inode numbers of anonymous files, pipes */
+	_Atomic u64 next_id;       /* anything else that must be unique: mount ids, timers */
+	u64 generation;            /* restores so far */
 	struct kernel_runtime *rt; /* host threads, stop flag */
-	TAILQ_HEAD(, mm) mms;	 /* every address space; mms_lock; rebuilt at load */
-	struct mutex mms_lock;	 /* RANK_LEAF: held only to take references while walking */
+	TAILQ_HEAD(, mm) mms;      /* every address space; mms_lock; rebuilt at load */
+	struct mutex mms_lock;     /* RANK_LEAF: held only to take references while walking */
 };
 OBJECT_DECL(kernel);
 

@@ -1,4 +1,5 @@
-/* UTS namespace and signal actions: small objects of the kernel with nothing but names and values. */
+/* UTS namespace and signal actions: small objects of the kernel with nothing but names and values.
+ */
 #include "sentry/kernel/sighand.h"
 #include "sentry/kernel/utsns.h"
 
@@ -56,10 +57,10 @@ static void utsns_sample_domainname(struct sampler *sp, struct utsns *u)
 	strcpy(u->domainname, "domain");
 }
 
-#define UTSNS_FIELDS(F)                                                                            \
-	F(HDR, obj)                                                                                \
-	F(SKIP, lock) /* fresh after load */                                                       \
-	F(CUSTOM_ARRAY, hostname, utsns)                                                           \
+#define UTSNS_FIELDS(F)                      \
+	F(HDR, obj)                          \
+	F(SKIP, lock) /* fresh after load */ \
+	F(CUSTOM_ARRAY, hostname, utsns)     \
 	F(CUSTOM_ARRAY, domainname, utsns)
 OBJECT_TYPE(utsns, Sentry__Utsns, sentry__utsns__descriptor, UTSNS_FIELDS, .init = utsns_init);
 
@@ -118,8 +119,7 @@ static int sighand_save_action(struct saver *s, const struct sighand *h, Sentry_
 	m->n_action = SIGNAL_MAX;
 	m->action = saver_alloc(s, SIGNAL_MAX * sizeof(*m->action));
 	for (unsigned i = 0; i < SIGNAL_MAX; i++) {
-		Sentry__Sigaction *a =
-			saver_msg(s, Sentry__Sigaction, sentry__sigaction__init);
+		Sentry__Sigaction *a = saver_msg(s, Sentry__Sigaction, sentry__sigaction__init);
 
 		a->handler = h->action[i].handler;
 		a->flags = h->action[i].flags;
@@ -148,16 +148,16 @@ static int sighand_load_action(struct loader *l, struct sighand *h, const Sentry
 static void sighand_sample_action(struct sampler *sp, struct sighand *h)
 {
 	for (unsigned i = 0; i < SIGNAL_MAX; i++)
-		h->action[i] = (struct ksigaction){ sampler_value(sp), sampler_value(sp),
-						    sampler_value(sp), 0x3 };
+		h->action[i] = (struct ksigaction){sampler_value(sp), sampler_value(sp),
+		                                   sampler_value(sp), 0x3};
 }
 
-#define SIGHAND_FIELDS(F)                                                                          \
-	F(HDR, obj)                                                                                \
-	F(SKIP, lock) /* fresh after load */                                                       \
+#define SIGHAND_FIELDS(F)                    \
+	F(HDR, obj)                          \
+	F(SKIP, lock) /* fresh after load */ \
 	F(CUSTOM_ARRAY, action, sighand)
 OBJECT_TYPE(sighand, Sentry__Sighand, sentry__sighand__descriptor, SIGHAND_FIELDS,
-	    .init = sighand_init);
+            .init = sighand_init);
 
 struct sighand *sighand_new(void)
 {

@@ -10,15 +10,15 @@
 #define PID_MAX 32768u
 
 struct pid_slot {
-	struct task *task;	 /* owned until reaped */
-	struct pgrp *pgrp;	 /* weak: registered while it lives */
+	struct task *task;       /* owned until reaped */
+	struct pgrp *pgrp;       /* weak: registered while it lives */
 	struct session *session; /* weak */
 };
 struct pidns {
 	struct obj obj;
 	u32 last_pid;
 	u32 n_tasks;
-	struct pid_slot *slots; /* PID_MAX of them */
+	struct pid_slot *slots;    /* PID_MAX of them */
 	struct thread_group *init; /* weak: reaps orphans */
 };
 OBJECT_DECL(pidns);

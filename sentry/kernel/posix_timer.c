@@ -1,7 +1,7 @@
 /*
- * A periodic timer whose signal is queued is not armed again before the signal is taken; the periods
- * that passed meanwhile are its overrun (Linux does the same). So no period, however short, keeps
- * the timer thread busy.
+ * A periodic timer whose signal is queued is not armed again before the signal is taken; the
+ * periods that passed meanwhile are its overrun (Linux does the same). So no period, however short,
+ * keeps the timer thread busy.
  */
 #include "sentry/kernel/posix_timer.h"
 #include "sentry/auth/creds.h"
@@ -17,7 +17,7 @@
 
 /* How often CPU clocks are looked at while a timer counts on one, and how soon a timer whose signal
  * was ignored fires again at the earliest. */
-#define TICK	   (4 * NSEC_PER_MSEC)
+#define TICK       (4 * NSEC_PER_MSEC)
 #define TIMERS_MAX 65536u
 
 struct ptimer {
@@ -28,10 +28,10 @@ struct ptimer {
 	s32 clock;
 	int notify, signo;
 	u64 value;
-	u32 tid;	      /* SIGEV_THREAD_ID */
+	u32 tid;              /* SIGEV_THREAD_ID */
 	struct cpu_clock cpu; /* cpu.id 0: not a CPU clock */
-	s32 base;	      /* CLOCK_MONOTONIC, _REALTIME or BASE_CPU: what deadline counts on */
-	s64 deadline;	      /* 0: not armed */
+	s32 base;             /* CLOCK_MONOTONIC, _REALTIME or BASE_CPU: what deadline counts on */
+	s64 deadline;         /* 0: not armed */
 	s64 interval;
 	bool fired;
 	u32 overrun, overrun_last;
@@ -41,7 +41,7 @@ struct ptimer {
 TAILQ_HEAD(ptimer_list, ptimer);
 struct posix_timers {
 	struct obj obj;
-	struct mutex lock;	 /* RANK_ITIMER */
+	struct mutex lock;       /* RANK_ITIMER */
 	struct thread_group *tg; /* weak; set before anything is armed */
 	u32 next_id;
 	struct ptimer_list list; /* by id */
@@ -92,7 +92,7 @@ static void arm_locked(struct ptimer *pt)
 	if (pt->base == BASE_CPU) {
 		if (pt->deadline && !pt->fired)
 			ktimer_arm(timers_of(p), &p->tick, clocks_of(p),
-				   deadline_in(clocks_of(p), TICK));
+			           deadline_in(clocks_of(p), TICK));
 		return;
 	}
 	if (!pt->deadline || pt->fired)
@@ -190,8 +190,8 @@ static void fire_locked(struct posix_timers *p, struct ptimer *pt) NO_LOCK_ANALY
 	pt = find_locked(p, id);
 	if (queued || !pt || !pt->fired)
 		return;
-	/* Nobody will take it, because it was ignored or had no room: the next period counts. (It may
-	 * also have been taken since; then posix_timer_delivered finds the timer armed.) */
+	/* Nobody will take it, because it was ignored or had no room: the next period counts. (It
+	 * may also have been taken since; then posix_timer_delivered finds the timer armed.) */
 	now = clock_now(clocks_of(p), pt->base == BASE_CPU ? CLOCK_MONOTONIC : pt->base);
 	pt->fired = false;
 	if (pt->base == BASE_CPU)
@@ -316,7 +316,7 @@ static int clock_base(s32 clock, s32 *ret)
 }
 
 int posix_timer_create(struct posix_timers *p, struct task *t, s32 clock,
-		       const struct sigevent *sev, int *ret_id)
+                       const struct sigevent *sev, int *ret_id)
 {
 	u64 limit = task_rlimit(t, RLIMIT_SIGPENDING);
 	struct ptimer *pt, *after;
@@ -372,7 +372,8 @@ int posix_timer_create(struct posix_timers *p, struct task *t, s32 clock,
 	pt->signo = sev ? sev->sigev_signo : SIGALRM;
 	pt->value = sev ? (u64)(uintptr_t)sev->sigev_value.sival_ptr : pt->id;
 	pt->tid = sev && sev->sigev_notify == SIGEV_THREAD_ID ? (u32)sev->_sigev_un._tid : 0;
-	TAILQ_FOREACH_REVERSE (after, &p->list, ptimer_list, link) {
+	TAILQ_FOREACH_REVERSE(after, &p->list, ptimer_list, link)
+	{
 		if (after->id < pt->id)
 			break;
 	}
@@ -427,7 +428,7 @@ static int look(struct posix_timers *p, int id, s32 *ret_base, s64 *ret_now)
 }
 
 int posix_timer_settime(struct posix_timers *p, int id, int flags, const struct itimerspec *val,
-			struct itimerspec *ret_old)
+                        struct itimerspec *ret_old)
 {
 	s64 value = timespec_ns(&val->it_value), now;
 	struct itimerspec old;
@@ -567,7 +568,7 @@ static void posix_timers_destroy(void *o)
 }
 
 static int posix_timers_save_list(struct saver *s, const struct posix_timers *o,
-				  Sentry__PosixTimers *m)
+                                  Sentry__PosixTimers *m)
 {
 	struct ptimer *pt;
 
@@ -596,7 +597,7 @@ static int posix_timers_save_list(struct saver *s, const struct posix_timers *o,
 }
 
 static int posix_timers_load_list(struct loader *l, struct posix_timers *o,
-				  const Sentry__PosixTimers *m)
+                                  const Sentry__PosixTimers *m)
 {
 	if (m->n_list > TIMERS_MAX)
 		return loader_range(l, "list");
@@ -606,9 +607,10 @@ static int posix_timers_load_list(struct loader *l, struct posix_timers *o,
 
 		if (e->id > INT32_MAX || (last && e->id <= last->id))
 			return loader_error(l, "timer ids are not in order");
-		if ((e->counts_on != CLOCK_MONOTONIC && e->counts_on != CLOCK_REALTIME && e->counts_on != BASE_CPU) ||
-		    (e->counts_on == BASE_CPU) != (e->cpu_id != 0) || e->deadline < 0 || e->interval < 0 ||
-		    (e->fired && (!e->interval || !e->deadline)) ||
+		if ((e->counts_on != CLOCK_MONOTONIC && e->counts_on != CLOCK_REALTIME &&
+		     e->counts_on != BASE_CPU) ||
+		    (e->counts_on == BASE_CPU) != (e->cpu_id != 0) || e->deadline < 0 ||
+		    e->interval < 0 || (e->fired && (!e->interval || !e->deadline)) ||
 		    (e->notify != SIGEV_NONE && (e->signo < 1 || e->signo > SIGNAL_MAX)))
 			return loader_error(l, "timer %u makes no sense", e->id);
 		pt = calloc(1, sizeof(*pt));
@@ -641,29 +643,29 @@ static void posix_timers_sample_list(struct sampler *sp, struct posix_timers *o)
 	BUG_ON(!pt);
 	ktimer_init(&pt->kt, expired);
 	*pt = (struct ptimer){.kt = pt->kt,
-			      .owner = o,
-			      .id = 3,
-			      .clock = CLOCK_REALTIME,
-			      .notify = SIGEV_THREAD_ID,
-			      .signo = SIGUSR1,
-			      .value = sampler_value(sp),
-			      .tid = 5,
-			      .base = CLOCK_MONOTONIC,
-			      .deadline = NSEC_PER_SEC,
-			      .interval = NSEC_PER_SEC,
-			      .overrun = 2,
-			      .overrun_last = 1};
+	                      .owner = o,
+	                      .id = 3,
+	                      .clock = CLOCK_REALTIME,
+	                      .notify = SIGEV_THREAD_ID,
+	                      .signo = SIGUSR1,
+	                      .value = sampler_value(sp),
+	                      .tid = 5,
+	                      .base = CLOCK_MONOTONIC,
+	                      .deadline = NSEC_PER_SEC,
+	                      .interval = NSEC_PER_SEC,
+	                      .overrun = 2,
+	                      .overrun_last = 1};
 	TAILQ_INSERT_TAIL(&o->list, pt, link);
 	o->count = 1;
 }
 
-#define POSIX_TIMERS_FIELDS(F)                                                                     \
-	F(HDR, obj)                                                                                \
-	F(SKIP, lock)                                                                              \
-	F(SKIP, tg) /* posix_timers_attach */                                                      \
-	F(VAL, next_id)                                                                            \
-	F(CUSTOM, list, posix_timers)                                                              \
-	F(SKIP, count) /* counted at load */                                                       \
+#define POSIX_TIMERS_FIELDS(F)                \
+	F(HDR, obj)                           \
+	F(SKIP, lock)                         \
+	F(SKIP, tg) /* posix_timers_attach */ \
+	F(VAL, next_id)                       \
+	F(CUSTOM, list, posix_timers)         \
+	F(SKIP, count) /* counted at load */  \
 	F(SKIP, tick)  /* armed again by posix_timers_attach */
 OBJECT_TYPE(posix_timers, Sentry__PosixTimers, sentry__posix_timers__descriptor,
-	    POSIX_TIMERS_FIELDS, .init = posix_timers_init, .destroy = posix_timers_destroy);
+            POSIX_TIMERS_FIELDS, .init = posix_timers_init, .destroy = posix_timers_destroy);

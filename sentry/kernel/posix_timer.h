@@ -11,13 +11,13 @@ struct posix_timers;
 OBJECT_DECL(posix_timers);
 
 struct posix_timers *posix_timers_new(struct thread_group *tg);
-/* By the calling task. sev is a copy, unchecked; NULL: SIGALRM with the id as its value. The new id.
- * -EINVAL, -EAGAIN (RLIMIT_SIGPENDING), -EOPNOTSUPP (clocks without timers), -ENOMEM. */
+/* By the calling task. sev is a copy, unchecked; NULL: SIGALRM with the id as its value. The new
+ * id. -EINVAL, -EAGAIN (RLIMIT_SIGPENDING), -EOPNOTSUPP (clocks without timers), -ENOMEM. */
 MUST_CHECK int posix_timer_create(struct posix_timers *p, struct task *t, s32 clock,
-				  const struct sigevent *sev, int *ret_id);
+                                  const struct sigevent *sev, int *ret_id);
 /* The three: -EINVAL (no such timer; times that are none). */
 MUST_CHECK int posix_timer_settime(struct posix_timers *p, int id, int flags,
-				   const struct itimerspec *val, struct itimerspec *ret_old);
+                                   const struct itimerspec *val, struct itimerspec *ret_old);
 MUST_CHECK int posix_timer_gettime(struct posix_timers *p, int id, struct itimerspec *ret);
 MUST_CHECK int posix_timer_getoverrun(struct posix_timers *p, int id);
 MUST_CHECK int posix_timer_delete(struct posix_timers *p, int id);

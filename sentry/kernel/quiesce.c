@@ -9,9 +9,9 @@
 #include <stdlib.h>
 
 struct kernel_runtime {
-	struct mutex lock; /* RANK_KERNEL_STATE */
+	struct mutex lock;      /* RANK_KERNEL_STATE */
 	pthread_cond_t changed; /* with lock: any number below changed */
-	unsigned threads; /* host threads of tasks that have not ended */
+	unsigned threads;       /* host threads of tasks that have not ended */
 	unsigned parked;
 	unsigned pauses;
 	_Atomic bool stopping; /* pauses > 0, readable without the lock */
@@ -153,7 +153,7 @@ static void log_culprits(struct kernel *k)
 
 		if (t && t->exit_state == TASK_ALIVE)
 			log_warn("pause: task %u (%s) is in %s, system call %llu", tid, t->comm,
-				 t->run ? t->run->name : "none", (unsigned long long)t->sysno);
+			         t->run ? t->run->name : "none", (unsigned long long)t->sysno);
 	}
 	mutex_unlock(&k->tasks_lock);
 }

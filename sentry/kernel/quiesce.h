@@ -30,11 +30,16 @@ bool runtime_park(struct task *t);
 MUST_CHECK int kernel_pause(struct kernel *k, s64 timeout_ns);
 void kernel_resume(struct kernel *k);
 bool kernel_is_paused(struct kernel *k);
-/* With everything paused: ends every host thread and waits for them. Their tasks stay as they are. */
+/* With everything paused: ends every host thread and waits for them. Their tasks stay as they are.
+ */
 void kernel_stop_threads(struct kernel *k);
 
 /* The supervisor's wait: what it is needed for next. */
-enum kernel_event { KERNEL_EXITED, KERNEL_AUTOSAVE, KERNEL_POKED };
+enum kernel_event {
+	KERNEL_EXITED,
+	KERNEL_AUTOSAVE,
+	KERNEL_POKED
+};
 enum kernel_event kernel_wait_event(struct kernel *k);
 /* The last task is gone / somebody else (control) wants the supervisor to look. */
 void kernel_poke(struct kernel *k);

@@ -10,11 +10,11 @@
 
 #include <string.h>
 
-#define UC_FP_XSTATE	     1
+#define UC_FP_XSTATE         1
 #define UC_SIGCONTEXT_SS     2
 #define UC_STRICT_RESTORE_SS 4
-#define RED_ZONE	     128
-#define SA_RESTORER	     0x04000000ull
+#define RED_ZONE             128
+#define SA_RESTORER          0x04000000ull
 #define SS_AUTODISARM_FLAG   (1u << 31)
 
 #define USER_CS 0x33
@@ -96,7 +96,7 @@ static int push_fp(struct task *t, u64 addr)
 }
 
 int sigframe_push(struct task *t, const siginfo_t *info, const struct ksigaction *act,
-		  sigset64_t old_mask)
+                  sigset64_t old_mask)
 {
 	struct regs *r = &t->regs;
 	struct rt_sigframe f;
@@ -125,17 +125,35 @@ int sigframe_push(struct task *t, const siginfo_t *info, const struct ksigaction
 	f.uc.stack.size = t->altstack_size;
 	f.uc.stack.flags = (s32)task_altstack_state(t);
 	f.uc.mc = (struct k_sigcontext){
-		.r8 = r->r8, .r9 = r->r9, .r10 = r->r10, .r11 = r->r11, .r12 = r->r12,
-		.r13 = r->r13, .r14 = r->r14, .r15 = r->r15, .di = r->rdi, .si = r->rsi,
-		.bp = r->rbp, .bx = r->rbx, .dx = r->rdx, .ax = r->rax, .cx = r->rcx, .sp = r->rsp,
-		.ip = r->rip, .flags = r->rflags, .cs = USER_CS, .ss = USER_SS,
-		.oldmask = old_mask, .fpstate = fp_addr,
-		.err = t->fault_error, .trapno = t->fault_trapno, .cr2 = t->fault_addr,
+		.r8 = r->r8,
+		.r9 = r->r9,
+		.r10 = r->r10,
+		.r11 = r->r11,
+		.r12 = r->r12,
+		.r13 = r->r13,
+		.r14 = r->r14,
+		.r15 = r->r15,
+		.di = r->rdi,
+		.si = r->rsi,
+		.bp = r->rbp,
+		.bx = r->rbx,
+		.dx = r->rdx,
+		.ax = r->rax,
+		.cx = r->rcx,
+		.sp = r->rsp,
+		.ip = r->rip,
+		.flags = r->rflags,
+		.cs = USER_CS,
+		.ss = USER_SS,
+		.oldmask = old_mask,
+		.fpstate = fp_addr,
+		.err = t->fault_error,
+		.trapno = t->fault_trapno,
+		.cr2 = t->fault_addr,
 	};
 	f.uc.mask = old_mask;
 	f.info = *info;
-	if (push_fp(t, fp_addr) < 0 ||
-	    user_copy_out(&t->ctx, UADDR(frame), &f, sizeof(f)) < 0)
+	if (push_fp(t, fp_addr) < 0 || user_copy_out(&t->ctx, UADDR(frame), &f, sizeof(f)) < 0)
 		return -EFAULT;
 
 	if (entering && (t->altstack_flags & SS_AUTODISARM_FLAG)) {
@@ -191,7 +209,7 @@ int sigframe_restore(struct task *t)
 	const struct k_sigcontext *m = &uc.mc;
 
 	if (user_copy_in(&t->ctx, &uc, UADDR(frame + offsetof(struct rt_sigframe, uc)),
-			 sizeof(uc)) < 0)
+	                 sizeof(uc)) < 0)
 		return -EFAULT;
 	if (restore_fp(t, m->fpstate, uc.flags & UC_FP_XSTATE) < 0)
 		return -EFAULT;

@@ -2,8 +2,8 @@
  * Sending and taking signals. What a signal does when it is taken is in signal_deliver.c.
  *
  * A signal that will end the group anyway (default action, not blocked, nobody waits for it) ends
- * it at once, as Linux's complete_signal does: otherwise a thread that never enters the kernel could
- * keep the others alive.
+ * it at once, as Linux's complete_signal does: otherwise a thread that never enters the kernel
+ * could keep the others alive.
  */
 #include "sentry/kernel/signal.h"
 #include "sentry/auth/creds.h"
@@ -18,10 +18,10 @@
 #include <sys/epoll.h>
 #include <string.h>
 
-#define SIGSET_DEFAULT_IGNORE                                                                      \
+#define SIGSET_DEFAULT_IGNORE \
 	(SIGBIT(SIGCHLD) | SIGBIT(SIGURG) | SIGBIT(SIGWINCH) | SIGBIT(SIGCONT))
-#define SIGSET_CORE                                                                                \
-	(SIGBIT(SIGQUIT) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGABRT) | SIGBIT(SIGFPE) |   \
+#define SIGSET_CORE                                                                              \
+	(SIGBIT(SIGQUIT) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGABRT) | SIGBIT(SIGFPE) | \
 	 SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGSYS) | SIGBIT(SIGXCPU) | SIGBIT(SIGXFSZ))
 
 siginfo_t siginfo_kernel(int signo)
@@ -240,7 +240,7 @@ void thread_group_exit(struct thread_group *tg, int status)
 
 /* target NULL: the group's queue. tasks_lock and tg->lock held. */
 static int send_locked(struct thread_group *tg, struct task *target, const siginfo_t *info,
-		       bool *ret_resumed)
+                       bool *ret_resumed)
 {
 	int signo = info->si_signo;
 	struct task *judge = target ? target : tg->leader, *t, *chosen = NULL;
@@ -277,7 +277,7 @@ static int send_locked(struct thread_group *tg, struct task *target, const sigin
 		return 0;
 	}
 	r = sigqueue_add(target ? &target->pending : &tg->shared, info,
-			 tg->rlimits[RLIMIT_SIGPENDING].rlim_cur);
+	                 tg->rlimits[RLIMIT_SIGPENDING].rlim_cur);
 	if (r < 0)
 		return r;
 	if (chosen)
@@ -336,7 +336,7 @@ void signal_force(struct task *t, const siginfo_t *info)
 	GUARD(&tg->lock);
 	act = sighand_get_action(tg->sighand, signo);
 	if ((t->blocked & SIGBIT(signo)) || act.handler == (u64)(uintptr_t)SIG_IGN) {
-		act = (struct ksigaction){ .handler = (u64)(uintptr_t)SIG_DFL };
+		act = (struct ksigaction){.handler = (u64)(uintptr_t)SIG_DFL};
 		sighand_set_action(tg->sighand, signo, &act);
 		t->blocked &= ~SIGBIT(signo);
 	}

@@ -16,15 +16,15 @@ struct kernel;
 struct task;
 struct thread_group;
 
-#define SIGNAL_MAX	64 /* numbers 1..64 */
+#define SIGNAL_MAX      64 /* numbers 1..64 */
 #define SIGRTMIN_KERNEL 32 /* the first that queues; the C library keeps 32 and 33 */
-typedef u64 sigset64_t; /* bit signo-1 */
-#define SIGBIT(signo)	  (1ull << ((signo)-1))
+typedef u64 sigset64_t;    /* bit signo-1 */
+#define SIGBIT(signo)      (1ull << ((signo)-1))
 #define SIGSET_UNBLOCKABLE (SIGBIT(SIGKILL) | SIGBIT(SIGSTOP))
-#define SIGSET_STOP	  (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
+#define SIGSET_STOP        (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
 /* Raised by the instruction at hand: can't be blocked or ignored away. */
-#define SIGSET_SYNCHRONOUS                                                                         \
-	(SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGFPE) |    \
+#define SIGSET_SYNCHRONOUS                                                                      \
+	(SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGFPE) | \
 	 SIGBIT(SIGSYS))
 
 /* siginfo_t as the guest sees it: 128 bytes. The C library's type has the same layout. */

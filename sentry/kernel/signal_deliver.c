@@ -86,9 +86,9 @@ static void default_action(struct task *t, const siginfo_t *info)
 	case SIGXCPU:
 	case SIGXFSZ:
 		log_debug("task %u (%s) dies of signal %d, code %d, at 0x%llx, rip 0x%llx", t->tid,
-			  t->comm, signo, info->si_code,
-			  (unsigned long long)(uintptr_t)info->si_addr,
-			  (unsigned long long)t->regs.rip);
+		          t->comm, signo, info->si_code,
+		          (unsigned long long)(uintptr_t)info->si_addr,
+		          (unsigned long long)t->regs.rip);
 		thread_group_exit(t->tg, signo | 0x80);
 		return;
 	default:
@@ -145,7 +145,7 @@ void signal_deliver(struct task *t, const siginfo_t *info)
 		sighand_reset(t->tg->sighand, signo);
 	if (sigframe_push(t, info, &act, old) < 0) {
 		siginfo_t segv = siginfo_kernel(SIGSEGV);
-		struct ksigaction dfl = { .handler = HANDLER(SIG_DFL) };
+		struct ksigaction dfl = {.handler = HANDLER(SIG_DFL)};
 
 		/* No stack for the handler of SIGSEGV itself: nothing but the default is left. */
 		if (signo == SIGSEGV)

@@ -44,15 +44,15 @@ struct run_state {
 	const char *name;
 	const struct run_state *(*step)(struct task *t);
 };
-#define RUN_STATE(id, fn)                                                                          \
-	const struct run_state id = { #id, fn };                                                   \
-	static const struct run_state *const id##_registered                                       \
+#define RUN_STATE(id, fn)                                    \
+	const struct run_state id = {#id, fn};               \
+	static const struct run_state *const id##_registered \
 		__attribute__((used, section("run_states"), aligned(sizeof(void *)))) = &id
 const struct run_state *run_state_find(const char *name);
-extern const struct run_state run_app;	   /* in the guest */
-extern const struct run_state run_syscall; /* a call is to be made (again) */
+extern const struct run_state run_app;       /* in the guest */
+extern const struct run_state run_syscall;   /* a call is to be made (again) */
 extern const struct run_state run_interrupt; /* signals and stops before the guest goes on */
-extern const struct run_state run_exit;	   /* this task is leaving */
+extern const struct run_state run_exit;      /* this task is leaving */
 
 TAILQ_HEAD(task_list, task);
 TAILQ_HEAD(thread_group_list, thread_group);
@@ -60,63 +60,71 @@ TAILQ_HEAD(thread_group_list, thread_group);
 /* Session (setsid(2)) and process group (setpgid(2)). */
 struct session {
 	struct obj obj;
-	u32 sid;			     /* immutable */
-	struct thread_group *leader;	     /* weak; NULL once it has exited */
-	void *tty;			     /* controlling terminal, an owned object; NULL: none */
+	u32 sid;                     /* immutable */
+	struct thread_group *leader; /* weak; NULL once it has exited */
+	void *tty;                   /* controlling terminal, an owned object; NULL: none */
 };
 OBJECT_DECL(session);
 struct pgrp {
 	struct obj obj;
-	u32 pgid;			     /* immutable */
-	struct session *session;	     /* immutable, owned */
-	struct thread_group_list members;    /* weak list; tasks_lock */
+	u32 pgid;                         /* immutable */
+	struct session *session;          /* immutable, owned */
+	struct thread_group_list members; /* weak list; tasks_lock */
 };
 OBJECT_DECL(pgrp);
 
-enum exit_state { TASK_ALIVE, TASK_ZOMBIE, TASK_DEAD };
-enum stop_state { STOP_NONE, STOP_PENDING, STOP_STOPPED };
+enum exit_state {
+	TASK_ALIVE,
+	TASK_ZOMBIE,
+	TASK_DEAD
+};
+enum stop_state {
+	STOP_NONE,
+	STOP_PENDING,
+	STOP_STOPPED
+};
 
 struct thread_group {
 	struct obj obj;
-	struct kernel *kernel;		     /* immutable, weak */
-	struct container *container;	     /* immutable, weak */
-	u32 tgid;			     /* immutable */
-	struct task *leader;		     /* weak; tasks_lock */
-	struct task_list tasks;		     /* weak: live and zombie members; tasks_lock */
-	u32 n_live;			     /* members that have not exited; tasks_lock */
-	bool zombie;			     /* all have exited; waits to be reaped; tasks_lock */
+	struct kernel *kernel;               /* immutable, weak */
+	struct container *container;         /* immutable, weak */
+	u32 tgid;                            /* immutable */
+	struct task *leader;                 /* weak; tasks_lock */
+	struct task_list tasks;              /* weak: live and zombie members; tasks_lock */
+	u32 n_live;                          /* members that have not exited; tasks_lock */
+	bool zombie;                         /* all have exited; waits to be reaped; tasks_lock */
 	TAILQ_ENTRY(thread_group) dead_link; /* exit: to be reaped at once */
-	struct thread_group *parent;	     /* weak; NULL for init; tasks_lock */
+	struct thread_group *parent;         /* weak; NULL for init; tasks_lock */
 	struct thread_group_list children;   /* weak; tasks_lock */
 	TAILQ_ENTRY(thread_group) sibling;
-	struct pgrp *pgrp;		     /* owned; tasks_lock */
+	struct pgrp *pgrp; /* owned; tasks_lock */
 	TAILQ_ENTRY(thread_group) pgrp_link;
-	bool child_subreaper, has_execed;    /* tasks_lock */
-	int exit_signal;		     /* what the parent gets, SIGCHLD usually; tasks_lock */
+	bool child_subreaper, has_execed; /* tasks_lock */
+	int exit_signal;                  /* what the parent gets, SIGCHLD usually; tasks_lock */
 	s32 pdeath_signal;
 
-	struct mutex lock;		     /* RANK_SIGHAND */
-	struct sighand *sighand;	     /* actions; owned; shared by CLONE_SIGHAND groups */
-	struct sigqueue shared;		     /* signals for whichever thread */
-	bool exiting;			     /* exit_group or a fatal signal: exit_status holds */
-	s32 exit_status;		     /* wait(2) status of the group */
-	struct task *execing;		     /* weak: the thread that ends the others for execve */
-	enum stop_state stop;		     /* group stop */
-	s32 stop_signo;			     /* why; also what wait reports */
-	u32 n_stopped;			     /* members parked in run_stopped */
-	bool stop_reported, continued;	     /* wait: WUNTRACED / WCONTINUED state */
-	struct waitq child_wait;	     /* wait4: a child changed */
-	struct waitq stop_wait;		     /* members of a stopped group sleep here */
-	struct waitq exec_wait;		     /* execve and exit: the number of members changed */
+	struct mutex lock;             /* RANK_SIGHAND */
+	struct sighand *sighand;       /* actions; owned; shared by CLONE_SIGHAND groups */
+	struct sigqueue shared;        /* signals for whichever thread */
+	bool exiting;                  /* exit_group or a fatal signal: exit_status holds */
+	s32 exit_status;               /* wait(2) status of the group */
+	struct task *execing;          /* weak: the thread that ends the others for execve */
+	enum stop_state stop;          /* group stop */
+	s32 stop_signo;                /* why; also what wait reports */
+	u32 n_stopped;                 /* members parked in run_stopped */
+	bool stop_reported, continued; /* wait: WUNTRACED / WCONTINUED state */
+	struct waitq child_wait;       /* wait4: a child changed */
+	struct waitq stop_wait;        /* members of a stopped group sleep here */
+	struct waitq exec_wait;        /* execve and exit: the number of members changed */
 
 	struct rlimit rlimits[RLIM_NLIMITS]; /* lock */
-	struct itimers *itimers;	     /* ITIMER_REAL/VIRTUAL/PROF; time helper */
-	struct posix_timers *timers;	     /* timer_create(2) */
+	struct itimers *itimers;             /* ITIMER_REAL/VIRTUAL/PROF; time helper */
+	struct posix_timers *timers;         /* timer_create(2) */
 	/* CPU time and faults of members that are gone, and of reaped children; tasks_lock */
 	u64 dead_utime, dead_stime, child_utime, child_stime;
 	u64 dead_minflt, child_minflt, dead_nvcsw, child_nvcsw;
-	u64 maxrss, child_maxrss;	     /* bytes */
-	s64 start_time;			     /* guest monotonic ns; immutable */
+	u64 maxrss, child_maxrss; /* bytes */
+	s64 start_time;           /* guest monotonic ns; immutable */
 	s32 oom_score_adj;
 };
 OBJECT_DECL(thread_group);
@@ -126,41 +134,41 @@ OBJECT_DECL(thread_group);
 struct task {
 	struct obj obj;
 	struct ctx ctx;
-	struct kernel *kernel;		     /* immutable, weak */
-	struct utsns *utsns;		     /* owned; replaced by the task itself */
-	struct thread_group *tg;	     /* immutable but for the leader swap of execve; owned */
+	struct kernel *kernel;   /* immutable, weak */
+	struct utsns *utsns;     /* owned; replaced by the task itself */
+	struct thread_group *tg; /* immutable but for the leader swap of execve; owned */
 	TAILQ_ENTRY(task) tg_link;
-	u32 tid;			     /* changes only when a thread becomes leader by execve */
-	enum exit_state exit_state;	     /* tasks_lock */
-	s32 exit_status;		     /* wait(2) status of this thread */
-	struct mutex lock;		     /* RANK_TASK: publication of mm, fds, fs, creds */
+	u32 tid;                    /* changes only when a thread becomes leader by execve */
+	enum exit_state exit_state; /* tasks_lock */
+	s32 exit_status;            /* wait(2) status of this thread */
+	struct mutex lock;          /* RANK_TASK: publication of mm, fds, fs, creds */
 
-	struct regs regs;		     /* owner only */
-	struct fpstate *fp;		     /* FP state as of the last pull, or to be pushed; owner only */
-	bool fp_dirty;			     /* fp is newer than the context's */
+	struct regs regs;   /* owner only */
+	struct fpstate *fp; /* FP state as of the last pull, or to be pushed; owner only */
+	bool fp_dirty;      /* fp is newer than the context's */
 	const struct run_state *run;
-	const struct run_state *run_next;    /* set by a call that goes elsewhere than back */
-	long syscall_ret;		     /* result of the call at hand, until regs take it */
-	u64 sysno;			     /* the call at hand; orig number for restarts */
-	bool in_syscall;		     /* regs.rax is to become the result / may be restarted */
+	const struct run_state *run_next; /* set by a call that goes elsewhere than back */
+	long syscall_ret;                 /* result of the call at hand, until regs take it */
+	u64 sysno;                        /* the call at hand; orig number for restarts */
+	bool in_syscall;                  /* regs.rax is to become the result / may be restarted */
 
-	sigset64_t blocked, saved_mask;	     /* tg->lock */
-	bool has_saved_mask;		     /* saved_mask returns when the call at hand ends */
-	struct sigqueue pending;	     /* tg->lock */
-	struct waitq signal_wait;	     /* sigtimedwait, signalfd readers of this task */
+	sigset64_t blocked, saved_mask; /* tg->lock */
+	bool has_saved_mask;            /* saved_mask returns when the call at hand ends */
+	struct sigqueue pending;        /* tg->lock */
+	struct waitq signal_wait;       /* sigtimedwait, signalfd readers of this task */
 	u64 altstack_sp, altstack_size;
 	u32 altstack_flags;
-	bool group_stop_counted;	     /* counted in tg->n_stopped */
-	u64 fault_addr, fault_error;	     /* of the last fault, for sigcontext (cr2, err) */
+	bool group_stop_counted;     /* counted in tg->n_stopped */
+	u64 fault_addr, fault_error; /* of the last fault, for sigcontext (cr2, err) */
 	u32 fault_trapno;
 
-	u64 set_child_tid, clear_child_tid;  /* guest addresses */
+	u64 set_child_tid, clear_child_tid; /* guest addresses */
 	u64 robust_list;
 	u64 rseq_addr;
 	u32 rseq_len, rseq_sig;
-	char comm[TASK_COMM_LEN];	     /* lock */
-	struct task *vfork_parent;	     /* owned: sleeps until this task execs or exits */
-	struct task *vfork_child;	     /* weak: whom run_vfork waits for; tasks_lock */
+	char comm[TASK_COMM_LEN];  /* lock */
+	struct task *vfork_parent; /* owned: sleeps until this task execs or exits */
+	struct task *vfork_child;  /* weak: whom run_vfork waits for; tasks_lock */
 	struct waitq vfork_done;
 	u64 personality;
 	u64 tsc_mode, timer_slack;
@@ -173,12 +181,12 @@ struct task {
 	_Atomic u64 utime, stime, minflt, majflt, nvcsw, nivcsw, syscalls; /* times in ns */
 
 	/* Vehicles: not saved. */
-	_Atomic u64 last_tsc;		     /* when utime or stime was last brought up to date */
+	_Atomic u64 last_tsc; /* when utime or stime was last brought up to date */
 	struct context *context;
 	pthread_t thread;
 	bool has_thread;
-	_Atomic u32 run_flags;		     /* for ps: what the host thread is doing */
-	const char *waiting_on;		     /* static text for ps, or NULL */
+	_Atomic u32 run_flags;  /* for ps: what the host thread is doing */
+	const char *waiting_on; /* static text for ps, or NULL */
 };
 OBJECT_DECL(task);
 
@@ -248,7 +256,7 @@ MUST_CHECK int task_start(struct task *t);
 /* execve(2) after path and vectors were read (the vectors are changed for scripts). 0: the new
  * program runs next (run_next is set); or -errno with the old one intact. */
 MUST_CHECK long task_exec(struct task *t, struct file *exe, const char *path, struct strings *argv,
-			  struct strings *envp);
+                          struct strings *envp);
 
 /* FP state into t->fp (from the context if that is newer) / to be pushed before the next switch. */
 MUST_CHECK int task_pull_fp(struct task *t);

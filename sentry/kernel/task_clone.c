@@ -121,7 +121,7 @@ static int check_flags(struct task *t, const struct clone_args_k *a)
 		return -EINVAL;
 	/* Namespaces beyond UTS, and pidfds, are not offered. */
 	if (f & (CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWCGROUP |
-		 CLONE_NEWNS | CLONE_PIDFD | CLONE_INTO_CGROUP))
+	         CLONE_NEWNS | CLONE_PIDFD | CLONE_INTO_CGROUP))
 		return -EINVAL;
 	if ((f & CLONE_NEWUTS) && !creds_capable(t->ctx.creds, CAP_SYS_ADMIN))
 		return -EPERM;
@@ -409,15 +409,15 @@ void task_vfork_release(struct task *t)
 void default_rlimits(struct rlimit r[RLIM_NLIMITS])
 {
 	for (unsigned i = 0; i < RLIM_NLIMITS; i++)
-		r[i] = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };
-	r[RLIMIT_STACK] = (struct rlimit){ 8 * MIB, RLIM_INFINITY };
-	r[RLIMIT_CORE] = (struct rlimit){ 0, RLIM_INFINITY };
-	r[RLIMIT_NOFILE] = (struct rlimit){ 1024, 1048576 };
-	r[RLIMIT_MEMLOCK] = (struct rlimit){ 8 * MIB, 8 * MIB };
-	r[RLIMIT_SIGPENDING] = (struct rlimit){ 65536, 65536 };
-	r[RLIMIT_MSGQUEUE] = (struct rlimit){ 819200, 819200 };
-	r[RLIMIT_NICE] = (struct rlimit){ 0, 0 };
-	r[RLIMIT_RTPRIO] = (struct rlimit){ 0, 0 };
+		r[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
+	r[RLIMIT_STACK] = (struct rlimit){8 * MIB, RLIM_INFINITY};
+	r[RLIMIT_CORE] = (struct rlimit){0, RLIM_INFINITY};
+	r[RLIMIT_NOFILE] = (struct rlimit){1024, 1048576};
+	r[RLIMIT_MEMLOCK] = (struct rlimit){8 * MIB, 8 * MIB};
+	r[RLIMIT_SIGPENDING] = (struct rlimit){65536, 65536};
+	r[RLIMIT_MSGQUEUE] = (struct rlimit){819200, 819200};
+	r[RLIMIT_NICE] = (struct rlimit){0, 0};
+	r[RLIMIT_RTPRIO] = (struct rlimit){0, 0};
 }
 
 /* The built-in init: a process without memory that reaps orphans, for sandboxes whose program

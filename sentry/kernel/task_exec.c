@@ -147,7 +147,7 @@ static void fresh_fp(struct task *t)
 }
 
 long task_exec(struct task *t, struct file *exe, const char *path, struct strings *argv,
-	       struct strings *envp)
+               struct strings *envp)
 {
 	struct load_request rq = {
 		.c = &t->ctx,

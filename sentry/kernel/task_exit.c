@@ -139,11 +139,12 @@ static bool notify_parent_exit_locked(struct thread_group *tg)
 		return true;
 	reap = tg->exit_signal == SIGCHLD && parent_ignores_children(p);
 	if (tg->exit_signal) {
-		int code = WIFEXITED(status)  ? CLD_EXITED :
-			   WCOREDUMP(status) ? CLD_DUMPED :
-					       CLD_KILLED;
+		int code = WIFEXITED(status)   ? CLD_EXITED
+		           : WCOREDUMP(status) ? CLD_DUMPED
+		                               : CLD_KILLED;
 
-		info = child_info(tg, code, WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+		info = child_info(tg, code,
+		                  WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 		info.si_signo = tg->exit_signal;
 		if (signal_send_group_tasks_locked(p, &info) < 0)
 			log_debug("exit signal %d of %u is not queued", tg->exit_signal, tg->tgid);

@@ -14,17 +14,18 @@
 
 /* ---- plain structs ---- */
 
-#define REGS_FIELDS(F)                                                                             \
-	F(VAL, r15) F(VAL, r14) F(VAL, r13) F(VAL, r12) F(VAL, rbp) F(VAL, rbx) F(VAL, r11)        \
-	F(VAL, r10) F(VAL, r9) F(VAL, r8) F(VAL, rax) F(VAL, rcx) F(VAL, rdx) F(VAL, rsi)          \
-	F(VAL, rdi) F(VAL, orig_rax) F(VAL, rip) F(VAL, rflags) F(VAL, rsp) F(VAL, fs_base)        \
-	F(VAL, gs_base)
+#define REGS_FIELDS(F)                                                                            \
+	F(VAL, r15)                                                                               \
+	F(VAL, r14) F(VAL, r13) F(VAL, r12) F(VAL, rbp) F(VAL, rbx) F(VAL, r11) F(VAL, r10)       \
+		F(VAL, r9) F(VAL, r8) F(VAL, rax) F(VAL, rcx) F(VAL, rdx) F(VAL, rsi) F(VAL, rdi) \
+			F(VAL, orig_rax) F(VAL, rip) F(VAL, rflags) F(VAL, rsp) F(VAL, fs_base)   \
+				F(VAL, gs_base)
 STRUCT_FIELDS(regs, Sentry__Regs, sentry__regs__descriptor, REGS_FIELDS);
 
 #define DEADLINE_FIELDS(F) F(VAL, clock) F(VAL, ns)
 STRUCT_FIELDS(deadline, Sentry__Deadline, sentry__deadline__descriptor, DEADLINE_FIELDS);
 
-#define RESTART_FIELDS(F)                                                                          \
+#define RESTART_FIELDS(F) \
 	F(VAL, active) F(VAL, has_deadline) F(SUB, deadline, deadline) F(VAL, done)
 STRUCT_FIELDS(restart, Sentry__Restart, sentry__restart__descriptor, RESTART_FIELDS);
 
@@ -110,10 +111,10 @@ static void session_sample_tty(struct sampler *sp, struct session *o)
 	o->tty = sampler_ref(sp, &file_type);
 }
 
-#define SESSION_FIELDS(F)                                                                          \
+#define SESSION_FIELDS(F) \
 	F(HDR, obj) F(VAL, sid) F(WEAK, leader, thread_group) F(CUSTOM, tty, session)
 OBJECT_TYPE(session, Sentry__Session, sentry__session__descriptor, SESSION_FIELDS,
-	    .destroy = session_destroy);
+            .destroy = session_destroy);
 
 static void pgrp_init(void *p)
 {
@@ -129,11 +130,11 @@ static void pgrp_destroy(void *p)
 	obj_put(g->session);
 }
 
-#define PGRP_FIELDS(F)                                                                             \
-	F(HDR, obj) F(VAL, pgid) F(REF, session, session)                                          \
-	F(SKIP, members) /* from the members' pgrp */
+#define PGRP_FIELDS(F) \
+	F(HDR, obj)    \
+	F(VAL, pgid) F(REF, session, session) F(SKIP, members) /* from the members' pgrp */
 OBJECT_TYPE(pgrp, Sentry__Pgrp, sentry__pgrp__descriptor, PGRP_FIELDS, .init = pgrp_init,
-	    .destroy = pgrp_destroy);
+            .destroy = pgrp_destroy);
 
 /* ---- thread group ---- */
 
@@ -162,13 +163,13 @@ static void thread_group_destroy(void *p)
 }
 
 static int thread_group_save_shared(struct saver *s, const struct thread_group *tg,
-				    Sentry__ThreadGroup *m)
+                                    Sentry__ThreadGroup *m)
 {
 	return sigqueue_save(s, &tg->shared, &m->shared);
 }
 
 static int thread_group_load_shared(struct loader *l, struct thread_group *tg,
-				    const Sentry__ThreadGroup *m)
+                                    const Sentry__ThreadGroup *m)
 {
 	return sigqueue_load(l, &tg->shared, m->shared);
 }
@@ -179,7 +180,7 @@ static void thread_group_sample_shared(struct sampler *sp, struct thread_group *
 }
 
 static int thread_group_save_rlimits(struct saver *s, const struct thread_group *tg,
-				     Sentry__ThreadGroup *m)
+                                     Sentry__ThreadGroup *m)
 {
 	m->rlimits = saver_alloc(s, RLIM_NLIMITS * sizeof(*m->rlimits));
 	for (unsigned i = 0; i < RLIM_NLIMITS; i++) {
@@ -192,7 +193,7 @@ static int thread_group_save_rlimits(struct saver *s, const struct thread_group 
 }
 
 static int thread_group_load_rlimits(struct loader *l, struct thread_group *tg,
-				     const Sentry__ThreadGroup *m)
+                                     const Sentry__ThreadGroup *m)
 {
 	if (m->n_rlimits != RLIM_NLIMITS)
 		return loader_range(l, "rlimits");
@@ -206,7 +207,7 @@ static int thread_group_load_rlimits(struct loader *l, struct thread_group *tg,
 static void thread_group_sample_rlimits(struct sampler *sp, struct thread_group *tg)
 {
 	for (unsigned i = 0; i < RLIM_NLIMITS; i++)
-		tg->rlimits[i] = (struct rlimit){ sampler_value(sp), sampler_value(sp) };
+		tg->rlimits[i] = (struct rlimit){sampler_value(sp), sampler_value(sp)};
 }
 
 static void thread_group_sample(struct sampler *sp, void *p)
@@ -231,57 +232,57 @@ static int thread_group_after_load(struct loader *l, void *p)
 	return 0;
 }
 
-#define THREAD_GROUP_FIELDS(F)                                                                     \
-	F(HDR, obj)                                                                                \
-	F(WEAK, kernel, kernel)                                                                    \
-	F(WEAK, container, container)                                                              \
-	F(VAL, tgid)                                                                               \
-	F(WEAK, leader, task)                                                                      \
-	F(SKIP, tasks)	/* from the tasks' tg, by tid */                                           \
-	F(SKIP, n_live) /* counted again */                                                        \
-	F(SKIP, zombie) /* n_live == 0 */                                                          \
-	F(SKIP, dead_link)                                                                         \
-	F(WEAK, parent, thread_group)                                                              \
-	F(SKIP, children) /* from the children's parent, by tgid */                                \
-	F(SKIP, sibling)                                                                           \
-	F(REF, pgrp, pgrp)                                                                         \
-	F(SKIP, pgrp_link)                                                                         \
-	F(VAL, child_subreaper)                                                                    \
-	F(VAL, has_execed)                                                                         \
-	F(VAL, exit_signal)                                                                        \
-	F(VAL, pdeath_signal)                                                                      \
-	F(SKIP, lock)                                                                              \
-	F(REF, sighand, sighand)                                                                   \
-	F(CUSTOM, shared, thread_group)                                                            \
-	F(VAL, exiting)                                                                            \
-	F(VAL, exit_status)                                                                        \
-	F(WEAK, execing, task)                                                                     \
-	F(VAL, stop)                                                                               \
-	F(VAL, stop_signo)                                                                         \
-	F(SKIP, n_stopped) /* counted again from group_stop_counted */                             \
-	F(VAL, stop_reported)                                                                      \
-	F(VAL, continued)                                                                          \
-	F(SKIP, child_wait) /* nobody waits while parked */                                        \
-	F(SKIP, stop_wait)                                                                         \
-	F(SKIP, exec_wait)                                                                         \
-	F(CUSTOM_ARRAY, rlimits, thread_group)                                                     \
-	F(REF, itimers, itimers)                                                                   \
-	F(REF, timers, posix_timers)                                                               \
-	F(VAL, dead_utime)                                                                         \
-	F(VAL, dead_stime)                                                                         \
-	F(VAL, child_utime)                                                                        \
-	F(VAL, child_stime)                                                                        \
-	F(VAL, dead_minflt)                                                                        \
-	F(VAL, child_minflt)                                                                       \
-	F(VAL, dead_nvcsw)                                                                         \
-	F(VAL, child_nvcsw)                                                                        \
-	F(VAL, maxrss)                                                                             \
-	F(VAL, child_maxrss)                                                                       \
-	F(VAL, start_time)                                                                         \
+#define THREAD_GROUP_FIELDS(F)                                         \
+	F(HDR, obj)                                                    \
+	F(WEAK, kernel, kernel)                                        \
+	F(WEAK, container, container)                                  \
+	F(VAL, tgid)                                                   \
+	F(WEAK, leader, task)                                          \
+	F(SKIP, tasks)  /* from the tasks' tg, by tid */               \
+	F(SKIP, n_live) /* counted again */                            \
+	F(SKIP, zombie) /* n_live == 0 */                              \
+	F(SKIP, dead_link)                                             \
+	F(WEAK, parent, thread_group)                                  \
+	F(SKIP, children) /* from the children's parent, by tgid */    \
+	F(SKIP, sibling)                                               \
+	F(REF, pgrp, pgrp)                                             \
+	F(SKIP, pgrp_link)                                             \
+	F(VAL, child_subreaper)                                        \
+	F(VAL, has_execed)                                             \
+	F(VAL, exit_signal)                                            \
+	F(VAL, pdeath_signal)                                          \
+	F(SKIP, lock)                                                  \
+	F(REF, sighand, sighand)                                       \
+	F(CUSTOM, shared, thread_group)                                \
+	F(VAL, exiting)                                                \
+	F(VAL, exit_status)                                            \
+	F(WEAK, execing, task)                                         \
+	F(VAL, stop)                                                   \
+	F(VAL, stop_signo)                                             \
+	F(SKIP, n_stopped) /* counted again from group_stop_counted */ \
+	F(VAL, stop_reported)                                          \
+	F(VAL, continued)                                              \
+	F(SKIP, child_wait) /* nobody waits while parked */            \
+	F(SKIP, stop_wait)                                             \
+	F(SKIP, exec_wait)                                             \
+	F(CUSTOM_ARRAY, rlimits, thread_group)                         \
+	F(REF, itimers, itimers)                                       \
+	F(REF, timers, posix_timers)                                   \
+	F(VAL, dead_utime)                                             \
+	F(VAL, dead_stime)                                             \
+	F(VAL, child_utime)                                            \
+	F(VAL, child_stime)                                            \
+	F(VAL, dead_minflt)                                            \
+	F(VAL, child_minflt)                                           \
+	F(VAL, dead_nvcsw)                                             \
+	F(VAL, child_nvcsw)                                            \
+	F(VAL, maxrss)                                                 \
+	F(VAL, child_maxrss)                                           \
+	F(VAL, start_time)                                             \
 	F(VAL, oom_score_adj)
 OBJECT_TYPE(thread_group, Sentry__ThreadGroup, sentry__thread_group__descriptor,
-	    THREAD_GROUP_FIELDS, .init = thread_group_init, .destroy = thread_group_destroy,
-	    .sample = thread_group_sample, .after_load = thread_group_after_load);
+            THREAD_GROUP_FIELDS, .init = thread_group_init, .destroy = thread_group_destroy,
+            .sample = thread_group_sample, .after_load = thread_group_after_load);
 
 /* ---- task ---- */
 
@@ -382,7 +383,7 @@ static void task_sample_fp(struct sampler *sp, struct task *t)
 
 static int task_save_run(struct saver *s, const struct task *t, Sentry__Task *m)
 {
-	m->run = t->run ? (char *)(uintptr_t)t->run->name : (char *)(uintptr_t)"";
+	m->run = t->run ? (char *)(uintptr_t)t->run->name : (char *)(uintptr_t) "";
 	return 0;
 }
 
@@ -438,69 +439,69 @@ static int task_after_load(struct loader *l, void *p)
 	return 0;
 }
 
-#define TASK_FIELDS(F)                                                                             \
-	F(HDR, obj)                                                                                \
-	F(CUSTOM, ctx, task)                                                                       \
-	F(WEAK, kernel, kernel)                                                                    \
-	F(REF, utsns, utsns)                                                                       \
-	F(REF, tg, thread_group)                                                                   \
-	F(SKIP, tg_link) /* by tid */                                                              \
-	F(VAL, tid)                                                                                \
-	F(VAL, exit_state)                                                                         \
-	F(VAL, exit_status)                                                                        \
-	F(SKIP, lock)                                                                              \
-	F(SUB, regs, regs)                                                                         \
-	F(CUSTOM, fp, task)                                                                        \
-	F(SKIP, fp_dirty) /* true after load: no context has it */                                 \
-	F(CUSTOM, run, task)                                                                       \
-	F(SKIP, run_next) /* used up within a step */                                              \
-	F(VAL, syscall_ret)                                                                        \
-	F(VAL, sysno)                                                                              \
-	F(VAL, in_syscall)                                                                         \
-	F(VAL, blocked)                                                                            \
-	F(VAL, saved_mask)                                                                         \
-	F(VAL, has_saved_mask)                                                                     \
-	F(CUSTOM, pending, task)                                                                   \
-	F(SKIP, signal_wait)                                                                       \
-	F(VAL, altstack_sp)                                                                        \
-	F(VAL, altstack_size)                                                                      \
-	F(VAL, altstack_flags)                                                                     \
-	F(VAL, group_stop_counted)                                                                 \
-	F(VAL, fault_addr)                                                                         \
-	F(VAL, fault_error)                                                                        \
-	F(VAL, fault_trapno)                                                                       \
-	F(VAL, set_child_tid)                                                                      \
-	F(VAL, clear_child_tid)                                                                    \
-	F(VAL, robust_list)                                                                        \
-	F(VAL, rseq_addr)                                                                          \
-	F(VAL, rseq_len)                                                                           \
-	F(VAL, rseq_sig)                                                                           \
-	F(BYTES, comm)                                                                             \
-	F(REF, vfork_parent, task)                                                                 \
-	F(WEAK, vfork_child, task)                                                                 \
-	F(SKIP, vfork_done)                                                                        \
-	F(VAL, personality)                                                                        \
-	F(VAL, tsc_mode)                                                                           \
-	F(VAL, timer_slack)                                                                        \
-	F(VAL, keep_caps)                                                                          \
-	F(BYTES, affinity)                                                                         \
-	F(VAL, nice)                                                                               \
-	F(VAL, sched_policy)                                                                       \
-	F(VAL, sched_priority)                                                                     \
-	F(VAL, ioprio)                                                                             \
-	F(VAL, start_time)                                                                         \
-	F(ATOMIC, utime)                                                                           \
-	F(ATOMIC, stime)                                                                           \
-	F(ATOMIC, minflt)                                                                          \
-	F(ATOMIC, majflt)                                                                          \
-	F(ATOMIC, nvcsw)                                                                           \
-	F(ATOMIC, nivcsw)                                                                          \
-	F(ATOMIC, syscalls)                                                                        \
-	F(SKIP, last_tsc) /* host time */                                                          \
-	F(SKIP, context)  /* platform */                                                           \
-	F(SKIP, thread)	  /* host thread */                                                        \
-	F(SKIP, has_thread)                                                                        \
-	F(SKIP, run_flags)                                                                         \
+#define TASK_FIELDS(F)                                             \
+	F(HDR, obj)                                                \
+	F(CUSTOM, ctx, task)                                       \
+	F(WEAK, kernel, kernel)                                    \
+	F(REF, utsns, utsns)                                       \
+	F(REF, tg, thread_group)                                   \
+	F(SKIP, tg_link) /* by tid */                              \
+	F(VAL, tid)                                                \
+	F(VAL, exit_state)                                         \
+	F(VAL, exit_status)                                        \
+	F(SKIP, lock)                                              \
+	F(SUB, regs, regs)                                         \
+	F(CUSTOM, fp, task)                                        \
+	F(SKIP, fp_dirty) /* true after load: no context has it */ \
+	F(CUSTOM, run, task)                                       \
+	F(SKIP, run_next) /* used up within a step */              \
+	F(VAL, syscall_ret)                                        \
+	F(VAL, sysno)                                              \
+	F(VAL, in_syscall)                                         \
+	F(VAL, blocked)                                            \
+	F(VAL, saved_mask)                                         \
+	F(VAL, has_saved_mask)                                     \
+	F(CUSTOM, pending, task)                                   \
+	F(SKIP, signal_wait)                                       \
+	F(VAL, altstack_sp)                                        \
+	F(VAL, altstack_size)                                      \
+	F(VAL, altstack_flags)                                     \
+	F(VAL, group_stop_counted)                                 \
+	F(VAL, fault_addr)                                         \
+	F(VAL, fault_error)                                        \
+	F(VAL, fault_trapno)                                       \
+	F(VAL, set_child_tid)                                      \
+	F(VAL, clear_child_tid)                                    \
+	F(VAL, robust_list)                                        \
+	F(VAL, rseq_addr)                                          \
+	F(VAL, rseq_len)                                           \
+	F(VAL, rseq_sig)                                           \
+	F(BYTES, comm)                                             \
+	F(REF, vfork_parent, task)                                 \
+	F(WEAK, vfork_child, task)                                 \
+	F(SKIP, vfork_done)                                        \
+	F(VAL, personality)                                        \
+	F(VAL, tsc_mode)                                           \
+	F(VAL, timer_slack)                                        \
+	F(VAL, keep_caps)                                          \
+	F(BYTES, affinity)                                         \
+	F(VAL, nice)                                               \
+	F(VAL, sched_policy)                                       \
+	F(VAL, sched_priority)                                     \
+	F(VAL, ioprio)                                             \
+	F(VAL, start_time)                                         \
+	F(ATOMIC, utime)                                           \
+	F(ATOMIC, stime)                                           \
+	F(ATOMIC, minflt)                                          \
+	F(ATOMIC, majflt)                                          \
+	F(ATOMIC, nvcsw)                                           \
+	F(ATOMIC, nivcsw)                                          \
+	F(ATOMIC, syscalls)                                        \
+	F(SKIP, last_tsc) /* host time */                          \
+	F(SKIP, context)  /* platform */                           \
+	F(SKIP, thread)   /* host thread */                        \
+	F(SKIP, has_thread)                                        \
+	F(SKIP, run_flags)                                         \
 	F(SKIP, waiting_on)
 OBJECT_TYPE(task, Sentry__Task, sentry__task__descriptor, TASK_FIELDS, .init = task_init_runtime,
-	    .destroy = task_destroy, .sample = task_sample, .after_load = task_after_load);
+            .destroy = task_destroy, .sample = task_sample, .after_load = task_after_load);

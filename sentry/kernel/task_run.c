@@ -129,7 +129,7 @@ void task_fp_changed(struct task *t)
 
 static void deliver_fault(struct task *t, const struct exit_info *e)
 {
-	struct fault_info fi = { 0 };
+	struct fault_info fi = {0};
 	siginfo_t info;
 	int r;
 
@@ -139,15 +139,15 @@ static void deliver_fault(struct task *t, const struct exit_info *e)
 		return;
 	t->fault_addr = e->addr;
 	t->fault_trapno = 14;
-	t->fault_error = 4 | (e->access & ACCESS_WRITE ? 2 : 0) | (e->access & ACCESS_EXEC ? 16 : 0) |
-			 (fi.code == SEGV_ACCERR ? 1 : 0);
+	t->fault_error = 4 | (e->access & ACCESS_WRITE ? 2 : 0) |
+	                 (e->access & ACCESS_EXEC ? 16 : 0) | (fi.code == SEGV_ACCERR ? 1 : 0);
 	if (r == -EFAULT) {
 		info = siginfo_fault(fi.signo, fi.code, e->addr, 14, t->fault_error);
 		signal_force(t, &info);
 		return;
 	}
 	log_warn("task %u (%s) is killed: no memory for the page at 0x%llx", t->tid, t->comm,
-		 (unsigned long long)e->addr);
+	         (unsigned long long)e->addr);
 	thread_group_exit(t->tg, SIGKILL);
 }
 
@@ -237,7 +237,7 @@ static const struct run_state *app_step(struct task *t)
 		task_account(t, true);
 		if (unlikely(r < 0)) {
 			log_err("task %u (%s): the platform can't run it: %s", t->tid, t->comm,
-				strerror(-r));
+			        strerror(-r));
 			thread_group_exit(t->tg, SIGKILL);
 			return &run_exit;
 		}

@@ -13,7 +13,7 @@ void task_before_park(struct task *t);
 
 extern const struct run_state run_stopped; /* group stop */
 extern const struct run_state run_vfork;   /* waits until the child execs or exits */
-extern const struct run_state run_init;	   /* the built-in init: reaps */
+extern const struct run_state run_init;    /* the built-in init: reaps */
 
 /* Makes the system call at hand: t->sysno, arguments from t->regs. */
 long syscall_dispatch(struct task *t);
@@ -25,7 +25,7 @@ void signal_deliver(struct task *t, const siginfo_t *info);
 int sigframe_restore(struct task *t);
 /* Builds the frame for a handler. -EFAULT when the stack is bad. */
 int sigframe_push(struct task *t, const siginfo_t *info, const struct ksigaction *act,
-		  sigset64_t old_mask);
+                  sigset64_t old_mask);
 /* Adds guest (true) or kernel time since the last call to the task's counters. */
 void task_account(struct task *t, bool guest);
 /* Ends vfork's hold on the parent: the child no longer uses its memory. */

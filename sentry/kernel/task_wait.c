@@ -35,7 +35,7 @@ static void fill_usage(struct thread_group *c, struct wait_result *ret)
 
 /* tasks_lock held. True: ret is filled; a reaped leader is in *ret_dead. */
 static bool look(struct thread_group *c, const struct wait_request *req, struct wait_result *ret,
-		 struct task **ret_dead)
+                 struct task **ret_dead)
 {
 	bool take = !(req->options & WNOWAIT);
 	int st;
@@ -106,7 +106,7 @@ static bool scan(void *arg)
 
 int task_wait_child(struct task *t, const struct wait_request *req, struct wait_result *ret)
 {
-	struct wait_state w = { .t = t, .req = req, .ret = ret };
+	struct wait_state w = {.t = t, .req = req, .ret = ret};
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
@@ -136,9 +136,9 @@ static bool scan_for_init(void *arg)
 /* The built-in init waits for anyone, for ever. */
 static const struct run_state *init_step(struct task *t)
 {
-	static const struct wait_request any = { WAIT_ALL, 0, WEXITED | __WALL };
+	static const struct wait_request any = {WAIT_ALL, 0, WEXITED | __WALL};
 	struct wait_result res;
-	struct wait_state w = { .t = t, .req = &any, .ret = &res };
+	struct wait_state w = {.t = t, .req = &any, .ret = &res};
 	int r;
 
 	if (ctx_killed(&t->ctx))

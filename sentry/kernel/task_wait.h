@@ -7,7 +7,11 @@
  */
 #include "sentry/kernel/task.h"
 
-enum wait_kind { WAIT_ALL, WAIT_PID, WAIT_PGRP };
+enum wait_kind {
+	WAIT_ALL,
+	WAIT_PID,
+	WAIT_PGRP
+};
 struct wait_request {
 	enum wait_kind kind;
 	u32 id;
@@ -16,13 +20,13 @@ struct wait_request {
 struct wait_result {
 	u32 pid; /* 0: nothing yet (WNOHANG) */
 	u32 uid;
-	int code;   /* CLD_* */
-	int status; /* exit code or signal, as in siginfo */
+	int code;    /* CLD_* */
+	int status;  /* exit code or signal, as in siginfo */
 	int wstatus; /* wait(2)'s form */
 	struct rusage usage;
 };
 /* 0, -ECHILD, -ERESTARTSYS. */
 MUST_CHECK int task_wait_child(struct task *t, const struct wait_request *req,
-			       struct wait_result *ret);
+                               struct wait_result *ret);
 /* Takes a zombie group out of the tree; the caller drops the returned leader after tasks_lock. */
 struct task *thread_group_reap_locked(struct thread_group *tg);

@@ -11,7 +11,7 @@
 #define UTS_RELEASE "6.1.0-stasis"
 #define UTS_VERSION "#1 SMP PREEMPT_DYNAMIC stasis"
 #define UTS_MACHINE "x86_64"
-#define UTS_LEN	    64
+#define UTS_LEN     64
 
 struct utsns {
 	struct obj obj;

@@ -37,7 +37,7 @@ static long read_at(struct ctx *c, struct file *f, u64 off, void *buf, size_t le
 struct elf {
 	Elf64_Ehdr eh;
 	Elf64_Phdr ph[PHDRS_MAX];
-	u64 low, high;		/* page-aligned span of the PT_LOADs, as linked */
+	u64 low, high; /* page-aligned span of the PT_LOADs, as linked */
 	char interp[PATH_TEXT_MAX];
 	int stack_prot;
 };
@@ -95,7 +95,7 @@ static int map_segment(struct mm *mm, struct ctx *c, struct file *f, const Elf64
 	u64 start = PAGE_DOWN(p->p_vaddr + bias), file_end = p->p_vaddr + bias + p->p_filesz;
 	u64 mem_end = p->p_vaddr + bias + p->p_memsz, zero_from;
 	int prot = (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) |
-		   (p->p_flags & PF_X ? PROT_EXEC : 0);
+	           (p->p_flags & PF_X ? PROT_EXEC : 0);
 	s64 r;
 
 	if (p->p_filesz) {
@@ -226,7 +226,7 @@ static u64 random_pages(unsigned bits)
 static int load_elf(const struct load_request *rq, struct file *exe, struct program *p)
 {
 	struct platform *plat = rq->kernel->machine->platform;
-	struct stack_info si = { .execfn = rq->path, .secure = p->secure };
+	struct stack_info si = {.execfn = rq->path, .secure = p->secure};
 	AUTO_FREE struct elf *e = malloc(sizeof(*e));
 	AUTO_FREE struct elf *ie = NULL;
 	AUTO(file) interp = NULL;
@@ -253,7 +253,8 @@ static int load_elf(const struct load_request *rq, struct file *exe, struct prog
 	if (r == 0)
 		r = mm_create(rq->kernel, &p->mm);
 	if (r == 0) {
-		mm_set_mmap_base(p->mm, plat->max_user_addr - MMAP_TOP_GAP - GIB - random_pages(16));
+		mm_set_mmap_base(p->mm,
+		                 plat->max_user_addr - MMAP_TOP_GAP - GIB - random_pages(16));
 		if (e->eh.e_type == ET_DYN) {
 			if (interp)
 				bias = DYN_BASE + random_pages(16) - e->low;
@@ -344,7 +345,7 @@ int loader_load(const struct load_request *rq, struct program *ret)
 {
 	AUTO(file) exe = obj_get(rq->exe);
 	AUTO_FREE char *path = strdup(rq->path);
-	struct program p = { .suid = -1, .sgid = -1 };
+	struct program p = {.suid = -1, .sgid = -1};
 	const char *slash = strrchr(rq->path, '/');
 	int r = 0;
 
@@ -400,5 +401,5 @@ void program_finish(struct program *p)
 
 struct regs program_regs(const struct program *p)
 {
-	return (struct regs){ .rip = p->entry, .rsp = p->sp, .rflags = 0x202, .orig_rax = ~0ull };
+	return (struct regs){.rip = p->entry, .rsp = p->sp, .rflags = 0x202, .orig_rax = ~0ull};
 }

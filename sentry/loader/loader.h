@@ -29,19 +29,19 @@ MUST_CHECK int strings_from_array(char *const *v, size_t n, struct strings *ret)
 void strings_prepend(struct strings *s, const char *text);
 
 struct program {
-	struct mm *mm;	   /* the new address space, owned until taken */
-	struct file *exe;  /* what runs: the ELF file, after scripts; owned */
+	struct mm *mm;    /* the new address space, owned until taken */
+	struct file *exe; /* what runs: the ELF file, after scripts; owned */
 	u64 entry, sp;
-	char name[16];	   /* comm: last component of the path that was asked for */
-	bool secure;	   /* AT_SECURE: set-id changed something */
-	s64 suid, sgid;	   /* owners whose set-id bits count, -1: none */
+	char name[16];  /* comm: last component of the path that was asked for */
+	bool secure;    /* AT_SECURE: set-id changed something */
+	s64 suid, sgid; /* owners whose set-id bits count, -1: none */
 };
 struct load_request {
-	struct ctx *c;		/* whose rights and limits; its mm is not touched */
+	struct ctx *c; /* whose rights and limits; its mm is not touched */
 	struct kernel *kernel;
-	struct file *exe;	/* opened for execution; borrowed */
-	const char *path;	/* as asked for: AT_EXECFN, script argument */
-	struct strings *argv;	/* scripts put their interpreter in front */
+	struct file *exe;     /* opened for execution; borrowed */
+	const char *path;     /* as asked for: AT_EXECFN, script argument */
+	struct strings *argv; /* scripts put their interpreter in front */
 	struct strings *envp;
 };
 /*

@@ -23,11 +23,12 @@ static void aux(u64 *auxv, size_t *n, u64 key, u64 val)
 
 /* The block is assembled in our memory, as it will lie in the guest's, and copied out once. */
 int stack_build(struct mm *mm, struct ctx *c, const struct strings *argv,
-		const struct strings *envp, const struct stack_info *info, u64 *ret_sp)
+                const struct strings *envp, const struct stack_info *info, u64 *ret_sp)
 {
 	static const char platform[] = "x86_64";
 	const struct creds *cr = info->creds;
-	size_t strings = argv->bytes + envp->bytes + strlen(info->execfn) + 1 + sizeof(platform) + 16;
+	size_t strings =
+		argv->bytes + envp->bytes + strlen(info->execfn) + 1 + sizeof(platform) + 16;
 	size_t words = 1 + argv->n + 1 + envp->n + 1 + 2 * AUXV_MAX;
 	size_t room = ALIGN_UP(strings + 64, 16) + words * sizeof(u64) + 64;
 	u64 top = c->kernel->machine->platform->max_user_addr - STACK_TOP_GAP, random_off = 0;
@@ -116,8 +117,7 @@ int stack_build(struct mm *mm, struct ctx *c, const struct strings *argv,
 	aux(auxv, &n, AT_HWCAP2, getauxval(AT_HWCAP2));
 	aux(auxv, &n, AT_EXECFN, execfn);
 	aux(auxv, &n, AT_PLATFORM, plat);
-	aux(auxv, &n, AT_MINSIGSTKSZ,
-	    c->kernel->machine->platform->fpstate_size + 1024);
+	aux(auxv, &n, AT_MINSIGSTKSZ, c->kernel->machine->platform->fpstate_size + 1024);
 	aux(auxv, &n, AT_NULL, 0);
 	memcpy(w + wi, auxv, n * sizeof(u64));
 	mm_set_auxv(mm, auxv, n);

@@ -10,4 +10,4 @@ struct stack_info {
 };
 /* Maps the stack into mm and writes strings, auxv and pointers. *ret_sp points at argc. */
 MUST_CHECK int stack_build(struct mm *mm, struct ctx *c, const struct strings *argv,
-			   const struct strings *envp, const struct stack_info *info, u64 *ret_sp);
+                           const struct strings *envp, const struct stack_info *info, u64 *ret_sp);

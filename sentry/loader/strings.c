@@ -14,7 +14,7 @@ void strings_finish(struct strings *s)
 	for (size_t i = 0; i < s->n; i++)
 		free(s->v[i]);
 	free(s->v);
-	*s = (struct strings){ 0 };
+	*s = (struct strings){0};
 }
 
 static void push(struct strings *s, char *text, size_t len)
@@ -30,7 +30,7 @@ static void push(struct strings *s, char *text, size_t len)
 
 int strings_from_array(char *const *v, size_t n, struct strings *ret)
 {
-	struct strings s = { 0 };
+	struct strings s = {0};
 
 	for (size_t i = 0; i < n; i++) {
 		char *copy = strdup(v[i]);
@@ -73,7 +73,7 @@ static int read_string(struct ctx *c, uaddr_t addr, size_t *total, char **ret, s
 
 int strings_from_user(struct ctx *c, uaddr_t addr, size_t *total, struct strings *ret)
 {
-	struct strings s = { 0 };
+	struct strings s = {0};
 
 	for (u64 i = 0; !uaddr_null(addr); i++) {
 		char *text = NULL;

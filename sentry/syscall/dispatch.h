@@ -8,7 +8,11 @@
 
 #define SYSCALL_COUNT 512
 
-enum syscall_support { SYSCALL_NONE, SYSCALL_PARTIAL, SYSCALL_FULL };
+enum syscall_support {
+	SYSCALL_NONE,
+	SYSCALL_PARTIAL,
+	SYSCALL_FULL
+};
 struct syscall_entry {
 	long (*fn)(struct task *t, const struct sysargs *args);
 	const char *name;

@@ -23,12 +23,12 @@ static bool path_arg(struct task *t, u64 addr, char *buf, size_t size)
 
 static int path_index(const char *name)
 {
-	static const char *const first[] = { "open", "stat", "lstat", "access", "execve", "chdir",
-					     "readlink", "unlink", "mkdir", "rmdir", "chmod",
-					     "statfs", "truncate", "chroot", "rename" };
-	static const char *const second[] = { "openat", "newfstatat", "faccessat", "faccessat2",
-					      "readlinkat", "unlinkat", "mkdirat", "statx",
-					      "fchmodat", "utimensat", "openat2" };
+	static const char *const first[] = {"open",  "stat",     "lstat",    "access", "execve",
+	                                    "chdir", "readlink", "unlink",   "mkdir",  "rmdir",
+	                                    "chmod", "statfs",   "truncate", "chroot", "rename"};
+	static const char *const second[] = {"openat",     "newfstatat", "faccessat", "faccessat2",
+	                                     "readlinkat", "unlinkat",   "mkdirat",   "statx",
+	                                     "fchmodat",   "utimensat",  "openat2"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(first); i++) {
 		if (strcmp(name, first[i]) == 0)
@@ -42,7 +42,7 @@ static int path_index(const char *name)
 }
 
 static void format_args(struct task *t, const char *name, const struct sysargs *a, char *buf,
-			size_t size)
+                        size_t size)
 {
 	char text[160];
 	int at = path_index(name), n = 0;
@@ -54,7 +54,7 @@ static void format_args(struct task *t, const char *name, const struct sysargs *
 			n += snprintf(buf + n, size - (size_t)n, "%s\"%s\"", sep, text);
 		else
 			n += snprintf(buf + n, size - (size_t)n, "%s0x%llx", sep,
-				      (unsigned long long)a->a[i]);
+			              (unsigned long long)a->a[i]);
 	}
 }
 
@@ -65,7 +65,7 @@ void strace_enter(struct task *t, const struct syscall_entry *e, const struct sy
 	name_of(t, e, name, sizeof(name));
 	format_args(t, name, a, args, sizeof(args));
 	log_line(LOG_ERR, "strace", "[%u %s] %s(%s)%s", t->tid, t->comm, name, args,
-		 t->ctx.restart.active ? " again" : "");
+	         t->ctx.restart.active ? " again" : "");
 }
 
 void strace_exit(struct task *t, const struct syscall_entry *e, const struct sysargs *a, long ret)
@@ -75,7 +75,7 @@ void strace_exit(struct task *t, const struct syscall_entry *e, const struct sys
 	name_of(t, e, name, sizeof(name));
 	if (ret < 0 && ret > -4096)
 		log_line(LOG_ERR, "strace", "[%u %s] %s = %ld (%s)", t->tid, t->comm, name, ret,
-			 ret > -512 ? strerror((int)-ret) : "restart");
+		         ret > -512 ? strerror((int)-ret) : "restart");
 	else
 		log_line(LOG_ERR, "strace", "[%u %s] %s = 0x%lx", t->tid, t->comm, name, ret);
 }

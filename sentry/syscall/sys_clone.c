@@ -1,4 +1,5 @@
-/* clone(2), clone3(2), fork(2), vfork(2), exit(2), exit_group(2), set_tid_address(2), unshare(2). */
+/* clone(2), clone3(2), fork(2), vfork(2), exit(2), exit_group(2), set_tid_address(2), unshare(2).
+ */
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/task_run.h"
 #include "sentry/kernel/utsns.h"
@@ -30,22 +31,22 @@ SYSCALL5(clone, u64, flags, u64, stack, uaddr_t, parent_tid, uaddr_t, child_tid,
 
 SYSCALL0(fork)
 {
-	struct clone_args_k a = { .exit_signal = SIGCHLD };
+	struct clone_args_k a = {.exit_signal = SIGCHLD};
 
 	return task_clone(t, &a);
 }
 
 SYSCALL0(vfork)
 {
-	struct clone_args_k a = { .flags = CLONE_VFORK | CLONE_VM, .exit_signal = SIGCHLD };
+	struct clone_args_k a = {.flags = CLONE_VFORK | CLONE_VM, .exit_signal = SIGCHLD};
 
 	return task_clone(t, &a);
 }
 
 SYSCALL2(clone3, uaddr_t, uargs, size_t, size)
 {
-	struct clone_args ca = { 0 };
-	struct clone_args_k a = { 0 };
+	struct clone_args ca = {0};
+	struct clone_args_k a = {0};
 	u8 rest[64];
 	int r;
 
@@ -114,7 +115,7 @@ SYSCALL1(set_tid_address, uaddr_t, tidptr)
 SYSCALL1(unshare, u64, flags)
 {
 	if (flags & ~(u64)(CLONE_FS | CLONE_FILES | CLONE_NEWUTS | CLONE_VM | CLONE_SIGHAND |
-			   CLONE_THREAD | CLONE_SYSVSEM))
+	                   CLONE_THREAD | CLONE_SYSVSEM))
 		return -EINVAL;
 	if (flags & (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)) {
 		u32 live;

@@ -20,9 +20,10 @@ static size_t args_limit(struct task *t)
 	return (size_t)MAX(quarter, 128 * KIB);
 }
 
-static long do_exec(struct task *t, int dirfd, uaddr_t upath, uaddr_t uargv, uaddr_t uenvp, int flags)
+static long do_exec(struct task *t, int dirfd, uaddr_t upath, uaddr_t uargv, uaddr_t uenvp,
+                    int flags)
 {
-	struct strings argv = { 0 }, envp = { 0 };
+	struct strings argv = {0}, envp = {0};
 	size_t total = args_limit(t);
 	AUTO(file) exe = NULL;
 	AUTO_FREE char *path = NULL;

@@ -1,4 +1,5 @@
-/* Signals: sigaction(2), sigprocmask(2), kill(2), sigreturn(2), sigtimedwait(2), sigaltstack(2)... */
+/* Signals: sigaction(2), sigprocmask(2), kill(2), sigreturn(2), sigtimedwait(2), sigaltstack(2)...
+ */
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/sighand.h"
@@ -7,7 +8,7 @@
 
 #include <string.h>
 
-#define SIGSET_SIZE 8
+#define SIGSET_SIZE        8
 #define SS_AUTODISARM_FLAG (1u << 31)
 
 SYSCALL4(rt_sigaction, int, signo, uaddr_t, act, uaddr_t, oldact, size_t, size)
@@ -33,7 +34,8 @@ SYSCALL4(rt_sigaction, int, signo, uaddr_t, act, uaddr_t, oldact, size_t, size)
 		/* POSIX: ignoring a signal discards what is pending of it. */
 		if (new.handler == (u64)(uintptr_t)SIG_IGN ||
 		    (new.handler == (u64)(uintptr_t)SIG_DFL &&
-		     (signo == SIGCHLD || signo == SIGURG || signo == SIGWINCH || signo == SIGCONT))) {
+		     (signo == SIGCHLD || signo == SIGURG || signo == SIGWINCH ||
+		      signo == SIGCONT))) {
 			struct task *o;
 
 			GUARD(&t->kernel->tasks_lock);
@@ -148,7 +150,7 @@ static bool take_one(void *arg)
 
 SYSCALL4(rt_sigtimedwait, uaddr_t, set, uaddr_t, info, uaddr_t, timeout, size_t, size)
 {
-	struct wait_set w = { .t = t };
+	struct wait_set w = {.t = t};
 	struct timespec ts;
 	struct deadline d = NEVER;
 	sigset64_t old;
@@ -171,8 +173,8 @@ SYSCALL4(rt_sigtimedwait, uaddr_t, set, uaddr_t, info, uaddr_t, timeout, size_t,
 	if (w.set == 0 || !take_one(&w)) {
 		if (!uaddr_null(timeout) && deadline_passed(t->ctx.clocks, d))
 			return -EAGAIN;
-		/* Signals that are waited for end the sleep even if they are blocked; they are taken
-		 * here and not delivered. */
+		/* Signals that are waited for end the sleep even if they are blocked; they are
+		 * taken here and not delivered. */
 		old = t->blocked;
 		signal_set_temp_mask(t, old & ~w.set);
 		t->waiting_on = "sigtimedwait";
@@ -365,7 +367,7 @@ struct k_stack {
 
 SYSCALL2(sigaltstack, uaddr_t, new, uaddr_t, old)
 {
-	struct k_stack n, o = { .sp = t->altstack_sp, .size = t->altstack_size };
+	struct k_stack n, o = {.sp = t->altstack_sp, .size = t->altstack_size};
 	u32 mode;
 	int r;
 

@@ -9,7 +9,7 @@
 
 SYSCALL4(wait4, int, pid, uaddr_t, status, int, options, uaddr_t, rusage)
 {
-	struct wait_request req = { .options = options | WEXITED };
+	struct wait_request req = {.options = options | WEXITED};
 	struct wait_result res;
 	int r;
 
@@ -44,13 +44,13 @@ SYSCALL4(wait4, int, pid, uaddr_t, status, int, options, uaddr_t, rusage)
 
 SYSCALL5(waitid, int, type, int, id, uaddr_t, uinfo, int, options, uaddr_t, rusage)
 {
-	struct wait_request req = { .options = options };
+	struct wait_request req = {.options = options};
 	struct wait_result res;
 	siginfo_t info;
 	int r;
 
 	if (options & ~(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD |
-			__WCLONE | __WALL))
+	                __WCLONE | __WALL))
 		return -EINVAL;
 	if (!(options & (WEXITED | WSTOPPED | WCONTINUED)))
 		return -EINVAL;
@@ -96,7 +96,9 @@ SYSCALL5(waitid, int, type, int, id, uaddr_t, uinfo, int, options, uaddr_t, rusa
 
 static struct thread_group *find_locked(struct task *t, int pid)
 {
-	struct task *o = pid == 0 ? t : pid < 0 ? NULL : pid_task_locked(t->kernel->pidns, (u32)pid);
+	struct task *o = pid == 0  ? t
+	                 : pid < 0 ? NULL
+	                           : pid_task_locked(t->kernel->pidns, (u32)pid);
 
 	if (pid == 0)
 		return t->tg;

@@ -44,30 +44,31 @@ static inline uaddr_t sysarg_uaddr_t(u64 a)
 	return UADDR(a);
 }
 
-#define SYSCALL_DEF(name, params, call)                                                            \
-	long sys_##name(struct task *t, const struct sysargs *args);                               \
-	static long sys_body_##name params;                                                        \
-	long sys_##name(struct task *t, const struct sysargs *args)                                \
-	{                                                                                          \
-		return sys_body_##name call;                                                       \
-	}                                                                                          \
+#define SYSCALL_DEF(name, params, call)                              \
+	long sys_##name(struct task *t, const struct sysargs *args); \
+	static long sys_body_##name params;                          \
+	long sys_##name(struct task *t, const struct sysargs *args)  \
+	{                                                            \
+		return sys_body_##name call;                         \
+	}                                                            \
 	static long sys_body_##name params
 #define SYSARG(T, i) sysarg_##T(args->a[i])
 
-#define SYSCALL0(name)		       SYSCALL_DEF(name, (struct task * t), (t))
-#define SYSCALL1(name, T1, a1)	       SYSCALL_DEF(name, (struct task * t, T1 a1), (t, SYSARG(T1, 0)))
-#define SYSCALL2(name, T1, a1, T2, a2)                                                             \
+#define SYSCALL0(name)         SYSCALL_DEF(name, (struct task * t), (t))
+#define SYSCALL1(name, T1, a1) SYSCALL_DEF(name, (struct task * t, T1 a1), (t, SYSARG(T1, 0)))
+#define SYSCALL2(name, T1, a1, T2, a2) \
 	SYSCALL_DEF(name, (struct task * t, T1 a1, T2 a2), (t, SYSARG(T1, 0), SYSARG(T2, 1)))
-#define SYSCALL3(name, T1, a1, T2, a2, T3, a3)                                                     \
-	SYSCALL_DEF(name, (struct task * t, T1 a1, T2 a2, T3 a3),                                  \
-		    (t, SYSARG(T1, 0), SYSARG(T2, 1), SYSARG(T3, 2)))
-#define SYSCALL4(name, T1, a1, T2, a2, T3, a3, T4, a4)                                             \
-	SYSCALL_DEF(name, (struct task * t, T1 a1, T2 a2, T3 a3, T4 a4),                           \
-		    (t, SYSARG(T1, 0), SYSARG(T2, 1), SYSARG(T3, 2), SYSARG(T4, 3)))
-#define SYSCALL5(name, T1, a1, T2, a2, T3, a3, T4, a4, T5, a5)                                     \
-	SYSCALL_DEF(name, (struct task * t, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5),                    \
-		    (t, SYSARG(T1, 0), SYSARG(T2, 1), SYSARG(T3, 2), SYSARG(T4, 3), SYSARG(T5, 4)))
+#define SYSCALL3(name, T1, a1, T2, a2, T3, a3)                    \
+	SYSCALL_DEF(name, (struct task * t, T1 a1, T2 a2, T3 a3), \
+	            (t, SYSARG(T1, 0), SYSARG(T2, 1), SYSARG(T3, 2)))
+#define SYSCALL4(name, T1, a1, T2, a2, T3, a3, T4, a4)                   \
+	SYSCALL_DEF(name, (struct task * t, T1 a1, T2 a2, T3 a3, T4 a4), \
+	            (t, SYSARG(T1, 0), SYSARG(T2, 1), SYSARG(T3, 2), SYSARG(T4, 3)))
+#define SYSCALL5(name, T1, a1, T2, a2, T3, a3, T4, a4, T5, a5)              \
+	SYSCALL_DEF(                                                        \
+		name, (struct task * t, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5), \
+		(t, SYSARG(T1, 0), SYSARG(T2, 1), SYSARG(T3, 2), SYSARG(T4, 3), SYSARG(T5, 4)))
 #define SYSCALL6(name, T1, a1, T2, a2, T3, a3, T4, a4, T5, a5, T6, a6)                             \
 	SYSCALL_DEF(name, (struct task * t, T1 a1, T2 a2, T3 a3, T4 a4, T5 a5, T6 a6),             \
-		    (t, SYSARG(T1, 0), SYSARG(T2, 1), SYSARG(T3, 2), SYSARG(T4, 3), SYSARG(T5, 4), \
-		     SYSARG(T6, 5)))
+	            (t, SYSARG(T1, 0), SYSARG(T2, 1), SYSARG(T3, 2), SYSARG(T4, 3), SYSARG(T5, 4), \
+	             SYSARG(T6, 5)))

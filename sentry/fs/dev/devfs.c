@@ -37,7 +37,7 @@ static int add_node(struct inode *root, struct ctx *c, const struct dev_node *n)
 
 	switch (n->mode & S_IFMT) {
 	case S_IFDIR:
-		return ops->mkdir(root, c, n->name, n->mode & 07777, &made);
+		return ops->mkdir(root, c, n->name, n->mode, &made);
 	case S_IFLNK:
 		return ops->symlink(root, c, n->name, n->target, &made);
 	}
