@@ -3,6 +3,7 @@
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/quiesce.h"
 #include "sentry/kernel/utsns.h"
+#include "sentry/loader/vdso.h"
 #include "sentry/mm/pageload.h"
 #include "sentry/vfs/mount.h"
 
@@ -63,6 +64,7 @@ static void kernel_destroy(void *p)
 	}
 	obj_put(k->pidns);
 	obj_put(k->utsns);
+	obj_put(k->vdso);
 	kernel_runtime_free(k->rt);
 }
 
@@ -113,6 +115,7 @@ static int kernel_after_load(struct loader *l, void *p)
 	F(CUSTOM, clocks, kernel)                     \
 	F(REF, pidns, pidns)                          \
 	F(REF, utsns, utsns)                          \
+	F(REF, vdso, vdso)                            \
 	F(LIST, containers, container, link)          \
 	F(SKIP, tasks_lock)                           \
 	F(ATOMIC, next_ino)                           \
@@ -140,6 +143,7 @@ struct kernel *kernel_new(struct machine *m)
 	k->next_id = 1;
 	k->pidns = pidns_new();
 	k->utsns = utsns_new("stasis");
+	vdso_attach(k);
 	return k;
 }
 

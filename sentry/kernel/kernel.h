@@ -23,6 +23,8 @@ struct task;
 struct timers;
 struct hostpoll;
 struct utsns;
+struct vdso;
+struct vdso_machine;
 
 /* What outlives a kernel object: host-side things that a save never holds. One per process. */
 struct machine {
@@ -30,6 +32,7 @@ struct machine {
 	struct memfile *memfile;
 	struct timers *timers;     /* the timer thread */
 	struct hostpoll *hostpoll; /* readiness of host descriptors */
+	struct vdso_machine *vdso; /* clocks for guests; NULL: they get no vDSO */
 	unsigned ncpu;             /* cores that the guest sees */
 	struct p9_client **gofers; /* by container index */
 	unsigned n_gofers;
@@ -59,6 +62,7 @@ struct kernel {
 	struct clocks clocks;
 	struct pidns *pidns; /* the root pid namespace */
 	struct utsns *utsns;
+	struct vdso *vdso; /* what programs get mapped; owned; NULL: nothing */
 	TAILQ_HEAD(, container) containers;
 	struct mutex tasks_lock;   /* RANK_TASKS */
 	_Atomic u64 next_ino;      /* inode numbers of anonymous files, pipes */

@@ -5,6 +5,7 @@
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/posix_timer.h"
 #include "sentry/kernel/task_run.h"
+#include "sentry/loader/vdso.h"
 #include "sentry/mm/mm.h"
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/fs_context.h"
@@ -246,6 +247,7 @@ int kernel_rewire(struct kernel *k, struct machine *m, const char **ret_why)
 
 	k->machine = m;
 	k->generation++;
+	vdso_attach(k);
 	if (!k->pidns || !k->utsns) {
 		*ret_why = "the kernel lacks its namespaces";
 		return -EBADMSG;

@@ -10,9 +10,12 @@
 
 #include <time.h>
 
+struct fastclock;
+
 struct clocks {
 	s64 mono_offset;   /* guest CLOCK_MONOTONIC - host CLOCK_MONOTONIC, ns */
 	s64 boot_realtime; /* realtime when the sandbox was first started, ns: /proc/stat btime */
+	struct fastclock *fast; /* the machine's, which the vDSO reads too; NULL: the host's clocks */
 };
 
 /* A point in time on a guest clock. ns == DEADLINE_NEVER: none. */
