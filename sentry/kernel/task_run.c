@@ -134,7 +134,13 @@ static void deliver_fault(struct task *t, const struct exit_info *e)
 	int r;
 
 	atomic_fetch_add_explicit(&t->minflt, 1, memory_order_relaxed);
-	r = mm_fault(t->ctx.mm, &t->ctx, e->addr, e->access, &fi);
+	if (e->bus) {
+		/* Mapped already, but the host has nothing there: mapping it again would not help. */
+		fi = (struct fault_info){.signo = SIGBUS, .code = BUS_ADRERR};
+		r = -EFAULT;
+	} else {
+		r = mm_fault(t->ctx.mm, &t->ctx, e->addr, e->access, &fi);
+	}
 	if (r == 0)
 		return;
 	t->fault_addr = e->addr;

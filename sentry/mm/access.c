@@ -41,7 +41,7 @@ static void remember(struct span_cache *s, const struct mm *mm, const struct vma
 	s->start = MAX(v->start, p->start);
 	s->end = MIN(v->end, p->end);
 	s->base = (u8 *)memfile_at(mf, p->off) + (s->start - p->start);
-	s->writable = !p->cow && vma_allows(v, ACCESS_WRITE);
+	s->writable = !pma_readonly(p) && vma_allows(v, ACCESS_WRITE);
 }
 
 /* Whether an access may go on; force as ptrace: shared memory keeps its protection. */
@@ -60,7 +60,7 @@ static int span_shared(struct mm *mm, u64 addr, u32 access, u32 flags, void **re
 	struct pma *p = pma_find(&mm->pmas, addr);
 	void *ptr;
 
-	if (!v || !p || !allowed(v, access, flags) || (access & ACCESS_WRITE && p->cow))
+	if (!v || !p || !allowed(v, access, flags) || (access & ACCESS_WRITE && pma_readonly(p)))
 		return -EAGAIN;
 	ptr = mm_pma_ptr(p, addr, ret_len);
 	if (!ptr)

@@ -93,7 +93,7 @@ int mm_map_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 a
 {
 	struct aspace *as = atomic_load_explicit(&mm->aspace, memory_order_acquire);
 	u64 lo = MAX(p->start, v->start), hi = MIN(p->end, v->end), page = PAGE_DOWN(addr), off;
-	int prot = mm_host_prot(v, p->cow || !p->mf->writable);
+	int prot = mm_host_prot(v, pma_readonly(p));
 	struct imagefile *img = imagefile_of(p->mf);
 	struct image_place_run run;
 	bool shared;
@@ -352,8 +352,14 @@ static int renew_for_write(struct mm *mm, const struct vma *v, struct pma *p, u6
 {
 	u64 lo = MAX(v->start, p->start), hi = MIN(v->end, p->end);
 
+	int r;
+
 	mm_drop_pages_locked(mm, lo, hi, false);
-	return add_content(mm, v, page, ACCESS_WRITE, ret);
+	r = add_content(mm, v, page, ACCESS_WRITE, &p);
+	if (r < 0)
+		return r;
+	*ret = p;
+	return pma_readonly(p) ? -EFAULT : 0;
 }
 
 static int get_page(struct mm *mm, struct vma *v, u64 addr, u32 access, struct pma **ret,
@@ -363,7 +369,7 @@ static int get_page(struct mm *mm, struct vma *v, u64 addr, u32 access, struct p
 	struct pma *p = pma_find(&mm->pmas, page);
 	int r = 0;
 
-	if (p && !(imagefile_of(p->mf) || (access & ACCESS_WRITE && p->cow))) {
+	if (p && !(imagefile_of(p->mf) || (access & ACCESS_WRITE && pma_readonly(p)))) {
 		*ret = p;
 		return 0;
 	}
@@ -373,7 +379,7 @@ static int get_page(struct mm *mm, struct vma *v, u64 addr, u32 access, struct p
 		                : add_anonymous(mm, v, page, &p);
 	else if (imagefile_of(p->mf))
 		r = mm_settle_locked(mm, p, page, &p);
-	if (r == 0 && access & ACCESS_WRITE && p->cow)
+	if (r == 0 && access & ACCESS_WRITE && pma_readonly(p))
 		r = v->flags & VMA_SHARED ? renew_for_write(mm, v, p, page, &p)
 		                          : break_cow(mm, v, p, page, &p, ret_shown);
 	if (r < 0)

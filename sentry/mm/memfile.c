@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -78,10 +79,14 @@ static u64 source_zero_prefix(struct page_source *src, u64 off, u64 len)
 /* The largest sparse file that this process may have and map, from MEMFILE_SIZE down. */
 static int reserve(struct memfile *mf)
 {
+	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+
+	/* Asking for more than RLIMIT_FSIZE is a signal, not an error. */
+	(void)getrlimit(RLIMIT_FSIZE, &limit);
 	for (u64 size = MEMFILE_SIZE; size >= MEMFILE_SIZE_MIN; size /= 2) {
 		void *base, *refs;
 
-		if (ftruncate(mf->mapfile.fd, (off_t)size) < 0)
+		if (size > limit.rlim_cur || ftruncate(mf->mapfile.fd, (off_t)size) < 0)
 			continue;
 		base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
 		            mf->mapfile.fd, 0);

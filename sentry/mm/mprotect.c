@@ -16,7 +16,7 @@ static int show_protection(struct mm *mm, const struct vma *v, u32 old)
 	if (!as || !pma_span(&mm->pmas, v->start, v->end, &lo, &hi))
 		return 0;
 	for (p = pma_from(&mm->pmas, lo); p && p->start < hi; p = pma_next(p)) {
-		cow |= p->cow || !p->mf->writable;
+		cow |= pma_readonly(p);
 		clean |= p->mf->fd != mm_memfile(mm)->mapfile.fd;
 	}
 	/* Granting to host files is left to the fault, which asks what the descriptor allows. */

@@ -19,6 +19,11 @@ struct pma {
 	bool cow;   /* copy before anyone writes */
 	bool owned; /* content of this address space alone (shared only by cow): must be saved */
 };
+/* Nobody may write to it as it is. */
+static inline bool pma_readonly(const struct pma *p)
+{
+	return p->cow || !p->mf->writable;
+}
 RB_HEAD(pma_rb, pma);
 struct pma_tree {
 	struct pma_rb rb;
