@@ -10,6 +10,7 @@
 
 #include "state/base/cleanup.h"
 
+#include <linux/falloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -288,6 +289,28 @@ int file_fsync(struct file *f, struct ctx *c, bool data_only)
 		return ops->fsync(f, c, data_only);
 	/* Pipes and their kin have nothing to write back and say so. */
 	return f->path.dentry ? 0 : -EINVAL;
+}
+
+int file_fallocate(struct file *f, struct ctx *c, int mode, s64 off, s64 len)
+{
+	const struct file_ops *ops = file_ops_of(f);
+
+	if (!file_writable(f))
+		return -EBADF;
+	if (off < 0 || len <= 0)
+		return -EINVAL;
+	if (S_ISFIFO(f->inode->mode))
+		return -ESPIPE;
+	if (!inode_is_reg(f->inode))
+		return inode_is_dir(f->inode) ? -EISDIR : -ENODEV;
+	if (len > INT64_MAX - off)
+		return -EFBIG;
+	if (c->rlimits && (u64)(off + len) > c->rlimits[RLIMIT_FSIZE].rlim_cur &&
+	    !(mode & FALLOC_FL_KEEP_SIZE)) {
+		ctx_signal_self(c, SIGXFSZ);
+		return -EFBIG;
+	}
+	return ops->fallocate ? ops->fallocate(f, c, mode, off, len) : -EOPNOTSUPP;
 }
 
 int file_stat(struct file *f, struct ctx *c, struct kstat *ret)

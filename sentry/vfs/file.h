@@ -117,6 +117,7 @@ MUST_CHECK int file_mmap(struct file *f, struct ctx *c, struct mmap_args *args);
 MUST_CHECK int file_iterate(struct file *f, struct ctx *c, struct dir_sink *sink);
 MUST_CHECK s64 file_llseek(struct file *f, struct ctx *c, s64 off, int whence);
 MUST_CHECK int file_fsync(struct file *f, struct ctx *c, bool data_only);
+MUST_CHECK int file_fallocate(struct file *f, struct ctx *c, int mode, s64 off, s64 len);
 MUST_CHECK int file_stat(struct file *f, struct ctx *c, struct kstat *ret);
 void file_describe(struct mapid *id, char *buf, size_t size, u64 *ret_dev, u64 *ret_ino);
 

@@ -99,5 +99,6 @@ MUST_CHECK int vfs_mknod_path(struct ctx *c, int dirfd, const char *name, u32 mo
                               struct path *ret);
 /* Attribute changes through a mount: -EROFS, then inode_setattr. */
 MUST_CHECK int vfs_setattr(struct ctx *c, const struct path *p, struct iattr *attr);
-/* truncate(2): also RLIMIT_FSIZE. f: the open file for ftruncate, or NULL. */
+/* truncate(2): also RLIMIT_FSIZE. f: the open file for ftruncate (whose path may be empty), or
+ * NULL. */
 MUST_CHECK int vfs_truncate(struct ctx *c, const struct path *p, u64 size, struct file *f);

@@ -318,7 +318,7 @@ int vfs_setattr(struct ctx *c, const struct path *p, struct iattr *attr)
 int vfs_truncate(struct ctx *c, const struct path *p, u64 size, struct file *f)
 {
 	struct iattr a = {.valid = IATTR_SIZE, .size = size};
-	struct inode *i = path_inode(p);
+	struct inode *i = p->dentry ? path_inode(p) : f->inode;
 	int r;
 
 	if (size > INT64_MAX)

@@ -7,6 +7,8 @@
 #include "state/fields.h"
 
 #include <linux/falloc.h>
+#include <stdio.h>
+#include <sys/mman.h>
 
 struct tmpfs_file {
 	struct file file;
@@ -71,6 +73,15 @@ static long tmpfs_write(struct file *f, struct ctx *c, struct uiter *src, s64 *p
 	off = file_flags(f) & O_APPEND ? f->inode->size : (u64)*pos;
 	if (off > INT64_MAX - len)
 		return -EFBIG;
+	if (unlikely(ti->seals)) {
+		if (ti->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+			return -EPERM;
+		if ((ti->seals & F_SEAL_GROW) && off + len > f->inode->size) {
+			if (off >= f->inode->size)
+				return -EPERM;
+			len = f->inode->size - off;
+		}
+	}
 	room = room_for(ti, off, len);
 	if (room == 0)
 		return -ENOSPC;
@@ -93,6 +104,9 @@ int tmpfs_resize(struct inode *i, struct ctx *c, u64 size)
 	if (!ti->data)
 		return -EINVAL;
 	GUARD(&i->lock);
+	if ((size < i->size && (ti->seals & F_SEAL_SHRINK)) ||
+	    (size > i->size && (ti->seals & F_SEAL_GROW)))
+		return -EPERM;
 	r = shmem_truncate(ti->data, size);
 	tmpfs_update_size(ti);
 	return r;
@@ -107,6 +121,11 @@ static int tmpfs_fallocate(struct file *f, struct ctx *c, int mode, s64 off, s64
 	if (!ti->data)
 		return -ENODEV;
 	GUARD(&f->inode->lock);
+	if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) &&
+	    (ti->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
+		return -EPERM;
+	if (!(mode & FALLOC_FL_KEEP_SIZE) && (u64)end > f->inode->size && (ti->seals & F_SEAL_GROW))
+		return -EPERM;
 	if (mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) {
 		r = shmem_punch(ti->data, (u64)off, (u64)len);
 	} else if (mode == 0 || mode == FALLOC_FL_KEEP_SIZE) {
@@ -132,6 +151,12 @@ static int tmpfs_mmap(struct file *f, struct ctx *c, struct mmap_args *args)
 
 	if (!ti->data)
 		return -ENODEV;
+	if ((args->flags & MAP_TYPE) != MAP_PRIVATE &&
+	    (ti->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))) {
+		if (args->prot & PROT_WRITE)
+			return -EPERM;
+		args->max_prot &= ~PROT_WRITE;
+	}
 	inode_accessed(f->inode, c, f);
 	args->mappable = obj_cast(mappable, ti->data);
 	return 0;
@@ -205,6 +230,14 @@ static int tmpfs_iterate(struct file *f, struct ctx *c, struct dir_sink *sink, s
 	return 0;
 }
 
+/* Files without a name: memory files carry theirs where symbolic links have their target. */
+static void tmpfs_link_name(struct file *f, char *buf, size_t size)
+{
+	struct tmpfs_inode *ti = tmpfs_i(f->inode);
+
+	snprintf(buf, size, "/memfd:%s (deleted)", ti->target ? ti->target : "");
+}
+
 #define TMPFS_FILE_FIELDS(X) X(BASE, file, file)
 static const struct file_ops tmpfs_file_ops = {
 	.id.describe = file_describe,
@@ -214,6 +247,7 @@ static const struct file_ops tmpfs_file_ops = {
 	.iterate = tmpfs_iterate,
 	.llseek = tmpfs_llseek,
 	.fallocate = tmpfs_fallocate,
+	.link_name = tmpfs_link_name,
 };
 static int tmpfs_file_after_load(struct loader *l, void *p)
 {

@@ -1,0 +1,75 @@
+#include "sentry/fs/tmpfs/memfd.h"
+
+#include "sentry/fs/tmpfs/tmpfs.h"
+#include "sentry/kernel/kernel.h"
+#include "state/base/cleanup.h"
+
+#include <linux/memfd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+
+#define ALL_SEALS                                                                                  \
+	(u32)(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE |     \
+	      SEAL_EXEC)
+#define SEAL_EXEC 0x20u /* F_SEAL_EXEC */
+
+int memfd_new(struct ctx *c, const char *name, u32 flags, struct file **ret)
+{
+	/* A super block of its own: never mounted, gone with the inode. */
+	AUTO(tmpfs_super) ts = obj_new(tmpfs_super);
+	AUTO(inode) i = NULL;
+	u32 mode = S_IFREG | (flags & MFD_NOEXEC_SEAL ? 0666 : 0777);
+	int r;
+
+	ts->sb.dev = (u32)makedev(0, 1);
+	ts->next_ino = kernel_new_ino(c->kernel);
+	r = tmpfs_inode_new(&ts->sb, c, mode, 0, NULL, ts->next_ino, &i);
+	if (r < 0)
+		return r;
+	i->nlink = 0;
+	tmpfs_i(i)->target = strdup(name);
+	tmpfs_i(i)->seals = F_SEAL_SEAL;
+	if (flags & MFD_ALLOW_SEALING)
+		tmpfs_i(i)->seals = 0;
+	if (flags & MFD_NOEXEC_SEAL)
+		tmpfs_i(i)->seals = SEAL_EXEC;
+	return tmpfs_open(i, c, NULL, O_RDWR | 0100000 /* O_LARGEFILE */, ret);
+}
+
+static struct tmpfs_inode *memory_file(struct file *f)
+{
+	struct tmpfs_inode *ti = obj_cast(tmpfs_inode, f->inode);
+
+	return ti && ti->data ? ti : NULL;
+}
+
+long memfd_add_seals(struct file *f, u32 seals)
+{
+	struct tmpfs_inode *ti = memory_file(f);
+
+	if (!ti || (seals & ~ALL_SEALS))
+		return -EINVAL;
+	if (!file_writable(f))
+		return -EPERM;
+	GUARD(&f->inode->lock);
+	if (ti->seals & F_SEAL_SEAL)
+		return -EPERM;
+	/* Whether a mapping may write is not counted: any mapping is in the way. */
+	if ((seals & ~ti->seals & F_SEAL_WRITE) &&
+	    atomic_load(&((struct mappable *)ti->data)->mapped))
+		return -EBUSY;
+	ti->seals |= seals;
+	return 0;
+}
+
+long memfd_get_seals(struct file *f)
+{
+	struct tmpfs_inode *ti = memory_file(f);
+
+	if (!ti)
+		return -EINVAL;
+	GUARD(&f->inode->lock);
+	return f->path.dentry ? F_SEAL_SEAL : ti->seals;
+}

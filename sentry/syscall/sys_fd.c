@@ -1,0 +1,253 @@
+/* close(2), dup(2), fcntl(2), ioctl(2), flock(2). */
+#include "sentry/fs/pipe.h"
+#include "sentry/fs/tmpfs/memfd.h"
+#include "sentry/syscall/sysarg.h"
+#include "sentry/vfs/fd_table.h"
+#include "sentry/vfs/flock.h"
+#include "sentry/vfs/inode.h"
+#include "sentry/vfs/namei.h"
+
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+SYSCALL1(close, int, fd)
+{
+	return fd_close(&t->ctx, fd);
+}
+
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE 2u
+#define CLOSE_RANGE_CLOEXEC 4u
+#endif
+
+SYSCALL3(close_range, u32, first, u32, last, u32, flags)
+{
+	struct ctx *c = &t->ctx;
+
+	if ((flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) || first > last)
+		return -EINVAL;
+	if ((flags & CLOSE_RANGE_UNSHARE) && fd_table_users(c->fds) > 1) {
+		struct fd_table *own = fd_table_copy(c->fds), *old = c->fds;
+
+		fd_table_use(own);
+		mutex_lock(&t->lock);
+		c->fds = own;
+		mutex_unlock(&t->lock);
+		fd_table_unuse(old, c);
+		fd_table_put(old);
+	}
+	return fd_close_range(c, first, last, flags & CLOSE_RANGE_CLOEXEC);
+}
+
+SYSCALL1(dup, int, fd)
+{
+	AUTO(file) f = NULL;
+	int r = fd_get_path(&t->ctx, fd, &f);
+
+	return r < 0 ? r : fd_install(&t->ctx, f, 0, false);
+}
+
+SYSCALL2(dup2, int, fd, int, to)
+{
+	AUTO(file) f = NULL;
+	int r = fd_get_path(&t->ctx, fd, &f);
+
+	if (r < 0)
+		return r;
+	return fd == to ? to : fd_install_at(&t->ctx, f, to, false);
+}
+SYSCALL3(dup3, int, fd, int, to, int, flags)
+{
+	AUTO(file) f = NULL;
+	int r;
+
+	if (flags & ~O_CLOEXEC || fd == to)
+		return -EINVAL;
+	r = fd_get_path(&t->ctx, fd, &f);
+	return r < 0 ? r : fd_install_at(&t->ctx, f, to, flags & O_CLOEXEC);
+}
+
+/* ---- fcntl ---- */
+
+#define SETFL_MASK (O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK)
+
+static long set_flags(struct file *f, struct ctx *c, u32 flags)
+{
+	u32 old = file_flags(f), new;
+	int r;
+
+	flags &= SETFL_MASK;
+	if ((flags & O_NOATIME) && !(old & O_NOATIME) && !inode_owner_or_capable(f->inode, c))
+		return -EPERM;
+	new = (old & ~(u32)SETFL_MASK) | flags;
+	if (file_ops_of(f)->set_flags) {
+		r = file_ops_of(f)->set_flags(f, new);
+		if (r < 0)
+			return r;
+	}
+	while (!atomic_compare_exchange_weak(&f->flags, &old, new))
+		new = (old & ~(u32)SETFL_MASK) | flags;
+	return 0;
+}
+
+/* What F_SETOWN and F_SETOWN_EX say. */
+static long get_owner_ex(struct file *f, struct ctx *c, uaddr_t arg)
+{
+	struct f_owner_ex o = { .type = f->owner_type, .pid = f->owner_pid };
+
+	return user_put(c, arg, &o);
+}
+static long set_owner_ex(struct file *f, struct ctx *c, uaddr_t arg)
+{
+	struct f_owner_ex o;
+	int r = user_get(c, arg, &o);
+
+	if (r < 0)
+		return r;
+	if (o.type != F_OWNER_TID && o.type != F_OWNER_PID && o.type != F_OWNER_PGRP)
+		return -EINVAL;
+	f->owner_type = o.type;
+	f->owner_pid = o.pid;
+	return 0;
+}
+static long set_owner(struct file *f, u64 arg)
+{
+	s32 who = (s32)arg;
+
+	if (who == INT32_MIN)
+		return -EINVAL;
+	f->owner_type = who < 0 ? F_OWNER_PGRP : F_OWNER_PID;
+	f->owner_pid = who < 0 ? -who : who;
+	return 0;
+}
+
+static bool works_on_path(int cmd)
+{
+	return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC || cmd == F_GETFD || cmd == F_SETFD ||
+	       cmd == F_GETFL;
+}
+
+SYSCALL3(fcntl, int, fd, int, cmd, u64, arg)
+{
+	struct ctx *c = &t->ctx;
+	AUTO(file) f = NULL;
+	int r = fd_get_path(c, fd, &f);
+
+	if (r < 0)
+		return r;
+	if ((file_flags(f) & O_PATH) && !works_on_path(cmd))
+		return -EBADF;
+	if (is_lock_cmd(cmd))
+		return fcntl_lock(f, c, fd, cmd, UADDR(arg));
+	switch (cmd) {
+	case F_DUPFD:
+		return fd_install(c, f, (int)arg, false);
+	case F_DUPFD_CLOEXEC:
+		return fd_install(c, f, (int)arg, true);
+	case F_GETFD:
+		return fd_get_cloexec(c, fd);
+	case F_SETFD:
+		return fd_set_cloexec(c, fd, arg & FD_CLOEXEC);
+	case F_GETFL:
+		return file_flags(f);
+	case F_SETFL:
+		return set_flags(f, c, (u32)arg);
+	case F_GETOWN:
+		return f->owner_type == F_OWNER_PGRP ? -f->owner_pid : f->owner_pid;
+	case F_SETOWN:
+		return set_owner(f, arg);
+	case F_GETOWN_EX:
+		return get_owner_ex(f, c, UADDR(arg));
+	case F_SETOWN_EX:
+		return set_owner_ex(f, c, UADDR(arg));
+	case F_GETSIG:
+		return f->owner_sig;
+	case F_SETSIG:
+		if (arg > 64)
+			return -EINVAL;
+		f->owner_sig = (s32)arg;
+		return 0;
+	case F_GETLEASE:
+		return F_UNLCK;
+	case F_GETPIPE_SZ:
+		return pipe_of(f) ? pipe_get_size(pipe_of(f)) : -EBADF;
+	case F_SETPIPE_SZ:
+		return pipe_of(f) ? pipe_set_size(pipe_of(f), c, (u32)arg) : -EBADF;
+	case F_ADD_SEALS:
+		return memfd_add_seals(f, (u32)arg);
+	case F_GET_SEALS:
+		return memfd_get_seals(f);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* ---- ioctl ---- */
+
+static long set_flag(struct file *f, struct ctx *c, uaddr_t arg, u32 flag)
+{
+	u32 on;
+	int r = user_get_u32(c, arg, &on);
+
+	if (r < 0)
+		return r;
+	return set_flags(f, c, on ? file_flags(f) | flag : file_flags(f) & ~flag);
+}
+
+static long bytes_left(struct file *f, struct ctx *c, uaddr_t arg)
+{
+	struct kstat st;
+	s64 pos;
+	int r = file_stat(f, c, &st);
+
+	if (r < 0)
+		return r;
+	pos = file_llseek(f, c, 0, SEEK_CUR);
+	return pos < 0 ? pos : user_put_u32(c, arg, (u32)((s64)st.size - pos));
+}
+
+SYSCALL3(ioctl, int, fd, u32, cmd, u64, arg)
+{
+	struct ctx *c = &t->ctx;
+	AUTO(file) f = NULL;
+	int r = fd_get(c, fd, &f);
+
+	if (r < 0)
+		return r;
+	switch (cmd) {
+	case FIOCLEX:
+		return fd_set_cloexec(c, fd, true);
+	case FIONCLEX:
+		return fd_set_cloexec(c, fd, false);
+	case FIONBIO:
+		return set_flag(f, c, UADDR(arg), O_NONBLOCK);
+	case FIOASYNC:
+		return set_flag(f, c, UADDR(arg), O_ASYNC);
+	case FIONREAD:
+		if (inode_is_reg(f->inode))
+			return bytes_left(f, c, UADDR(arg));
+		break;
+	case FIGETBSZ:
+		if (inode_is_reg(f->inode) || inode_is_dir(f->inode))
+			return user_put_u32(c, UADDR(arg), PAGE_SIZE);
+		break;
+	case FICLONE:
+	case FICLONERANGE:
+		if (inode_is_reg(f->inode))
+			return -EOPNOTSUPP;
+		break;
+	default:
+		break;
+	}
+	return file_ioctl(f, c, cmd, arg);
+}
+
+SYSCALL2(flock, int, fd, int, op)
+{
+	AUTO(file) f = NULL;
+	int r = fd_get(&t->ctx, fd, &f);
+
+	return r < 0 ? r : flock_file(f, &t->ctx, op);
+}
