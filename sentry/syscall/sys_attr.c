@@ -22,7 +22,7 @@ static long change_fd(struct ctx *c, int fd, bool path_ok, struct iattr *a)
 static long change_at(struct ctx *c, int dirfd, uaddr_t upath, int flags, struct iattr *a)
 {
 	AUTO_FREE char *path = NULL;
-	AUTO_PATH p = { 0 };
+	AUTO_PATH p = {0};
 	u32 lf = flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
 	int r = user_get_path(c, upath, &path);
 
@@ -45,7 +45,7 @@ static long change_at(struct ctx *c, int dirfd, uaddr_t upath, int flags, struct
 
 static struct iattr mode_attr(u32 mode)
 {
-	return (struct iattr){ .valid = IATTR_MODE, .mode = mode & 07777 };
+	return (struct iattr){.valid = IATTR_MODE, .mode = mode & 07777};
 }
 SYSCALL2(chmod, uaddr_t, path, u32, mode)
 {
@@ -78,7 +78,7 @@ SYSCALL4(fchmodat2, int, dirfd, uaddr_t, path, u32, mode, int, flags)
 
 static struct iattr owner_attr(u32 uid, u32 gid)
 {
-	struct iattr a = { .valid = IATTR_KILL_PRIV, .uid = uid, .gid = gid };
+	struct iattr a = {.valid = IATTR_KILL_PRIV, .uid = uid, .gid = gid};
 
 	if (uid != UINT32_MAX)
 		a.valid |= IATTR_UID;
@@ -118,7 +118,7 @@ SYSCALL5(fchownat, int, dirfd, uaddr_t, path, u32, uid, u32, gid, int, flags)
 /* times[0] access, times[1] modification; NULL: now. False: nothing is to change. */
 static int times_attr(const struct timespec *ts, struct iattr *ret, bool *ret_any)
 {
-	struct iattr a = { 0 };
+	struct iattr a = {0};
 
 	*ret_any = true;
 	if (!ts) {
@@ -147,9 +147,9 @@ static int times_attr(const struct timespec *ts, struct iattr *ret, bool *ret_an
 }
 
 static long change_times(struct task *t, int dirfd, uaddr_t upath, const struct timespec *ts,
-			 int flags)
+                         int flags)
 {
-	struct iattr a = { 0 };
+	struct iattr a = {0};
 	bool any;
 	int r = times_attr(ts, &a, &any);
 
@@ -189,7 +189,7 @@ static long do_utimes(struct task *t, int dirfd, uaddr_t path, uaddr_t utimes)
 	for (int i = 0; i < 2; i++) {
 		if (tv[i].tv_usec < 0 || tv[i].tv_usec >= USEC_PER_SEC)
 			return -EINVAL;
-		ts[i] = (struct timespec){ tv[i].tv_sec, tv[i].tv_usec * NSEC_PER_USEC };
+		ts[i] = (struct timespec){tv[i].tv_sec, tv[i].tv_usec * NSEC_PER_USEC};
 	}
 	return change_times(t, dirfd, path, ts, 0);
 }
@@ -203,7 +203,7 @@ SYSCALL3(futimesat, int, dirfd, uaddr_t, path, uaddr_t, times)
 }
 SYSCALL2(utime, uaddr_t, path, uaddr_t, utimes)
 {
-	struct timespec ts[2] = { { 0 } };
+	struct timespec ts[2] = {{0}};
 	struct utimbuf ub;
 	int r;
 
@@ -222,7 +222,7 @@ SYSCALL2(utime, uaddr_t, path, uaddr_t, utimes)
 SYSCALL2(truncate, uaddr_t, upath, s64, size)
 {
 	AUTO_FREE char *path = NULL;
-	AUTO_PATH p = { 0 };
+	AUTO_PATH p = {0};
 	int r;
 
 	if (size < 0)

@@ -17,7 +17,7 @@ struct dents {
 	struct dir_sink sink;
 	u8 *buf;
 	size_t size, len;
-	bool old;     /* struct linux_dirent instead of linux_dirent64 */
+	bool old;      /* struct linux_dirent instead of linux_dirent64 */
 	bool toosmall; /* not even the first entry fits */
 };
 
@@ -50,7 +50,7 @@ static bool add_entry(struct dir_sink *s, const char *name, size_t len, u64 ino,
 
 static long do_getdents(struct task *t, int fd, uaddr_t out, u32 count, bool old)
 {
-	struct dents d = { .sink.entry = add_entry, .old = old, .size = MIN(count, DENTS_MAX) };
+	struct dents d = {.sink.entry = add_entry, .old = old, .size = MIN(count, DENTS_MAX)};
 	AUTO(file) f = NULL;
 	AUTO_FREE u8 *buf = NULL;
 	int r = fd_get(&t->ctx, fd, &f);
@@ -104,8 +104,8 @@ SYSCALL1(rmdir, uaddr_t, upath)
 SYSCALL2(getcwd, uaddr_t, out, size_t, size)
 {
 	struct ctx *c = &t->ctx;
-	AUTO_PATH cwd = { 0 };
-	AUTO_PATH root = { 0 };
+	AUTO_PATH cwd = {0};
+	AUTO_PATH root = {0};
 	char buf[PATH_TEXT_MAX + 32], *text;
 	size_t n;
 	int r;
@@ -139,7 +139,7 @@ static long change_dir(struct ctx *c, const struct path *p)
 SYSCALL1(chdir, uaddr_t, upath)
 {
 	AUTO_FREE char *path = NULL;
-	AUTO_PATH p = { 0 };
+	AUTO_PATH p = {0};
 	int r = user_get_path(&t->ctx, upath, &path);
 
 	if (r == 0)
@@ -160,7 +160,7 @@ SYSCALL1(chroot, uaddr_t, upath)
 {
 	struct ctx *c = &t->ctx;
 	AUTO_FREE char *path = NULL;
-	AUTO_PATH p = { 0 };
+	AUTO_PATH p = {0};
 	int r = user_get_path(c, upath, &path);
 
 	if (r == 0)

@@ -95,7 +95,7 @@ static long set_flags(struct file *f, struct ctx *c, u32 flags)
 /* What F_SETOWN and F_SETOWN_EX say. */
 static long get_owner_ex(struct file *f, struct ctx *c, uaddr_t arg)
 {
-	struct f_owner_ex o = { .type = f->owner_type, .pid = f->owner_pid };
+	struct f_owner_ex o = {.type = f->owner_type, .pid = f->owner_pid};
 
 	return user_put(c, arg, &o);
 }

@@ -21,7 +21,7 @@ static int get_text(struct ctx *c, uaddr_t src, char **ret)
 
 static long bind(struct task *t, const char *source, bool recursive, const struct path *at)
 {
-	AUTO_PATH from = { 0 };
+	AUTO_PATH from = {0};
 	AUTO(mount) m = NULL;
 	int r = path_lookup(&t->ctx, AT_FDCWD, source, LOOKUP_FOLLOW, &from);
 
@@ -32,7 +32,7 @@ static long bind(struct task *t, const char *source, bool recursive, const struc
 
 static long move(struct task *t, const char *source, const struct path *at)
 {
-	AUTO_PATH from = { 0 };
+	AUTO_PATH from = {0};
 	int r = path_lookup(&t->ctx, AT_FDCWD, source, LOOKUP_FOLLOW, &from);
 
 	if (r < 0)
@@ -48,8 +48,8 @@ static long remount(const struct path *at, u32 flags)
 	return 0;
 }
 
-static long mount_type(struct task *t, const char *type, const char *source, u32 flags,
-		       const char *options, const struct path *at)
+static long mount_named(struct task *t, const char *type, const char *source, u32 flags,
+                        const char *options, const struct path *at)
 {
 	const struct fs_type *fs = fs_type_find(type);
 	const struct fs_mount_args args = {
@@ -71,7 +71,7 @@ SYSCALL5(mount, uaddr_t, usource, uaddr_t, utarget, uaddr_t, utype, u64, flags, 
 	AUTO_FREE char *target = NULL;
 	AUTO_FREE char *type = NULL;
 	AUTO_FREE char *options = NULL;
-	AUTO_PATH at = { 0 };
+	AUTO_PATH at = {0};
 	u32 f = (u32)flags;
 	int r = get_text(c, usource, &source);
 
@@ -99,7 +99,7 @@ SYSCALL5(mount, uaddr_t, usource, uaddr_t, utarget, uaddr_t, utype, u64, flags, 
 		return 0;
 	if (f & MS_MOVE)
 		return move(t, source, &at);
-	return mount_type(t, type, source, f, options ? options : "", &at);
+	return mount_named(t, type, source, f, options ? options : "", &at);
 }
 
 #ifndef UMOUNT_NOFOLLOW
@@ -110,7 +110,7 @@ SYSCALL2(umount2, uaddr_t, utarget, int, flags)
 {
 	struct ctx *c = &t->ctx;
 	AUTO_FREE char *target = NULL;
-	AUTO_PATH at = { 0 };
+	AUTO_PATH at = {0};
 	int r;
 
 	if (flags & ~(MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW))
@@ -120,7 +120,7 @@ SYSCALL2(umount2, uaddr_t, utarget, int, flags)
 	r = user_get_path(c, utarget, &target);
 	if (r == 0)
 		r = path_lookup(c, AT_FDCWD, target, flags & UMOUNT_NOFOLLOW ? 0 : LOOKUP_FOLLOW,
-				&at);
+		                &at);
 	if (r < 0)
 		return r;
 	if (!creds_capable(c->creds, CAP_SYS_ADMIN))

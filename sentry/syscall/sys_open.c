@@ -30,7 +30,7 @@ static long do_open(struct task *t, int dirfd, uaddr_t upath, const struct open_
 /* Unknown bits are ignored, a mode counts only where a file may be made. */
 static struct open_how_k classic(int flags, u32 mode)
 {
-	struct open_how_k how = { .flags = (u32)(flags & OPEN_FLAGS) };
+	struct open_how_k how = {.flags = (u32)(flags & OPEN_FLAGS)};
 
 	if (flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)))
 		how.mode = mode & 07777;
@@ -59,7 +59,7 @@ SYSCALL2(creat, uaddr_t, path, u32, mode)
 SYSCALL4(openat2, int, dirfd, uaddr_t, path, uaddr_t, uhow, size_t, size)
 {
 	const u32 resolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS |
-			    RESOLVE_BENEATH | RESOLVE_IN_ROOT;
+	                    RESOLVE_BENEATH | RESOLVE_IN_ROOT;
 	struct open_how how;
 	struct open_how_k k;
 	bool makes;
@@ -89,7 +89,7 @@ SYSCALL4(openat2, int, dirfd, uaddr_t, path, uaddr_t, uhow, size_t, size)
 	if ((how.flags & O_PATH) &&
 	    (how.flags & ~(u64)(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)))
 		return -EINVAL;
-	k = (struct open_how_k){ (u32)how.flags, (u32)how.mode, (u32)how.resolve };
+	k = (struct open_how_k){(u32)how.flags, (u32)how.mode, (u32)how.resolve};
 	return do_open(t, dirfd, path, &k);
 }
 

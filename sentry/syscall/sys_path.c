@@ -62,8 +62,8 @@ SYSCALL3(unlinkat, int, dirfd, uaddr_t, upath, int, flags)
 	r = user_get_path(&t->ctx, upath, &path);
 	if (r < 0)
 		return r;
-	return flags & AT_REMOVEDIR ? vfs_rmdir(&t->ctx, dirfd, path) :
-				      vfs_unlink(&t->ctx, dirfd, path);
+	return flags & AT_REMOVEDIR ? vfs_rmdir(&t->ctx, dirfd, path)
+	                            : vfs_unlink(&t->ctx, dirfd, path);
 }
 
 static long do_rename(struct task *t, int olddir, uaddr_t uold, int newdir, uaddr_t unew, u32 flags)

@@ -47,7 +47,7 @@ SYSCALL4(pwrite64, int, fd, uaddr_t, buf, size_t, len, s64, pos)
 }
 
 static long rw_vector(struct task *t, int fd, uaddr_t iov, u64 n, bool write, bool at, s64 pos,
-		      int flags)
+                      int flags)
 {
 	struct ctx *c = &t->ctx;
 	AUTO(file) f = NULL;

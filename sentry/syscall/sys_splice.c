@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define BUFFER	  (128 * KIB)
+#define BUFFER    (128 * KIB)
 #define COUNT_MAX 0x7ffff000ull
 
 /* One end of a transfer: at an own position, or at the file's. */
@@ -99,7 +99,7 @@ SYSCALL4(sendfile, int, out_fd, int, in_fd, uaddr_t, off, size_t, count)
 	struct ctx *c = &t->ctx;
 	AUTO(file) in = NULL;
 	AUTO(file) out = NULL;
-	struct end src = { 0 }, dst = { 0 };
+	struct end src = {0}, dst = {0};
 	bool own;
 	long n;
 	int r = fd_get(c, in_fd, &in);
@@ -139,12 +139,12 @@ SYSCALL4(sendfile, int, out_fd, int, in_fd, uaddr_t, off, size_t, count)
 }
 
 SYSCALL6(copy_file_range, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out_off, size_t, count,
-	 u32, flags)
+         u32, flags)
 {
 	struct ctx *c = &t->ctx;
 	AUTO(file) in = NULL;
 	AUTO(file) out = NULL;
-	struct end src = { 0 }, dst = { 0 };
+	struct end src = {0}, dst = {0};
 	bool own_in, own_out;
 	long n;
 	int r = fd_get(c, in_fd, &in);
@@ -194,13 +194,13 @@ SYSCALL6(copy_file_range, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out
 #define SPLICE_FLAGS 15u /* SPLICE_F_MOVE, NONBLOCK, MORE, GIFT */
 
 SYSCALL6(splice, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out_off, size_t, count, u32,
-	 flags)
+         flags)
 {
 	struct ctx *c = &t->ctx;
 	AUTO(file) in = NULL;
 	AUTO(file) out = NULL;
 	AUTO_FREE u8 *buf = NULL;
-	struct end src = { 0 }, dst = { 0 };
+	struct end src = {0}, dst = {0};
 	long n, w;
 	int r;
 

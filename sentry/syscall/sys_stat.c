@@ -6,12 +6,12 @@
 #include "sentry/vfs/walk.h"
 #include "state/base/cleanup.h"
 
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
-#define STAT_AT_FLAGS                                                                              \
-	(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)
+#define STAT_AT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)
 
 static int stat_path(struct ctx *c, const struct path *p, struct kstat *ret)
 {
@@ -33,7 +33,7 @@ static int stat_fd(struct ctx *c, int fd, struct kstat *ret)
 static int stat_at(struct ctx *c, int dirfd, uaddr_t upath, int flags, struct kstat *ret)
 {
 	AUTO_FREE char *path = NULL;
-	AUTO_PATH p = { 0 };
+	AUTO_PATH p = {0};
 	u32 lf = flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
 	int r;
 
@@ -107,7 +107,7 @@ static struct statx_timestamp statx_time(s64 ns)
 {
 	struct timespec ts = ns_timespec(ns);
 
-	return (struct statx_timestamp){ .tv_sec = ts.tv_sec, .tv_nsec = (u32)ts.tv_nsec };
+	return (struct statx_timestamp){.tv_sec = ts.tv_sec, .tv_nsec = (u32)ts.tv_nsec};
 }
 
 #ifndef STATX_MNT_ID
@@ -119,7 +119,7 @@ static struct statx_timestamp statx_time(s64 ns)
 
 SYSCALL5(statx, int, dirfd, uaddr_t, path, int, flags, u32, mask, uaddr_t, out)
 {
-	struct statx x = { 0 };
+	struct statx x = {0};
 	struct kstat k;
 	int r;
 
@@ -172,7 +172,7 @@ static int statfs_path(struct ctx *c, const struct path *p, uaddr_t out)
 SYSCALL2(statfs, uaddr_t, upath, uaddr_t, out)
 {
 	AUTO_FREE char *path = NULL;
-	AUTO_PATH p = { 0 };
+	AUTO_PATH p = {0};
 	int r = user_get_path(&t->ctx, upath, &path);
 
 	if (r == 0)
@@ -255,7 +255,7 @@ static long do_readlink(struct task *t, int dirfd, uaddr_t upath, uaddr_t buf, i
 	struct ctx *c = &t->ctx;
 	AUTO_FREE char *path = NULL;
 	AUTO_FREE char *text = NULL;
-	AUTO_PATH p = { 0 };
+	AUTO_PATH p = {0};
 	size_t n;
 	int r;
 

@@ -20,7 +20,7 @@ static void subject_finish(struct subject *s)
 	path_put(&s->path);
 	file_put(s->f);
 }
-#define SUBJECT(s) __attribute__((cleanup(subject_finish))) struct subject s = { 0 }
+#define SUBJECT(s) __attribute__((cleanup(subject_finish))) struct subject s = {0}
 
 static int by_path(struct subject *s, struct ctx *c, uaddr_t upath, bool follow)
 {
@@ -97,7 +97,7 @@ SYSCALL4(fgetxattr, int, fd, uaddr_t, name, uaddr_t, out, size_t, size)
 }
 
 static long do_set(struct ctx *c, struct subject *s, uaddr_t uname, uaddr_t value, size_t size,
-		   int flags)
+                   int flags)
 {
 	char name[XATTR_NAME_LIMIT + 1];
 	AUTO_FREE void *buf = NULL;

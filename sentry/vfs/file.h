@@ -31,21 +31,23 @@ struct path {
 };
 
 struct file {
-	struct mapid id;	  /* base: what mappings of it are called */
-	_Atomic u32 flags;	  /* O_ACCMODE and status flags as F_GETFL shows them, O_PATH, O_CLOEXEC not */
-	bool seekable;		  /* immutable: lseek, pread and the pos lock make sense */
-	struct path path;	  /* immutable; mount and dentry NULL for anonymous files */
-	struct inode *inode;	  /* immutable; never NULL */
+	struct mapid id; /* base: what mappings of it are called */
+	_Atomic u32
+		flags; /* O_ACCMODE and status flags as F_GETFL shows them, O_PATH, O_CLOEXEC not */
+	bool seekable; /* immutable: lseek, pread and the pos lock make sense */
+	struct path path;    /* immutable; mount and dentry NULL for anonymous files */
+	struct inode *inode; /* immutable; never NULL */
 	struct mutex pos_lock;
 	s64 pos GUARDED_BY(pos_lock);
 	/* F_SETOWN/F_SETSIG/O_ASYNC */
 	s32 owner_type, owner_pid, owner_sig;
-	struct mutex ep_lock;	  /* RANK_LEAF */
+	struct mutex ep_lock;                                  /* RANK_LEAF */
 	TAILQ_HEAD(, epoll_item) ep_items GUARDED_BY(ep_lock); /* epolls that watch it; not owned */
 };
 OBJECT_DECL(file);
 
-/* Receives directory entries; false: no room, stop before this one. off is the position after it. */
+/* Receives directory entries; false: no room, stop before this one. off is the position after it.
+ */
 struct dir_sink {
 	bool (*entry)(struct dir_sink *s, const char *name, size_t len, u64 ino, u8 type, s64 off);
 };
@@ -67,8 +69,9 @@ struct file_ops {
 	int (*iterate)(struct file *f, struct ctx *c, struct dir_sink *sink, s64 *pos);
 	/* New position. NULL: the generic SET/CUR/END over the inode's size, or -ESPIPE. */
 	s64 (*llseek)(struct file *f, struct ctx *c, s64 off, int whence);
-	int (*fsync)(struct file *f, struct ctx *c, bool data_only);	/* NULL: 0 */
-	int (*fallocate)(struct file *f, struct ctx *c, int mode, s64 off, s64 len); /* -EOPNOTSUPP */
+	int (*fsync)(struct file *f, struct ctx *c, bool data_only); /* NULL: 0 */
+	int (*fallocate)(struct file *f, struct ctx *c, int mode, s64 off,
+	                 s64 len); /* -EOPNOTSUPP */
 	/* A descriptor of it was closed (each close, not the last). NULL: nothing. */
 	void (*flush)(struct file *f, struct ctx *c);
 	/* F_SETFL is about to change flags. NULL: fine. */
@@ -126,4 +129,4 @@ void file_describe(struct mapid *id, char *buf, size_t size, u64 *ret_dev, u64 *
  * unless the file is non-blocking. Interrupted: -ERESTARTSYS.
  */
 MUST_CHECK long file_block(struct file *f, struct ctx *c, struct waitq *q, u32 events,
-			   long (*op)(struct file *f, struct ctx *c, void *arg), void *arg);
+                           long (*op)(struct file *f, struct ctx *c, void *arg), void *arg);

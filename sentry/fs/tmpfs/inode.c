@@ -95,7 +95,7 @@ static void tmpfs_inode_sample_xattrs(struct sampler *sp, struct tmpfs_inode *o)
 	X(SKIP, n_entries)             \
 	X(SKIP, charged)               \
 	X(CUSTOM, xattrs, tmpfs_inode) \
-	X(VAL, seals)                                                                              \
+	X(VAL, seals)                  \
 	X(VAL, linkable)
 
 static void tmpfs_inode_init(void *p)

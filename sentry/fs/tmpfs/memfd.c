@@ -10,8 +10,8 @@
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 
-#define ALL_SEALS                                                                                  \
-	(u32)(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE |     \
+#define ALL_SEALS                                                                              \
+	(u32)(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | \
 	      SEAL_EXEC)
 #define SEAL_EXEC 0x20u /* F_SEAL_EXEC */
 

@@ -8,6 +8,12 @@
 
 #define MEMFD_NAME_MAX 249
 
+/* Linux 6.3, newer than some headers. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x8u
+#define MFD_EXEC        0x10u
+#endif
+
 /* flags: MFD_*. A reference. */
 MUST_CHECK int memfd_new(struct ctx *c, const char *name, u32 flags, struct file **ret);
 /* -EINVAL if f is no memory file, -EPERM (sealed, not writable), -EBUSY (mapped writable). */

@@ -45,7 +45,7 @@ struct tmpfs_inode {
 	u64 n_entries;
 	u64 charged;          /* bytes counted in the super block; inode lock */
 	struct xattrs xattrs; /* inode lock */
-	u32 seals;		  /* F_SEAL_*; inode lock */
+	u32 seals;            /* F_SEAL_*; inode lock */
 	bool linkable;        /* nameless but may get a name; tree lock */
 };
 OBJECT_DECL(tmpfs_inode);
