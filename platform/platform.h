@@ -60,10 +60,13 @@ struct exit_info {
 	u64 error_code; /* x86 error code, likewise */
 };
 
-/* What a seccomp filter must allow a process that uses this platform to call: one entry per call,
- * sorted by nothing, ended by nr = -1. */
+/* What a seccomp filter must allow a process that uses this platform to call: sorted by nothing,
+ * ended by nr = -1. If arg is not 0, only calls whose argument number arg (from 1) has value in its
+ * low 32 bits. */
 struct platform_syscall {
 	int nr;
+	u32 arg;
+	u32 value;
 };
 
 struct platform_ops {
@@ -164,7 +167,8 @@ MUST_CHECK int context_switch(struct context *c, struct aspace *as, struct regs 
  * is never lost in a window. */
 void context_kick(struct context *c);
 /* FP/vector state of the guest as of the last switch; the owner thread, outside switch_to. A context
- * that has never run has the state of a fresh process (FCW 0x37f, MXCSR 0x1f80). */
+ * that has never run has the state of a fresh process (FCW 0x37f, MXCSR 0x1f80); so may one whose
+ * last aspace was released, unless this was called before. */
 MUST_CHECK int context_pull_fpstate(struct context *c, struct fpstate *ret_fp);
 /* Replaces it; taken over before the next instruction. Reserved bits are hostile and are cleaned:
  * XSTATE_BV outside xfeatures, MXCSR outside its mask. -EINVAL if fp->size does not match. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
 static int probe(const char **ret_why)
@@ -150,7 +151,19 @@ static int push_fpstate(struct context *base, const struct fpstate *fp)
 
 static const struct platform_syscall syscalls[] = {
 	STUB_SYSCALLS,
-	{SYS_ptrace},
+	{SYS_ptrace, 1, PTRACE_SEIZE},
+	{SYS_ptrace, 1, PTRACE_INTERRUPT},
+	{SYS_ptrace, 1, PTRACE_DETACH},
+	{SYS_ptrace, 1, PTRACE_SYSEMU},
+	{SYS_ptrace, 1, PTRACE_SINGLESTEP},
+	{SYS_ptrace, 1, PTRACE_SETSIGMASK},
+	{SYS_ptrace, 1, PTRACE_GETSIGINFO},
+	{SYS_ptrace, 1, PTRACE_GET_SYSCALL_INFO},
+	{SYS_ptrace, 1, PTRACE_GETREGSET},
+	{SYS_ptrace, 1, PTRACE_SETREGSET},
+	{SYS_ptrace, 1, PTRACE_PEEKDATA},
+	/* Kicks: to threads of stubs, with ids that no filter can know. */
+	{SYS_tgkill, 3, PT_KICK},
 	{-1},
 };
 

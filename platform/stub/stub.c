@@ -15,9 +15,6 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
-#define SECCOMP_IOCTL_NOTIF_SET_FLAGS _IOW('!', 4, u64)
-#endif
 #define NOTIF_SYNC_WAKE_UP 1ull
 /* Room for structures that newer kernels made longer. */
 #define NOTIF_ROOM 256
@@ -144,7 +141,7 @@ int stub_start(struct stub_host *h, struct stub *s)
 		return r;
 	}
 	/* Hosts before 6.6 do without. */
-	(void)ioctl(s->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, NOTIF_SYNC_WAKE_UP);
+	(void)ioctl(s->listener, STUB_IOCTL_SET_FLAGS, NOTIF_SYNC_WAKE_UP);
 	if (receive(s, &hello) < 0) {
 		stub_kill(s);
 		stub_reap(s);

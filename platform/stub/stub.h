@@ -17,6 +17,11 @@
 #include "platform/stub/ranges.h"
 #include "state/base/lock.h"
 
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
 struct stub_host;
 
 struct stub {
@@ -31,13 +36,21 @@ struct stub {
 	struct ranges mapped;   /* under lock; guest mappings */
 };
 
-/* What the functions here call while the sentry's filter is on: entries of platform_ops.syscalls.
- */
-#define STUB_SYSCALLS                                                                          \
-	{SYS_poll}, {SYS_ioctl}, {SYS_futex}, {SYS_kill}, {SYS_wait4}, {SYS_process_vm_readv}, \
-	{                                                                                      \
-		SYS_close                                                                      \
-	}
+/* What the functions here call while the sentry's filter is on: entries of platform_ops.syscalls. */
+/* clang-format off */
+#define STUB_SYSCALLS                                                                              \
+	{SYS_poll},                                                                                \
+	{SYS_ioctl, 2, (u32)SECCOMP_IOCTL_NOTIF_RECV},                                             \
+	{SYS_ioctl, 2, (u32)SECCOMP_IOCTL_NOTIF_SEND},                                             \
+	{SYS_ioctl, 2, (u32)STUB_IOCTL_SET_FLAGS},                                                 \
+	{SYS_futex},                                                                               \
+	{SYS_kill, 2, SIGKILL},                                                                    \
+	{SYS_wait4},                                                                               \
+	{SYS_process_vm_readv},                                                                    \
+	{SYS_close}
+/* clang-format on */
+/* SECCOMP_IOCTL_NOTIF_SET_FLAGS of Linux 6.6, which older headers don't have. */
+#define STUB_IOCTL_SET_FLAGS _IOW('!', 4, u64)
 
 #define STUB_BLOB_SYM(name) extern const u8 stub_blob_##name[]
 STUB_BLOB_SYM(boot);

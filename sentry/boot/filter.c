@@ -158,7 +158,11 @@ static int add_rules(scmp_filter_ctx f, const struct platform_syscall *platform,
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
 		                     SCMP_A0(SCMP_CMP_EQ, 15 /* PR_SET_NAME */));
 	for (; r == 0 && platform->nr >= 0; platform++) {
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, platform->nr, 0);
+		const struct scmp_arg_cmp arg = {platform->arg - 1, SCMP_CMP_MASKED_EQ,
+		                                 0xffffffffu, platform->value};
+
+		r = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, platform->nr, platform->arg != 0,
+		                           &arg);
 		/* One that is allowed only with certain arguments is allowed with all now. */
 		if (r == -EEXIST)
 			r = 0;

@@ -1,11 +1,40 @@
 #include "tests/unit/platform_fixture.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* Our children in the order of their pids; returns how many. */
+static int children(pid_t *ret_pids, int max)
+{
+	char path[300], line[512];
+	int n = 0, ppid, pid;
+	struct dirent *d;
+	DIR *dir = opendir("/proc");
+
+	while ((d = readdir(dir))) {
+		FILE *f;
+
+		pid = atoi(d->d_name);
+		if (pid == 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+		f = fopen(path, "r");
+		if (!f)
+			continue;
+		if (fgets(line, sizeof(line), f) && strrchr(line, ')') &&
+		    sscanf(strrchr(line, ')'), ") %*c %d", &ppid) == 1 && ppid == getpid() &&
+		    n < max)
+			ret_pids[n++] = pid;
+		fclose(f);
+	}
+	closedir(dir);
+	return n;
+}
 
 void world_init(struct world *w, const char *platform)
 {
@@ -19,6 +48,7 @@ void world_init(struct world *w, const char *platform)
 	cr_assert_eq(r, 0, "%s: %s", platform, why);
 	r = platform_create(ops, &w->p);
 	cr_assert_eq(r, 0, "create: %s", strerror(-r));
+	cr_assert_leq(children(&w->first_child, 1), 1);
 	r = aspace_create(w->p, &w->as);
 	cr_assert_eq(r, 0, "aspace: %s", strerror(-r));
 	cr_assert_eq(context_create(w->p, &w->c), 0);
@@ -64,25 +94,17 @@ void world_run(struct world *w, enum exit_reason reason)
 
 int count_children(void)
 {
-	char path[300], line[512];
-	int n = 0, ppid;
-	struct dirent *d;
-	DIR *dir = opendir("/proc");
+	pid_t pids[512];
 
-	while ((d = readdir(dir))) {
-		FILE *f;
+	return children(pids, 512);
+}
 
-		if (atoi(d->d_name) == 0)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/stat", d->d_name);
-		f = fopen(path, "r");
-		if (!f)
-			continue;
-		if (fgets(line, sizeof(line), f) && strrchr(line, ')') &&
-		    sscanf(strrchr(line, ')'), ") %*c %d", &ppid) == 1 && ppid == getpid())
-			n++;
-		fclose(f);
-	}
-	closedir(dir);
-	return n;
+void kill_stubs(struct world *w)
+{
+	pid_t pids[512];
+	int i, n = children(pids, 512);
+
+	for (i = 0; i < n; i++)
+		if (pids[i] != w->first_child)
+			kill(pids[i], SIGKILL);
 }

@@ -29,6 +29,7 @@ struct world {
 	u8 *mem;
 	struct regs regs;
 	struct exit_info e;
+	pid_t first_child; /* the platform's own helper, 0 if it has none */
 };
 
 void world_init(struct world *w, const char *platform);
@@ -42,6 +43,8 @@ void world_map(struct world *w, struct aspace *as, u64 addr, u64 off, u64 len, i
 void world_run(struct world *w, enum exit_reason reason);
 /* Processes whose parent we are, zombies included; threads of ours don't count. */
 int count_children(void);
+/* SIGKILLs every child but the first made, which is the template. */
+void kill_stubs(struct world *w);
 
 /* One criterion test per platform; the body gets a world. */
 #define CONFORM_ON(platform, name)                 \
