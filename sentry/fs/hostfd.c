@@ -473,13 +473,13 @@ static void hostnode_sample_host_pos(struct sampler *sp, struct hostnode *n)
 	n->slot = 2;
 }
 
-#define HOSTNODE_FIELDS(F)                                         \
-	F(BASE, inode, inode)                                      \
-	F(VAL, slot)                                               \
-	F(VAL, host_seekable)                                      \
-	F(REF, tty, hosttty)                                       \
-	F(CUSTOM, host_pos, hostnode) F(SKIP, machine) F(SKIP, fd) \
-		F(SKIP, private_nonblock) /* of the new machine */ \
+#define HOSTNODE_FIELDS(F)                                                              \
+	F(BASE, inode, inode)                                                           \
+	F(VAL, slot)                                                                    \
+	F(VAL, host_seekable)                                                           \
+	F(REF, tty, hosttty)                                                            \
+	F(CUSTOM, host_pos, hostnode)                                                   \
+	F(SKIP, machine) F(SKIP, fd) F(SKIP, private_nonblock) /* of the new machine */ \
 		F(SKIP, wait) F(SKIP, watch)
 OBJECT_TYPE(hostnode, Sentry__Hostnode, sentry__hostnode__descriptor, HOSTNODE_FIELDS,
             .base = &inode_type, .ops = &hostnode_ops, .init = hostnode_init,
@@ -501,6 +501,14 @@ static int hostfd_after_load(struct loader *l, void *o)
 	return 0;
 }
 
+static void hostfd_sample(struct sampler *sp, void *o)
+{
+	struct hostfd *h = o;
+
+	inode_put(h->file.inode);
+	h->file.inode = sampler_ref(sp, &hostnode_type);
+}
+
 #define HOSTFD_FIELDS(F) F(BASE, file, file)
 OBJECT_TYPE(hostfd, Sentry__Hostfd, sentry__hostfd__descriptor, HOSTFD_FIELDS, .base = &file_type,
-            .ops = &hostfd_ops, .after_load = hostfd_after_load);
+            .ops = &hostfd_ops, .after_load = hostfd_after_load, .sample = hostfd_sample);

@@ -528,7 +528,8 @@ static void pipe_sample_runs(struct sampler *sp, struct pipe *p)
 	F(SKIP, readable)                                                                          \
 	F(SKIP, writable)                                                                          \
 	F(SKIP, opened)                                                                            \
-	F(VAL, size) F(SKIP, ring_size) /* as large as the content needs */                        \
+	F(VAL, size)                                                                               \
+	F(SKIP, ring_size) /* as large as the content needs */                                     \
 		F(CUSTOM, ring, pipe) F(SKIP, head)                                                \
 			F(SKIP, len) /* the saved content starts at 0 */                           \
 		F(CUSTOM, runs, pipe) F(SKIP, n_runs) F(SKIP, max_runs) /* with runs */            \

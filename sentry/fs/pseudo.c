@@ -473,12 +473,19 @@ static void pseudo_inode_sample_key(struct sampler *sp, struct pseudo_inode *pi)
 	while ((*p)->n == 0)
 		p++;
 	pi->key = (struct pseudo_key){&(*p)->entries[0], 5, true, 6, 7};
+}
+
+static void pseudo_inode_sample(struct sampler *sp, void *o)
+{
+	struct pseudo_inode *pi = o;
+
 	pi->inode.mode = pi->key.entry->mode;
 }
 
 #define PSEUDO_INODE_FIELDS(F) F(BASE, inode, inode) F(CUSTOM, key, pseudo_inode)
 OBJECT_TYPE(pseudo_inode, Sentry__PseudoInode, sentry__pseudo_inode__descriptor,
-            PSEUDO_INODE_FIELDS, .base = &inode_type, .ops = &pseudo_inode_ops);
+            PSEUDO_INODE_FIELDS, .base = &inode_type, .ops = &pseudo_inode_ops,
+            .sample = pseudo_inode_sample);
 
 static void pseudo_file_init(void *o)
 {
@@ -525,6 +532,14 @@ static void pseudo_file_sample_text(struct sampler *sp, struct pseudo_file *pf)
 	pf->len = 4;
 }
 
+static void pseudo_file_sample(struct sampler *sp, void *o)
+{
+	struct pseudo_file *pf = o;
+
+	inode_put(pf->file.inode);
+	pf->file.inode = sampler_ref(sp, &pseudo_inode_type);
+}
+
 static const struct file_ops pseudo_file_ops = {
 	.id = {.describe = file_describe},
 	.read = pseudo_read,
@@ -537,4 +552,5 @@ static const struct file_ops pseudo_file_ops = {
 	F(BASE, file, file) F(SKIP, lock) F(CUSTOM, text, pseudo_file) F(SKIP, len) /* text's */
 OBJECT_TYPE(pseudo_file, Sentry__PseudoFile, sentry__pseudo_file__descriptor, PSEUDO_FILE_FIELDS,
             .base = &file_type, .ops = &pseudo_file_ops, .init = pseudo_file_init,
-            .destroy = pseudo_file_destroy, .after_load = pseudo_file_after_load);
+            .destroy = pseudo_file_destroy, .after_load = pseudo_file_after_load,
+            .sample = pseudo_file_sample);

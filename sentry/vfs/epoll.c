@@ -4,6 +4,7 @@
 #include "sentry/vfs/inode.h"
 #include "state/base/cleanup.h"
 #include "state/fields.h"
+#include "state/registry.h"
 
 #include <limits.h>
 #include <sched.h>
@@ -550,6 +551,22 @@ static int epoll_after_load(struct loader *l, void *o)
 	return 0;
 }
 
+/* What is watched must not be this epoll itself, which is what a sampler has at hand. */
+static void epoll_sample(struct sampler *sp, void *o)
+{
+	struct epoll *ep = o;
+	struct epoll_item *it;
+	const struct obj_type *t;
+	unsigned i = 0;
+
+	while ((t = registry_at(i++)))
+		if (!t->abstract && t != &epoll_type && obj_type_is(t, &file_type) &&
+		    ((const struct file_ops *)t->ops)->poll)
+			break;
+	TAILQ_FOREACH (it, &ep->items, link)
+		it->file = t ? sampler_weak(sp, t) : NULL;
+}
+
 static const struct file_ops epoll_ops = {
 	.id = {.describe = file_describe},
 	.poll = epoll_poll,
@@ -568,7 +585,7 @@ static const struct file_ops epoll_ops = {
 	F(SKIP, wait) F(SKIP, check_round) F(SKIP, check_depth) /* scratch */
 OBJECT_TYPE(epoll, Sentry__Epoll, sentry__epoll__descriptor, EPOLL_FIELDS, .base = &file_type,
             .ops = &epoll_ops, .init = epoll_init, .destroy = epoll_destroy,
-            .after_load = epoll_after_load);
+            .after_load = epoll_after_load, .sample = epoll_sample);
 
 /* Only an edge has to be remembered: levels are looked at anew. */
 static int epoll_item_save_ready(struct saver *s, const struct epoll_item *it, Sentry__EpollItem *m)
@@ -590,12 +607,13 @@ static void epoll_item_sample_ready(struct sampler *sp, struct epoll_item *it)
 	it->ready = true;
 }
 
-#define EPOLL_ITEM_FIELDS(F)                                                                    \
-	F(HDR, obj)                                                                             \
-	F(SKIP, link)                                                                           \
-	F(SKIP, file_link)                                                                      \
-	F(SKIP, ready_link) F(SKIP, tree_link) F(SKIP, ep) /* set by the epoll that lists it */ \
-		F(WEAK, file, file) F(VAL, fd) F(VAL, events) F(VAL, data)                      \
-			F(CUSTOM, ready, epoll_item) F(SKIP, wakes)                             \
+#define EPOLL_ITEM_FIELDS(F)                                                \
+	F(HDR, obj)                                                         \
+	F(SKIP, link)                                                       \
+	F(SKIP, file_link)                                                  \
+	F(SKIP, ready_link)                                                 \
+	F(SKIP, tree_link) F(SKIP, ep) /* set by the epoll that lists it */ \
+		F(WEAK, file, file) F(VAL, fd) F(VAL, events) F(VAL, data)  \
+			F(CUSTOM, ready, epoll_item) F(SKIP, wakes)         \
 				F(SKIP, waiters) /* registered again */
 OBJECT_TYPE(epoll_item, Sentry__EpollItem, sentry__epoll_item__descriptor, EPOLL_ITEM_FIELDS);

@@ -88,8 +88,12 @@ static void mount_sample(struct sampler *sp, void *p)
 {
 	struct mount *m = p;
 
-	(void)sp;
 	m->flags = MS_NODEV | MS_RDONLY;
+	/* One that was made for another's sake was given itself. */
+	if (m->parent == m) {
+		m->parent = NULL;
+		dentry_put(TAKE(m->mountpoint));
+	}
 }
 OBJECT_TYPE(mount, Sentry__Mount, sentry__mount__descriptor, MOUNT_FIELDS, .init = mount_init,
             .destroy = mount_destroy, .after_load = mount_after_load, .sample = mount_sample);
