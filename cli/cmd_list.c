@@ -10,7 +10,7 @@
 
 static json_t *state_json(const struct container *c, enum container_status status)
 {
-	return json_pack("{s:s, s:s, s:s, s:i, s:s, s:s?, s:O*}", "ociVersion", "1.0.2", "id",
+	return json_pack("{s:s, s:s, s:s, s:i, s:s, s:s*, s:O*}", "ociVersion", "1.0.2", "id",
 	                 c->id, "status", container_status_name(status), "pid",
 	                 status == STATUS_STOPPED ? 0 : c->pid, "bundle",
 	                 c->bundle ? c->bundle : "", "created", c->created, "annotations",

@@ -61,7 +61,7 @@ int container_save(struct container *c, struct error *err)
 		if (asprintf(&c->created, "%s%s", buf, frac) < 0)
 			c->created = NULL;
 	}
-	o = json_pack("{s:s, s:i, s:I, s:b, s:s?, s:s?, s:O?}", "id", c->id, "pid", c->pid,
+	o = json_pack("{s:s, s:i, s:I, s:b, s:s*, s:s*, s:O*}", "id", c->id, "pid", c->pid,
 	              "pidStart", (json_int_t)c->pid_start, "detached", c->detached, "bundle",
 	              c->bundle, "created", c->created, "annotations", c->annotations);
 	fd = openat(c->dir_fd, "state.json.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -91,10 +91,7 @@ int container_load(struct container *c, struct error *err)
 	                      &start, "detached", &detached, "bundle", &bundle, "created", &created,
 	                      "annotations", &annotations) < 0) {
 		json_decref(o);
-		return error_set(err,
-		                 "the state of container %s is damaged: remove it with "
-		                 "stasis delete --force %s",
-		                 c->id, c->id);
+		return error_set(err, "the state.json of container %s is damaged", c->id);
 	}
 	c->pid_start = (u64)start;
 	c->detached = detached;

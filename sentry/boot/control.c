@@ -135,7 +135,7 @@ static void gofer_gone(struct control *c)
 {
 	const char *why = "the gofer died: the host's files are out of reach";
 
-	log_err("%s", why);
+	log_info("%s", why);
 	conn_result(c, &c->conns[CONN_PARENT], 0, -EPIPE, why);
 	_exit(1);
 }
