@@ -21,14 +21,20 @@
 static int confine(struct error *err)
 {
 	static const int allowed[] = {
-		SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev),
-		SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
-		SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(mprotect),
-		SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(futex), SCMP_SYS(getrandom),
-		SCMP_SYS(clock_gettime), SCMP_SYS(exit), SCMP_SYS(exit_group),
-		SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn),
-		SCMP_SYS(sigaltstack), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(tgkill),
-		SCMP_SYS(sched_yield), SCMP_SYS(fadvise64),
+		SCMP_SYS(read),          SCMP_SYS(pread64),
+		SCMP_SYS(write),         SCMP_SYS(writev),
+		SCMP_SYS(lseek),         SCMP_SYS(close),
+		SCMP_SYS(fstat),         SCMP_SYS(newfstatat),
+		SCMP_SYS(mmap),          SCMP_SYS(munmap),
+		SCMP_SYS(mremap),        SCMP_SYS(mprotect),
+		SCMP_SYS(madvise),       SCMP_SYS(brk),
+		SCMP_SYS(futex),         SCMP_SYS(getrandom),
+		SCMP_SYS(clock_gettime), SCMP_SYS(exit),
+		SCMP_SYS(exit_group),    SCMP_SYS(rt_sigprocmask),
+		SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigreturn),
+		SCMP_SYS(sigaltstack),   SCMP_SYS(getpid),
+		SCMP_SYS(gettid),        SCMP_SYS(tgkill),
+		SCMP_SYS(sched_yield),   SCMP_SYS(fadvise64),
 	};
 	scmp_filter_ctx f;
 	size_t i;
@@ -57,7 +63,7 @@ static int bad(const char *path, char *why, struct error *err)
 
 static int look(const char *path, bool tree, struct error *err)
 {
-	struct error inner = { 0 };
+	struct error inner = {0};
 	struct image_model m;
 	struct image *img;
 	char *why = NULL;
@@ -141,7 +147,7 @@ static int decode(const char *path, struct error *err)
 
 int cmd_image(const struct globals *g, int argc, const char **argv, struct error *err)
 {
-	const struct poptOption table[] = { OPTIONS_END };
+	const struct poptOption table[] = {OPTIONS_END};
 	const char **args;
 	int n;
 

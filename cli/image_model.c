@@ -49,7 +49,7 @@ char *image_printable(const char *s, size_t len)
 /* Copies guest memory that the image holds; what it does not hold reads as zeros. Returns how many
  * bytes from addr on belong to the saved memory. */
 static size_t read_memory(const struct image_model *m, const Sentry__Mm *mm, u64 addr, char *buf,
-			  size_t len)
+                          size_t len)
 {
 	static u8 page[PAGE_SIZE];
 	size_t done = 0, i;
@@ -63,7 +63,7 @@ static size_t read_memory(const struct image_model *m, const Sentry__Mm *mm, u64
 			if (at >= mm->pmas[i]->start && at - mm->pmas[i]->start < mm->pmas[i]->len)
 				run = mm->pmas[i];
 		if (!run || image_pages_read(image_pages(m->img),
-					     run->pgno + (at - run->start) / PAGE_SIZE, page) < 0)
+		                             run->pgno + (at - run->start) / PAGE_SIZE, page) < 0)
 			break;
 		memcpy(buf + done, page + in_page, n);
 		done += n;
@@ -73,7 +73,7 @@ static size_t read_memory(const struct image_model *m, const Sentry__Mm *mm, u64
 
 /* Arguments with spaces between, or "[comm]" if the program has overwritten them. */
 static char *command_of(const struct image_model *m, const struct image_proc *p,
-			const Sentry__Mm *mm)
+                        const Sentry__Mm *mm)
 {
 	AUTO_FREE char *buf = NULL;
 	char comm[40] = "?";
@@ -95,7 +95,7 @@ static char *command_of(const struct image_model *m, const struct image_proc *p,
 		return image_printable(buf, n);
 	if (p->leader)
 		snprintf(comm, sizeof(comm), "[%.*s]", (int)MIN(p->leader->comm.len, (size_t)16),
-			 p->leader->comm.data ? (const char *)p->leader->comm.data : "");
+		         p->leader->comm.data ? (const char *)p->leader->comm.data : "");
 	return image_printable(comm, strlen(comm));
 }
 
@@ -157,7 +157,7 @@ static void link_parents(struct image_model *m)
 
 int image_model_make(const struct image *img, struct image_model *ret, struct error *err)
 {
-	struct image_model m = { .img = img };
+	struct image_model m = {.img = img};
 	const struct image_info *info = image_info(img);
 	size_t size, i, n;
 	const void *kernel = image_kernel(img, &size);

@@ -16,14 +16,14 @@
 struct image_proc {
 	const Sentry__ThreadGroup *tg;
 	const Sentry__Task *leader;
-	const Sentry__FdTable *fds; /* or NULL */
+	const Sentry__FdTable *fds;  /* or NULL */
 	const Sentry__FsContext *fs; /* or NULL */
-	u64 id;			    /* of tg's record */
-	struct image_proc *parent;  /* or NULL; there are no cycles */
+	u64 id;                      /* of tg's record */
+	struct image_proc *parent;   /* or NULL; there are no cycles */
 	unsigned threads;
-	u64 virt;	/* bytes mapped */
+	u64 virt;        /* bytes mapped */
 	u64 saved_pages; /* private memory that is in the image */
-	char *command;	/* printable */
+	char *command;   /* printable */
 	bool zombie;
 };
 
@@ -37,7 +37,7 @@ struct image_model {
 };
 
 MUST_CHECK int image_model_make(const struct image *img, struct image_model *ret,
-				struct error *err);
+                                struct error *err);
 void image_model_finish(struct image_model *m);
 
 /* The message of type d that the id names, or NULL. */

@@ -1,4 +1,5 @@
-/* Names of open files in an image: paths through dentries and mounts, or what kind of file it is. */
+/* Names of open files in an image: paths through dentries and mounts, or what kind of file it is.
+ */
 #include "cli/image_model.h"
 #include "state/base/cleanup.h"
 

@@ -12,7 +12,7 @@
 
 static const char *human(u64 bytes, char *buf, size_t size)
 {
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
 	double v = (double)bytes;
 	size_t u = 0;
 
@@ -30,7 +30,7 @@ struct page_counts {
 
 static struct page_counts count_pages(const struct image_pages *ip)
 {
-	struct page_counts c = { 0 };
+	struct page_counts c = {0};
 	struct page_run run;
 	u64 pgno = 0, total = image_pages_count(ip);
 
@@ -107,9 +107,9 @@ static void show_root(const struct image_model *m)
 		return;
 	path = image_printable(m->sandbox->attach[0]->path, strlen(m->sandbox->attach[0]->path));
 	printf("root        %s%s\n", path ? path : "?",
-	       m->sandbox->overlay	  ? ", what was written is in the image"
+	       m->sandbox->overlay         ? ", what was written is in the image"
 	       : m->sandbox->root_readonly ? ", read-only"
-					  : ", written through to the host");
+	                                   : ", written through to the host");
 }
 
 int image_show(const struct image_model *m, const int fds[IMAGE_FILES])
@@ -160,7 +160,7 @@ static void tree_files(const struct image_model *m, const struct image_proc *p, 
 /* parent NULL: the processes that have none. Depth is bounded by the number of processes: a model's
  * parents form no cycle. */
 static void tree_children(const struct image_model *m, const struct image_proc *parent,
-			  const char *indent)
+                          const char *indent)
 {
 	size_t i;
 

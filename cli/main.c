@@ -24,6 +24,7 @@ static const struct command commands[] = {
 	{"delete", "remove a container that has ended", cmd_delete},
 	{"pause", "stop everything in a container", cmd_pause},
 	{"resume", "let a paused container go on", cmd_resume},
+	{"image", "look inside an image: show, tree, verify, decode", cmd_image},
 	{"boot", NULL, cmd_boot},
 	{"gofer", NULL, cmd_gofer},
 };

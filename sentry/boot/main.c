@@ -152,13 +152,16 @@ static void report_failure(struct booting *s, int error)
 	}
 }
 
-static void *pack_sandbox(const Control__Sandbox *sandbox, size_t *ret_size)
+/* What images of this sandbox say it is made of. */
+static void *pack_sandbox(const struct booting *s, size_t *ret_size)
 {
-	size_t size = control__sandbox__get_packed_size(sandbox);
-	u8 *buf = malloc(size + 1);
+	Control__Sandbox sandbox = *s->sandbox;
+	u8 *buf;
 
+	sandbox.platform = s->cfg->platform;
+	buf = malloc(control__sandbox__get_packed_size(&sandbox) + 1);
 	if (buf)
-		*ret_size = control__sandbox__pack(sandbox, buf);
+		*ret_size = control__sandbox__pack(&sandbox, buf);
 	return buf;
 }
 
@@ -200,7 +203,7 @@ int sentry_main(int config_fd)
 		report_failure(&s, r);
 		return 1;
 	}
-	packed = pack_sandbox(s.sandbox, &packed_size);
+	packed = pack_sandbox(&s, &packed_size);
 	if (!packed) {
 		report_failure(&s, -ENOMEM);
 		return 1;
