@@ -1,0 +1,180 @@
+/* A guest that does its worst with what its stub holds: it scribbles over every page that it can
+ * write, jumps to every byte of the blob and of its neighbourhood, uses every way into the host's
+ * kernel. Its own stub may die of it; everything else must go on. */
+#include "tests/unit/platform_fixture.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+GUEST_CODE(scribble,
+           "mov %rax, (%rdi); mov %rax, 8(%rdi); mov $4095, %ecx; 1: mov %al, (%rdi,%rcx);"
+           "dec %ecx; jnz 1b; syscall");
+GUEST_CODE(jump, "jmp *%rdi");
+GUEST_CODE(plain, "syscall");
+GUEST_CODE(segments, "mov $0x2b, %eax; mov %eax, %ds; mov %eax, %es; xor %eax, %eax;"
+                     "mov %eax, %fs; mov %eax, %gs; mov %eax, %ss; syscall");
+/* To the 32-bit code segment, and system calls from there. */
+GUEST_CODE(compat, "push $0x23; lea 1f(%rip), %rax; push %rax; lretq; 1: .code32; mov $20, %eax;"
+                   "int $0x80; mov $20, %eax; sysenter; syscall; jmp 1b; .code64");
+GUEST_CODE(vsyscall, "mov $0xffffffffff600000, %rax; call *%rax; mov $0xffffffffff600400, %rax;"
+                     "call *%rax; syscall");
+
+struct watchdog {
+	struct context *c;
+	atomic_bool stop;
+};
+
+/* Guests may spin in odd places: out with them every now and then. */
+static void *watch(void *arg)
+{
+	struct watchdog *d = arg;
+	const struct timespec tick = {.tv_nsec = 2000000};
+
+	while (!atomic_load(&d->stop)) {
+		nanosleep(&tick, NULL);
+		context_kick(d->c);
+	}
+	return NULL;
+}
+
+/* A new address space in place of one that the guest broke. */
+static void renew(struct world *w)
+{
+	int r;
+
+	aspace_release(w->as);
+	r = aspace_create(w->p, &w->as);
+	cr_assert_eq(r, 0, "aspace: %s", strerror(-r));
+	world_map(w, w->as, CODE_AT, 0, DATA_OFF, PROT_READ | PROT_EXEC);
+	world_map(w, w->as, DATA_AT, DATA_OFF, DATA_OFF, PROT_READ | PROT_WRITE);
+}
+
+/* Runs with these registers up to n exits; true if the stub survived. */
+static bool attack(struct world *w, const struct regs *regs, int n)
+{
+	w->regs = *regs;
+	while (n-- > 0) {
+		int r = context_switch(w->c, w->as, &w->regs, &w->e);
+
+		cr_assert_eq(r, 0, "switch: %s", strerror(-r));
+		if (w->e.reason == EXIT_DEAD)
+			return false;
+		if (w->e.reason == EXIT_FAULT)
+			cr_assert_lt(w->e.addr, w->p->max_user_addr);
+		if (w->e.reason == EXIT_FAULT || w->e.reason == EXIT_SIGNAL)
+			return true;
+	}
+	return true;
+}
+
+/* The bystander's address space is as it was, and the attacker's still takes orders. */
+static void check(struct world *w, struct aspace *other, struct context *c)
+{
+	struct regs regs = {.rip = CODE_AT + 0x800, .rax = 4711};
+	struct exit_info e;
+	int r;
+
+	WORLD_CODE(w, 0x800, plain);
+	do {
+		cr_assert_eq(context_switch(c, other, &regs, &e), 0);
+	} while (e.reason == EXIT_KICK);
+	cr_assert_eq(e.reason, EXIT_SYSCALL);
+	cr_assert_eq(regs.orig_rax, 4711);
+	r = aspace_map_file(w->as, 0x50000000, w->fd, 0, PAGE_SIZE, PROT_READ, true, false);
+	if (r == -ESRCH)
+		renew(w);
+	else
+		cr_assert_eq(r, 0, "map: %s", strerror(-r));
+}
+
+CONFORM(hostile)
+{
+	struct watchdog d = {.c = w->c};
+	const u64 top = w->p->max_user_addr;
+	struct aspace *other;
+	struct context *c;
+	struct regs regs;
+	pthread_t t;
+	u64 a;
+
+	cr_assert_eq(aspace_create(w->p, &other), 0);
+	world_map(w, other, CODE_AT, 0, PAGE_SIZE, PROT_READ | PROT_EXEC);
+	cr_assert_eq(context_create(w->p, &c), 0);
+	pthread_create(&t, NULL, watch, &d);
+
+	/* Every page of ours, with zeros, ones and addresses. */
+	WORLD_CODE(w, 0, scribble);
+	for (a = 0; a < 3 * 96; a++) {
+		u64 page = a / 3 < 64 ? top + a / 3 * PAGE_SIZE
+		                      : top + 0x10000000 + (a / 3 - 64) * PAGE_SIZE;
+
+		regs = (struct regs){.rip = CODE_AT, .rdi = page, .rsp = DATA_AT + DATA_OFF};
+		regs.rax = (u64[]){0, ~0ull, page + 64}[a % 3];
+		if (!attack(w, &regs, 3))
+			renew(w);
+		if (a % 16 == 0)
+			check(w, other, c);
+	}
+	/* Every byte of the blob that has code, twice with other registers. */
+	WORLD_CODE(w, 0, jump);
+	for (a = 0; a < 2 * 0x1000; a++) {
+		memset(&regs, a & 1 ? 0xff : 0, sizeof(regs));
+		regs.rip = CODE_AT;
+		regs.rdi = top + a / 2;
+		regs.rsp = DATA_AT + DATA_OFF / 2;
+		regs.rax = a & 1 ? SYS_munmap : SYS_exit_group;
+		regs.fs_base = regs.gs_base = DATA_AT;
+		regs.rflags = 0x202;
+		if (a % 8 >= 4) {
+			regs.r14 = regs.r15 = regs.rbx = DATA_AT;
+			regs.r12 = regs.r13 = 1;
+		}
+		if (!attack(w, &regs, 4))
+			renew(w);
+		if (a % 64 == 0)
+			check(w, other, c);
+	}
+	atomic_store(&d.stop, true);
+	pthread_join(t, NULL);
+	check(w, other, c);
+	context_release(c);
+	aspace_release(other);
+}
+
+/* Other ways into the host's kernel than SYSCALL in 64-bit mode. */
+CONFORM(side_doors)
+{
+	struct watchdog d = {.c = w->c};
+	pthread_t t;
+	int i;
+
+	pthread_create(&t, NULL, watch, &d);
+	w->regs.fs_base = w->regs.gs_base = DATA_AT;
+	WORLD_CODE(w, 0, segments);
+	WORLD_CODE(w, 256, compat);
+	WORLD_CODE(w, 512, vsyscall);
+	for (i = 0; i < 300; i++) {
+		struct regs regs = {.rsp = DATA_AT + DATA_OFF,
+		                    .rip = CODE_AT + i % 3 * 256,
+		                    .fs_base = DATA_AT,
+		                    .gs_base = DATA_AT};
+
+		/* Twice, so that a stub in a strange mode is used again. */
+		if (!attack(w, &regs, 2))
+			renew(w);
+	}
+	atomic_store(&d.stop, true);
+	pthread_join(t, NULL);
+	WORLD_CODE(w, 0, plain);
+	do {
+		w->regs = (struct regs){.rip = CODE_AT, .rax = 11};
+		cr_assert_eq(context_switch(w->c, w->as, &w->regs, &w->e), 0);
+	} while (w->e.reason == EXIT_KICK);
+	cr_assert_eq(w->e.reason, EXIT_SYSCALL);
+	cr_assert_eq(w->regs.orig_rax, 11);
+}
