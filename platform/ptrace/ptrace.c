@@ -8,17 +8,47 @@
 #include <stdlib.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Containers and hosts may forbid it in many ways: try. */
+static int try_ptrace(void)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, 0L, 0, NULL, NULL, 0);
+	int r = 0;
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		for (;;)
+			pause();
+	if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_EXITKILL) < 0)
+		r = -errno;
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+		;
+	return r;
+}
 
 static int probe(const char **ret_why)
 {
 	u64 features;
-	u32 size;
+	u32 size, notify = SECCOMP_RET_USER_NOTIF;
+	int r;
 
-	if (fpstate_probe(&features, &size) < 0) {
+	r = fpstate_probe(&features, &size);
+	if (r < 0) {
 		*ret_why = "the CPU has no XSAVE, or more vector state than stasis can carry";
+		return r;
+	}
+	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &notify) < 0) {
+		*ret_why = "the host has no seccomp user notification (Linux 5.0)";
 		return -EOPNOTSUPP;
 	}
-	return 0;
+	r = try_ptrace();
+	if (r < 0)
+		*ret_why = "the host does not let us trace our own children";
+	return r;
 }
 
 static void destroy(struct platform *base)

@@ -17,7 +17,8 @@
 struct pt_platform {
 	struct platform base;
 	struct stub_host *host;
-	u32 xstate_size; /* immutable: of the host's own XSAVE image, as ptrace wants it */
+	atomic_uint xstate_size; /* of the host's own XSAVE image, as ptrace wants it; 0: not known
+	                            yet */
 };
 
 struct pt_vehicle {

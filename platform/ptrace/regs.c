@@ -15,11 +15,13 @@
 /* The largest XSAVE image of any CPU so far is 11 KiB. */
 #define XSTATE_ROOM 16384u
 
-#define EACH_REG(R)                                                                              \
-	R(r15)                                                                                   \
-	R(r14)                                                                                   \
-	R(r13) R(r12) R(r11) R(r10) R(r9) R(r8) R(rax) R(rcx) R(rdx) R(rsi) R(rdi) R(rip) R(rsp) \
-		R(orig_rax) R(fs_base) R(gs_base)
+#define EACH_REG(R)                                                                            \
+	R(r15)                                                                                 \
+	R(r14)                                                                                 \
+	R(r13)                                                                                 \
+	R(r12)                                                                                 \
+	R(r11) R(r10) R(r9) R(r8) R(rax) R(rcx) R(rdx) R(rsi) R(rdi) R(rip) R(rsp) R(orig_rax) \
+		R(fs_base) R(gs_base)
 
 int pt_get_regs(struct pt_vehicle *v, struct regs *ret_regs, u64 *ret_cs)
 {
@@ -66,7 +68,7 @@ int pt_get_fp(struct pt_platform *p, struct pt_vehicle *v, struct fpstate *ret_f
 	if (ptrace(PTRACE_GETREGSET, v->tid, NT_X86_XSTATE, &io) < 0)
 		return -ESRCH;
 	/* Set wants exactly as many bytes as get gives. */
-	p->xstate_size = (u32)io.iov_len;
+	atomic_store(&p->xstate_size, (u32)io.iov_len);
 	ret_fp->size = p->base.fpstate_size;
 	memset(ret_fp->data, 0, sizeof(ret_fp->data));
 	memcpy(ret_fp->data, room, MIN((size_t)ret_fp->size, io.iov_len));
@@ -78,15 +80,17 @@ int pt_set_fp(struct pt_platform *p, struct pt_vehicle *v, const struct fpstate 
 {
 	u8 room[XSTATE_ROOM] __attribute__((aligned(64)));
 	struct iovec io = {room, sizeof(room)};
+	u32 size = atomic_load(&p->xstate_size);
 
-	if (p->xstate_size == 0) {
+	if (size == 0) {
 		if (ptrace(PTRACE_GETREGSET, v->tid, NT_X86_XSTATE, &io) < 0)
 			return -ESRCH;
-		p->xstate_size = (u32)io.iov_len;
+		size = (u32)io.iov_len;
+		atomic_store(&p->xstate_size, size);
 	}
-	io.iov_len = p->xstate_size;
-	memset(room, 0, p->xstate_size);
-	memcpy(room, fp->data, MIN(fp->size, p->xstate_size));
+	io.iov_len = size;
+	memset(room, 0, size);
+	memcpy(room, fp->data, MIN(fp->size, size));
 	if (ptrace(PTRACE_SETREGSET, v->tid, NT_X86_XSTATE, &io) < 0)
 		return errno == ESRCH ? -ESRCH : -EINVAL;
 	return 0;

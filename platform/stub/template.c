@@ -254,7 +254,8 @@ int stub_host_spawn(struct stub_host *h, u32 index, pid_t *ret_pid, int *ret_lis
 		r = *ret_listener;
 		kill(*ret_pid, SIGKILL);
 		waitpid(*ret_pid, NULL, __WALL);
-		return r;
+		/* Out of descriptors is out of room. */
+		return r == -ENOMEM ? r : -EAGAIN;
 	}
 	return 0;
 }
