@@ -235,7 +235,8 @@ static void attach_locked(struct mount *m, const struct path *at, struct mount_n
 	mutex_unlock(&m->lock);
 	set_ns(m, ns);
 	mutex_lock(&at->mount->lock);
-	TAILQ_INSERT_TAIL(&at->mount->children, mount_get(m), sibling);
+	mount_get(m);
+	TAILQ_INSERT_TAIL(&at->mount->children, m, sibling);
 	mutex_unlock(&at->mount->lock);
 	atomic_fetch_add(&at->dentry->mounted, 1);
 	ns_changed(ns);

@@ -99,7 +99,8 @@ void super_cache(struct super_block *sb, struct dentry *d)
 	/* hashed is read without the parent's lock: at worst a dropped name waits for eviction. */
 	if (!atomic_load(&d->in_lru) && READ_ONCE(d->hashed) && atomic_load(&sb->active)) {
 		atomic_store(&d->in_lru, true);
-		TAILQ_INSERT_TAIL(&sb->lru, dentry_get(d), lru);
+		dentry_get(d);
+		TAILQ_INSERT_TAIL(&sb->lru, d, lru);
 		sb->lru_count++;
 		n = evict(sb, limit, out, ARRAY_SIZE(out));
 	}
