@@ -32,7 +32,7 @@ GUEST_TEST(beyond_four_gib)
 	EXPECT_EQ(st.st_size, 10);
 }
 
-GUEST_TEST(two_thousand_files)
+GUEST_TEST(five_hundred_files)
 {
 	enum {
 		N = 2000
