@@ -8,6 +8,7 @@
 #include "sentry/kernel/quiesce.h"
 #include "sentry/kernel/task_run.h"
 #include "sentry/kernel/utsns.h"
+#include "sentry/loader/vdso.h"
 #include "sentry/mm/mm.h"
 #include "sentry/mm/usercopy.h"
 #include "sentry/time/timer.h"
@@ -76,6 +77,9 @@ int boot_prepare(const Control__BootConfig *cfg, struct boot **ret, char **ret_w
 	r = memfile_create(0, &b->machine.memfile);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot make the memory file: %s", strerror(-r));
+	r = vdso_create(&b->machine);
+	if (r < 0)
+		return boot_why(ret_why, r, "cannot make the vDSO: %s", strerror(-r));
 	r = usercopy_init();
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot guard copies of guest memory: %s",

@@ -1,4 +1,5 @@
 /* Taking a signal: default actions, group stops, handlers; and the run state that does it. */
+#include "sentry/kernel/rseq.h"
 #include "sentry/kernel/sighand.h"
 #include "sentry/kernel/signal.h"
 #include "sentry/kernel/task_run.h"
@@ -140,6 +141,7 @@ void signal_deliver(struct task *t, const siginfo_t *info)
 		return;
 	}
 	restart_for_handler(t, &act);
+	rseq_signal_fixup(t, signo);
 	old = t->has_saved_mask ? t->saved_mask : t->blocked;
 	if (act.flags & SA_RESETHAND)
 		sighand_reset(t->tg->sighand, signo);

@@ -166,6 +166,7 @@ struct task {
 	u64 robust_list;
 	u64 rseq_addr;
 	u32 rseq_len, rseq_sig;
+	s32 rseq_cpu; /* the core number in the area; -1: none */
 	char comm[TASK_COMM_LEN];  /* lock */
 	struct task *vfork_parent; /* owned: sleeps until this task execs or exits */
 	struct task *vfork_child;  /* weak: whom run_vfork waits for; tasks_lock */

@@ -331,6 +331,7 @@ long task_clone(struct task *t, const struct clone_args_k *a)
 		n->rseq_addr = t->rseq_addr;
 		n->rseq_len = t->rseq_len;
 		n->rseq_sig = t->rseq_sig;
+		n->rseq_cpu = t->rseq_cpu;
 	}
 
 	r = link_task(t, n, a);

@@ -476,6 +476,7 @@ static int task_after_load(struct loader *l, void *p)
 	F(VAL, rseq_addr)                                          \
 	F(VAL, rseq_len)                                           \
 	F(VAL, rseq_sig)                                           \
+	F(VAL, rseq_cpu)                                           \
 	F(BYTES, comm)                                             \
 	F(REF, vfork_parent, task)                                 \
 	F(WEAK, vfork_child, task)                                 \

@@ -69,24 +69,24 @@ void vdso_attach(struct kernel *k)
 		BUG_ON(!k->vdso->code);
 		memcpy(k->vdso->code, vdso_blob, vdso_blob_size);
 	}
-	/* Without pages its mappings give SIGBUS and new programs none: the sandbox is out of memory
-	 * already. */
+	/* Without pages its mappings give SIGBUS and new programs none: the sandbox is out of
+	 * memory already. */
 	if (!k->vdso->machine && take_pages(k->vdso, vm) < 0)
 		return;
 }
 
 static s64 map_part(struct mm *mm, struct vdso *v, u64 addr, u64 off, u64 len, int prot,
-		    const char *name)
+                    const char *name)
 {
 	return mm_mmap(mm, NULL,
-		       &(struct mmap_args){.addr = addr,
-					   .len = len,
-					   .prot = prot,
-					   .flags = MAP_PRIVATE | MAP_FIXED,
-					   .mappable = &v->mappable,
-					   .off = off,
-					   .max_prot = prot,
-					   .name = name});
+	               &(struct mmap_args){.addr = addr,
+	                                   .len = len,
+	                                   .prot = prot,
+	                                   .flags = MAP_PRIVATE | MAP_FIXED,
+	                                   .mappable = &v->mappable,
+	                                   .off = off,
+	                                   .max_prot = prot,
+	                                   .name = name});
 }
 
 int vdso_map(struct mm *mm, struct kernel *k, u64 *ret_addr)
@@ -99,16 +99,16 @@ int vdso_map(struct mm *mm, struct kernel *k, u64 *ret_addr)
 		return 0;
 	}
 	at = mm_mmap(mm, NULL,
-		     &(struct mmap_args){.len = PAGE_SIZE + v->code_len,
-					 .prot = PROT_NONE,
-					 .flags = MAP_PRIVATE | MAP_ANONYMOUS,
-					 .max_prot = PROT_READ});
+	             &(struct mmap_args){.len = PAGE_SIZE + v->code_len,
+	                                 .prot = PROT_NONE,
+	                                 .flags = MAP_PRIVATE | MAP_ANONYMOUS,
+	                                 .max_prot = PROT_READ});
 	if (at < 0)
 		return (int)at;
 	r = map_part(mm, v, (u64)at, 0, PAGE_SIZE, PROT_READ, "[vvar]");
 	if (r >= 0)
 		r = map_part(mm, v, (u64)at + PAGE_SIZE, PAGE_SIZE, v->code_len,
-			     PROT_READ | PROT_EXEC, "[vdso]");
+		             PROT_READ | PROT_EXEC, "[vdso]");
 	if (r < 0)
 		return (int)r;
 	*ret_addr = (u64)at + PAGE_SIZE;
@@ -178,11 +178,11 @@ static void vdso_sample_code(struct sampler *sp, struct vdso *v)
 	memset(v->code, (int)sampler_value(sp), v->code_len);
 }
 
-#define VDSO_FIELDS(F)                                                                             \
-	F(BASE, mappable, mappable)                                                                \
-	F(SKIP, machine) /* vdso_attach */                                                         \
-	F(CUSTOM, code, vdso)                                                                      \
-	F(SKIP, code_len)                                                                          \
+#define VDSO_FIELDS(F)                     \
+	F(BASE, mappable, mappable)        \
+	F(SKIP, machine) /* vdso_attach */ \
+	F(CUSTOM, code, vdso)              \
+	F(SKIP, code_len)                  \
 	F(SKIP, code_off) /* vdso_attach */
 OBJECT_TYPE(vdso, Sentry__Vdso, sentry__vdso__descriptor, VDSO_FIELDS, .base = &mappable_type,
-	    .ops = &vdso_ops, .destroy = vdso_destroy);
+            .ops = &vdso_ops, .destroy = vdso_destroy);

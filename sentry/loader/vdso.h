@@ -27,7 +27,7 @@ struct vdso_machine {
 struct vdso {
 	struct mappable mappable;
 	struct vdso_machine *machine; /* NULL until attached: nothing to map */
-	u8 *code;		      /* owned; code_len bytes, whole pages */
+	u8 *code;                     /* owned; code_len bytes, whole pages */
 	u32 code_len;
 	u64 code_off; /* a reference on its pages in the memory file; 0 while machine is NULL */
 };

@@ -148,8 +148,7 @@ static void draw_line(struct fastclock *fc, const struct sample *s, s64 span)
 	if (fc->line.tsc_span) {
 		u64 ticks = MIN(n.tsc_base - fc->line.tsc_base, fc->line.tsc_span);
 
-		fc->floor = MAX(fc->floor,
-				(s64)vvar_at(ticks, fc->line.mult, fc->line.mono_base));
+		fc->floor = MAX(fc->floor, (s64)vvar_at(ticks, fc->line.mult, fc->line.mono_base));
 	}
 	now = s->host + fc->offset + ticks_ns(fc, n.tsc_base - s->tsc);
 	n.mult = fc->rate;
@@ -184,8 +183,8 @@ static s64 refreshed_mono(struct fastclock *fc, s64 *ret_real_off)
 	}
 	/* The old line has ended: what it said last must not be undercut. */
 	if (fc->line.tsc_span)
-		fc->floor = MAX(fc->floor, (s64)vvar_at(fc->line.tsc_span, fc->line.mult,
-							fc->line.mono_base));
+		fc->floor = MAX(fc->floor,
+		                (s64)vvar_at(fc->line.tsc_span, fc->line.mult, fc->line.mono_base));
 	now = MAX(s.host + fc->offset, fc->floor);
 	fc->floor = now;
 	*ret_real_off = s.real_off;

@@ -19,11 +19,11 @@ struct fastclock {
 	pthread_mutex_t lock; /* everything below but reading line */
 	struct vvar line;     /* the sentry's own copy; the guest's page is only written */
 	struct vvar *page;    /* NULL: none */
-	s64 offset;	      /* guest CLOCK_MONOTONIC - host's */
-	s64 floor;	      /* the latest time that anyone may have been told */
-	u64 last_tsc;	      /* both clocks at one moment: the rate is fitted from there */
+	s64 offset;           /* guest CLOCK_MONOTONIC - host's */
+	s64 floor;            /* the latest time that anyone may have been told */
+	u64 last_tsc;         /* both clocks at one moment: the rate is fitted from there */
 	s64 last_host;
-	u64 rate;	  /* ns per 2^32 ticks; 0: not known yet */
+	u64 rate;         /* ns per 2^32 ticks; 0: not known yet */
 	unsigned strikes; /* how often in a row the rate was not what it was */
 	bool usable;
 };

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 struct timers {
-	struct mutex lock;    /* RANK_TIMER: everything below, and heap_index and running of timers */
+	struct mutex lock; /* RANK_TIMER: everything below, and heap_index and running of timers */
 	pthread_cond_t wake;  /* the thread: the first deadline, pause or stop changed */
 	pthread_cond_t quiet; /* no callback is running any more */
 	struct ktimer **heap; /* 1-based, smallest host_ns first */

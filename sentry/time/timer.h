@@ -4,7 +4,8 @@
  *
  * Locking: RANK_TIMER inside; callbacks run without it and may take RANK_TASKS, RANK_SIGHAND and
  * lower. Lifetime: a ktimer is embedded in its owner; timer_cancel before that goes.
- * Saved: never. Owners save their deadline and interval and arm again in after_load (kernel_rewire).
+ * Saved: never. Owners save their deadline and interval and arm again in after_load
+ * (kernel_rewire).
  */
 #include "sentry/time/clock.h"
 #include "state/base/types.h"
@@ -13,16 +14,17 @@ struct timers;
 
 struct ktimer {
 	struct timers *timers; /* NULL: never armed */
-	s64 host_ns;	       /* host CLOCK_MONOTONIC of the expiry */
-	u32 heap_index;	       /* 1-based; 0: not queued */
-	bool running;	       /* its callback is being called */
+	s64 host_ns;           /* host CLOCK_MONOTONIC of the expiry */
+	u32 heap_index;        /* 1-based; 0: not queued */
+	bool running;          /* its callback is being called */
 	void (*expired)(struct ktimer *t);
 };
 
 /* Starts the timer thread. After the sandbox is locked down; before tasks run. */
 MUST_CHECK int timers_create(struct timers **ret);
 void timers_destroy(struct timers *ts);
-/* Stops and restarts expiries (nested), for a save: when it returns no callback is running. NULL is fine. */
+/* Stops and restarts expiries (nested), for a save: when it returns no callback is running. NULL is
+ * fine. */
 void timers_pause(struct timers *ts);
 void timers_resume(struct timers *ts);
 

@@ -13,7 +13,7 @@ struct probe {
 	struct ktimer kt;
 	int index;
 };
-static const struct clocks clocks = { .mono_offset = -1000 };
+static const struct clocks clocks = {.mono_offset = -1000};
 static struct timers *ts;
 static struct probe probes[COUNT];
 static _Atomic int fired, order_errors;
@@ -90,7 +90,7 @@ Test(timer, never_disarms)
 	ktimer_arm(ts, &probes[0].kt, &clocks, NEVER);
 	usleep(15000);
 	cr_assert_eq(fired, 0);
-	ktimer_arm(ts, &probes[0].kt, &clocks, (struct deadline){ CLOCK_REALTIME, 1 });
+	ktimer_arm(ts, &probes[0].kt, &clocks, (struct deadline){CLOCK_REALTIME, 1});
 	wait_fired(1);
 	cr_assert_eq(fired, 1);
 }

@@ -29,12 +29,12 @@ static void setup(void)
 	image = mmap(NULL, 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	cr_assert_neq(image, MAP_FAILED);
 	cr_assert_eq(mmap(image, PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED,
-			  machine.memfile->mapfile.fd, (off_t)machine.vdso->vvar_off),
-		     image);
+	                  machine.memfile->mapfile.fd, (off_t)machine.vdso->vvar_off),
+	             image);
 	image += PAGE_SIZE;
 	cr_assert_eq(mmap(image, PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED,
-			  machine.memfile->mapfile.fd, (off_t)machine.vdso->code_off),
-		     image);
+	                  machine.memfile->mapfile.fd, (off_t)machine.vdso->code_off),
+	             image);
 }
 
 TestSuite(vdso, .init = setup, .timeout = 60);
@@ -62,7 +62,7 @@ static void *sym(const char *name)
 		const void *p = image + dyn->d_un.d_ptr;
 
 		cr_assert(dyn->d_tag != DT_RELA && dyn->d_tag != DT_JMPREL &&
-			  dyn->d_tag != DT_NEEDED);
+		          dyn->d_tag != DT_NEEDED);
 		if (dyn->d_tag == DT_SYMTAB)
 			syms = p;
 		else if (dyn->d_tag == DT_STRTAB)
@@ -82,8 +82,9 @@ static void *sym(const char *name)
 			continue;
 		while ((d->vd_ndx & 0x7fff) != (versym[i] & 0x7fff) && d->vd_next)
 			d = (const void *)((const char *)d + d->vd_next);
-		cr_assert_str_eq(str + ((const Elf64_Verdaux *)((const char *)d + d->vd_aux))->vda_name,
-				 "LINUX_2.6");
+		cr_assert_str_eq(
+			str + ((const Elf64_Verdaux *)((const char *)d + d->vd_aux))->vda_name,
+			"LINUX_2.6");
 		return image + syms[i].st_value;
 	}
 	cr_assert_fail("no symbol %s", name);
@@ -117,10 +118,11 @@ static bool has_line(void)
 Test(vdso, symbols)
 {
 	static const char *const names[] = {
-		"__vdso_clock_gettime", "__vdso_gettimeofday", "__vdso_time",
-		"__vdso_clock_getres",	"__vdso_getcpu",       "clock_gettime",
-		"gettimeofday",		"time",		       "clock_getres",
-		"getcpu",
+		"__vdso_clock_gettime", "__vdso_gettimeofday",
+		"__vdso_time",          "__vdso_clock_getres",
+		"__vdso_getcpu",        "clock_gettime",
+		"gettimeofday",         "time",
+		"clock_getres",         "getcpu",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -139,7 +141,7 @@ Test(vdso, agrees_with_the_sentry)
 		    c = clock_mono(&clocks);
 
 		cr_assert(a <= b && b <= c, "%lld %lld %lld", (long long)a, (long long)b,
-			  (long long)c);
+		          (long long)c);
 		a = clock_real(&clocks);
 		b = via(gettime, CLOCK_REALTIME);
 		c = clock_real(&clocks);
@@ -148,8 +150,8 @@ Test(vdso, agrees_with_the_sentry)
 		cr_assert_lt(llabs((long long)(timespec_ns(&ts) - c)), 100 * NSEC_PER_USEC);
 		clock_gettime(CLOCK_MONOTONIC, &ts);
 		cr_assert_lt(llabs((long long)(timespec_ns(&ts) + clocks.mono_offset -
-					       via(gettime, CLOCK_BOOTTIME))),
-			     100 * NSEC_PER_USEC);
+		                               via(gettime, CLOCK_BOOTTIME))),
+		             100 * NSEC_PER_USEC);
 		if (i % 100 == 0)
 			usleep(3000);
 	}
@@ -161,8 +163,8 @@ Test(vdso, others)
 	int (*getres)(clockid_t, struct timespec *) =
 		(int (*)(clockid_t, struct timespec *))sym("__vdso_clock_getres");
 	long (*vtime)(long *) = (long (*)(long *))sym("__vdso_time");
-	int (*tod)(struct timeval *, void *) = (int (*)(struct timeval *, void *))sym(
-		"__vdso_gettimeofday");
+	int (*tod)(struct timeval *, void *) =
+		(int (*)(struct timeval *, void *))sym("__vdso_gettimeofday");
 	long (*getcpu)(unsigned *, unsigned *, void *) =
 		(long (*)(unsigned *, unsigned *, void *))sym("__vdso_getcpu");
 	struct timespec ts;
@@ -237,6 +239,6 @@ Test(vdso, never_backwards)
 	for (int i = 0; i < 3; i++)
 		pthread_join(th[i], NULL);
 	cr_assert_eq(backwards, 0, "%llu of %llu", (unsigned long long)backwards,
-		     (unsigned long long)looks);
+	             (unsigned long long)looks);
 	cr_assert_gt(looks, 100000);
 }

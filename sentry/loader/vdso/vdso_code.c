@@ -6,7 +6,7 @@
 
 #include <asm/unistd.h>
 
-#define EXPORT __attribute__((visibility("default")))
+#define EXPORT           __attribute__((visibility("default")))
 #define WEAK_ALIAS(name) __attribute__((weak, alias(name), visibility("default")))
 
 struct vdso_timespec {
@@ -35,14 +35,14 @@ static inline long call3(long nr, long a, long b, long c)
 	long ret;
 
 	__asm__ volatile("syscall"
-			 : "=a"(ret)
-			 : "0"(nr), "D"(a), "S"(b), "d"(c)
-			 : "rcx", "r11", "memory");
+	                 : "=a"(ret)
+	                 : "0"(nr), "D"(a), "S"(b), "d"(c)
+	                 : "rcx", "r11", "memory");
 	return ret;
 }
 
 /* Bits by clock id: the guest's boot time is its monotonic time, and TAI has no offset. */
-#define REALTIME_CLOCKS	 (1u << 0 | 1u << 5 | 1u << 11)
+#define REALTIME_CLOCKS  (1u << 0 | 1u << 5 | 1u << 11)
 #define MONOTONIC_CLOCKS (1u << 1 | 1u << 4 | 1u << 6 | 1u << 7)
 
 EXPORT int __vdso_clock_gettime(int clock, struct vdso_timespec *ts);
@@ -117,7 +117,8 @@ EXPORT long __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused)
 }
 
 int clock_gettime(int clock, struct vdso_timespec *ts) WEAK_ALIAS("__vdso_clock_gettime");
-int gettimeofday(struct vdso_timeval *tv, struct vdso_timezone *tz) WEAK_ALIAS("__vdso_gettimeofday");
+int gettimeofday(struct vdso_timeval *tv, struct vdso_timezone *tz)
+	WEAK_ALIAS("__vdso_gettimeofday");
 long time(long *t) WEAK_ALIAS("__vdso_time");
 int clock_getres(int clock, struct vdso_timespec *res) WEAK_ALIAS("__vdso_clock_getres");
 long getcpu(unsigned *cpu, unsigned *node, void *unused) WEAK_ALIAS("__vdso_getcpu");

@@ -1,0 +1,461 @@
+/*
+ * Scheduling: sched_yield(2), sched_setaffinity(2), setpriority(2), sched_setscheduler(2),
+ * ioprio_set(2)... The host schedules; nice values, policies and affinities are kept and told, but
+ * not enforced.
+ */
+#include "sentry/auth/creds.h"
+#include "sentry/kernel/pidns.h"
+#include "sentry/kernel/rseq.h"
+#include "sentry/syscall/sysarg.h"
+
+#include <linux/capability.h>
+#include <sched.h>
+#include <string.h>
+
+SYSCALL0(sched_yield)
+{
+	sched_yield();
+	return 0;
+}
+
+SYSCALL3(getcpu, uaddr_t, cpu, uaddr_t, node, uaddr_t, cache)
+{
+	int r = uaddr_null(cpu) ? 0 : user_put_u32(&t->ctx, cpu, task_cpu(t));
+
+	if (r == 0 && !uaddr_null(node))
+		r = user_put_u32(&t->ctx, node, 0);
+	return r;
+}
+
+/* The task pid, 0 meaning the caller; a reference. */
+static int target(struct task *t, int pid, struct task **ret)
+{
+	if (pid < 0)
+		return -EINVAL;
+	*ret = pid == 0 ? obj_get(t) : task_find(t->kernel, (u32)pid);
+	return *ret ? 0 : -ESRCH;
+}
+
+/* Linux: check_same_owner. */
+static bool may_control(struct task *t, struct task *o)
+{
+	const struct creds *me = t->ctx.creds;
+	AUTO(creds) theirs = NULL;
+
+	if (o->tg == t->tg || creds_capable(me, CAP_SYS_NICE))
+		return true;
+	theirs = task_get_creds(o);
+	return theirs && (me->euid == theirs->euid || me->euid == theirs->uid);
+}
+
+/* ---- affinity ---- */
+
+static unsigned ncpu(const struct task *t)
+{
+	return MIN(MAX(t->kernel->machine->ncpu, 1u), (unsigned)CPU_SETSIZE);
+}
+
+SYSCALL3(sched_getaffinity, int, pid, u32, len, uaddr_t, out)
+{
+	AUTO(task) o = NULL;
+	size_t size = ALIGN_UP((ncpu(t) + 7) / 8, 8u);
+	cpu_set_t set;
+	int r;
+
+	if (len * 8ull < ncpu(t) || len % 8)
+		return -EINVAL;
+	r = target(t, pid, &o);
+	if (r < 0)
+		return r;
+	mutex_lock(&o->lock);
+	set = o->affinity;
+	mutex_unlock(&o->lock);
+	size = MIN(size, (size_t)len);
+	r = user_copy_out(&t->ctx, out, &set, size);
+	return r < 0 ? r : (long)size;
+}
+
+SYSCALL3(sched_setaffinity, int, pid, u32, len, uaddr_t, in)
+{
+	AUTO(task) o = NULL;
+	cpu_set_t set, all;
+	int r;
+
+	CPU_ZERO(&set);
+	r = user_copy_in(&t->ctx, &set, in, MIN((size_t)len, sizeof(set)));
+	if (r < 0)
+		return r;
+	r = target(t, pid, &o);
+	if (r < 0)
+		return r;
+	if (!may_control(t, o))
+		return -EPERM;
+	CPU_ZERO(&all);
+	for (unsigned i = 0; i < ncpu(t); i++)
+		CPU_SET(i, &all);
+	CPU_AND(&set, &set, &all);
+	if (CPU_COUNT(&set) == 0)
+		return -EINVAL;
+	mutex_lock(&o->lock);
+	o->affinity = set;
+	mutex_unlock(&o->lock);
+	if (o == t)
+		rseq_affinity_changed(t);
+	return 0;
+}
+
+/* ---- nice ---- */
+
+/* May the caller give o this nice value? RLIMIT_NICE counts from 20 - nice. */
+static int check_nice(struct task *t, struct task *o, int nice)
+{
+	const struct creds *me = t->ctx.creds;
+	AUTO(creds) theirs = task_get_creds(o);
+
+	if (!creds_capable(me, CAP_SYS_NICE) &&
+	    !(theirs && (me->euid == theirs->euid || me->euid == theirs->uid)))
+		return -EPERM;
+	if (nice < o->nice && !creds_capable(me, CAP_SYS_NICE) &&
+	    (u64)(20 - nice) > task_rlimit(o, RLIMIT_NICE))
+		return -EACCES;
+	return 0;
+}
+
+/* The task is one of those that which/who names. tasks_lock held. */
+static bool selected_locked(struct task *t, struct task *o, int which, u32 who)
+{
+	AUTO(creds) c = NULL;
+
+	if (o->exit_state != TASK_ALIVE)
+		return false;
+	switch (which) {
+	case PRIO_PROCESS:
+		return o->tid == (who ? who : t->tid);
+	case PRIO_PGRP:
+		return o->tg->pgrp && o->tg->pgrp->pgid == (who ? who : t->tg->pgrp->pgid);
+	default:
+		c = task_get_creds(o);
+		return c && c->uid == (who ? who : t->ctx.creds->uid);
+	}
+}
+
+/* Calls fn for every task that which/who names. -EINVAL, -ESRCH (none), or the last error of fn. */
+static int for_selected(struct task *t, int which, u32 who,
+                        int (*fn)(struct task *, struct task *, int *), int *arg)
+{
+	u32 after = 0;
+	int r = -ESRCH, one;
+
+	if (which != PRIO_PROCESS && which != PRIO_PGRP && which != PRIO_USER)
+		return -EINVAL;
+	for (;;) {
+		struct task *o = NULL;
+
+		/* The functions take locks of their own: one task at a time. */
+		mutex_lock(&t->kernel->tasks_lock);
+		while (!o && ++after < PID_MAX) {
+			o = pid_task_locked(t->kernel->pidns, after);
+			o = o && selected_locked(t, o, which, who) ? obj_get(o) : NULL;
+		}
+		mutex_unlock(&t->kernel->tasks_lock);
+		if (!o)
+			return r;
+		one = fn(t, o, arg);
+		if (r == -ESRCH || one < 0)
+			r = one;
+		obj_put(o);
+	}
+}
+
+static int lowest_nice(struct task *t, struct task *o, int *nice)
+{
+	*nice = MIN(*nice, o->nice);
+	return 0;
+}
+
+static int set_nice(struct task *t, struct task *o, int *nice)
+{
+	int r = check_nice(t, o, *nice);
+
+	if (r == 0)
+		o->nice = *nice;
+	return r;
+}
+
+/* 20 - nice, so that errors are the only negative results. */
+SYSCALL2(getpriority, int, which, int, who)
+{
+	int nice = 20, r = for_selected(t, which, (u32)who, lowest_nice, &nice);
+
+	return r < 0 ? r : 20 - nice;
+}
+
+SYSCALL3(setpriority, int, which, int, who, int, nice)
+{
+	nice = MIN(MAX(nice, -20), 19);
+	return for_selected(t, which, (u32)who, set_nice, &nice);
+}
+
+/* ---- policies ---- */
+
+#define POLICY_DEADLINE 6
+
+static bool is_realtime(int policy)
+{
+	return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+static bool is_fair(int policy)
+{
+	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE;
+}
+
+static int priority_max(int policy)
+{
+	if (is_realtime(policy))
+		return 99;
+	return is_fair(policy) || policy == POLICY_DEADLINE ? 0 : -EINVAL;
+}
+
+SYSCALL1(sched_get_priority_max, int, policy)
+{
+	return priority_max(policy);
+}
+
+SYSCALL1(sched_get_priority_min, int, policy)
+{
+	int max = priority_max(policy);
+
+	return max > 0 ? 1 : max;
+}
+
+static int set_policy(struct task *t, struct task *o, int policy, int priority)
+{
+	policy &= ~SCHED_RESET_ON_FORK;
+	if (policy == POLICY_DEADLINE)
+		return -EPERM;
+	if (!is_fair(policy) && !is_realtime(policy))
+		return -EINVAL;
+	if (priority < 0 || priority > 99 || is_realtime(policy) != (priority != 0))
+		return -EINVAL;
+	if (!may_control(t, o))
+		return -EPERM;
+	if (is_realtime(policy) && !creds_capable(t->ctx.creds, CAP_SYS_NICE) &&
+	    (u64)priority > task_rlimit(o, RLIMIT_RTPRIO))
+		return -EPERM;
+	mutex_lock(&o->lock);
+	o->sched_policy = policy;
+	o->sched_priority = priority;
+	mutex_unlock(&o->lock);
+	return 0;
+}
+
+SYSCALL3(sched_setscheduler, int, pid, int, policy, uaddr_t, param)
+{
+	AUTO(task) o = NULL;
+	u32 priority;
+	int r;
+
+	if (pid < 0 || policy < 0 || uaddr_null(param))
+		return -EINVAL;
+	r = user_get_u32(&t->ctx, param, &priority);
+	if (r == 0)
+		r = target(t, pid, &o);
+	return r < 0 ? r : set_policy(t, o, policy, (int)priority);
+}
+
+SYSCALL2(sched_setparam, int, pid, uaddr_t, param)
+{
+	AUTO(task) o = NULL;
+	u32 priority;
+	int r;
+
+	if (pid < 0 || uaddr_null(param))
+		return -EINVAL;
+	r = user_get_u32(&t->ctx, param, &priority);
+	if (r == 0)
+		r = target(t, pid, &o);
+	return r < 0 ? r : set_policy(t, o, o->sched_policy, (int)priority);
+}
+
+SYSCALL1(sched_getscheduler, int, pid)
+{
+	AUTO(task) o = NULL;
+	int r = target(t, pid, &o);
+
+	return r < 0 ? r : o->sched_policy;
+}
+
+SYSCALL2(sched_getparam, int, pid, uaddr_t, param)
+{
+	AUTO(task) o = NULL;
+	int r;
+
+	if (uaddr_null(param))
+		return -EINVAL;
+	r = target(t, pid, &o);
+	return r < 0 ? r : user_put_u32(&t->ctx, param, (u32)o->sched_priority);
+}
+
+SYSCALL2(sched_rr_get_interval, int, pid, uaddr_t, out)
+{
+	AUTO(task) o = NULL;
+	struct timespec ts;
+	int r = target(t, pid, &o);
+
+	if (r < 0)
+		return r;
+	ts = ns_timespec(o->sched_policy == SCHED_RR     ? 100 * NSEC_PER_MSEC
+	                 : o->sched_policy == SCHED_FIFO ? 0
+	                                                 : 4 * NSEC_PER_MSEC);
+	return user_put(&t->ctx, out, &ts);
+}
+
+/* Linux: include/uapi/linux/sched/types.h, version 0. */
+struct attr {
+	u32 size;
+	u32 policy;
+	u64 flags;
+	s32 nice;
+	u32 priority;
+	u64 runtime, deadline, period;
+};
+#define ATTR_FLAGS_ALL 0x7fu
+
+SYSCALL3(sched_setattr, int, pid, uaddr_t, in, u32, flags)
+{
+	AUTO(task) o = NULL;
+	struct attr a;
+	u32 size;
+	int r;
+
+	if (pid < 0 || uaddr_null(in) || flags)
+		return -EINVAL;
+	r = user_get_u32(&t->ctx, in, &size);
+	if (r < 0)
+		return r;
+	if (size == 0)
+		size = sizeof(a);
+	if (size < sizeof(a) || size > PAGE_SIZE)
+		return -E2BIG;
+	r = user_get(&t->ctx, in, &a);
+	if (r < 0)
+		return r;
+	if ((s32)a.policy < 0 || a.flags & ~(u64)ATTR_FLAGS_ALL)
+		return -EINVAL;
+	r = target(t, pid, &o);
+	if (r < 0)
+		return r;
+	a.nice = MIN(MAX(a.nice, -20), 19);
+	if (is_fair((int)a.policy)) {
+		r = check_nice(t, o, a.nice);
+		/* Linux has one error for all of this call's refusals. */
+		if (r < 0)
+			return -EPERM;
+	}
+	r = set_policy(t, o, (int)a.policy, (int)a.priority);
+	if (r == 0 && is_fair((int)a.policy))
+		o->nice = a.nice;
+	return r;
+}
+
+SYSCALL4(sched_getattr, int, pid, uaddr_t, out, u32, size, u32, flags)
+{
+	AUTO(task) o = NULL;
+	struct attr a = {.size = sizeof(a)};
+	int r;
+
+	if (pid < 0 || uaddr_null(out) || flags || size < sizeof(a) || size > PAGE_SIZE)
+		return -EINVAL;
+	r = target(t, pid, &o);
+	if (r < 0)
+		return r;
+	a.policy = (u32)o->sched_policy;
+	a.priority = (u32)o->sched_priority;
+	a.nice = is_fair(o->sched_policy) ? o->nice : 0;
+	return user_put(&t->ctx, out, &a);
+}
+
+/* ---- I/O priorities: linux/ioprio.h ---- */
+
+#define IOPRIO_CLASS_SHIFT 13
+enum {
+	IO_CLASS_NONE,
+	IO_CLASS_RT,
+	IO_CLASS_BE,
+	IO_CLASS_IDLE
+};
+enum {
+	IO_WHO_PROCESS = 1,
+	IO_WHO_PGRP,
+	IO_WHO_USER
+};
+
+static int which_of(int io_who)
+{
+	switch (io_who) {
+	case IO_WHO_PROCESS:
+		return PRIO_PROCESS;
+	case IO_WHO_PGRP:
+		return PRIO_PGRP;
+	case IO_WHO_USER:
+		return PRIO_USER;
+	default:
+		return -1;
+	}
+}
+
+static int set_ioprio(struct task *t, struct task *o, int *prio)
+{
+	if (!may_control(t, o))
+		return -EPERM;
+	o->ioprio = (u64)*prio;
+	return 0;
+}
+
+static int best_ioprio(struct task *t, struct task *o, int *prio)
+{
+	int own = (int)o->ioprio;
+
+	/* None counts as the middle of best effort, which is what it means. */
+	if (own >> IOPRIO_CLASS_SHIFT == IO_CLASS_NONE)
+		own = IO_CLASS_BE << IOPRIO_CLASS_SHIFT | 4;
+	if (*prio < 0 || own < *prio)
+		*prio = (int)o->ioprio;
+	return 0;
+}
+
+SYSCALL3(ioprio_set, int, which, int, who, int, prio)
+{
+	int class = prio >> IOPRIO_CLASS_SHIFT, data = prio & ((1 << IOPRIO_CLASS_SHIFT) - 1);
+
+	switch (class) {
+	case IO_CLASS_RT:
+		if (!creds_capable(t->ctx.creds, CAP_SYS_ADMIN) &&
+		    !creds_capable(t->ctx.creds, CAP_SYS_NICE))
+			return -EPERM;
+		if (data >= 8)
+			return -EINVAL;
+		break;
+	case IO_CLASS_BE:
+		if (data >= 8)
+			return -EINVAL;
+		break;
+	case IO_CLASS_IDLE:
+		break;
+	case IO_CLASS_NONE:
+		if (data)
+			return -EINVAL;
+		break;
+	default:
+		return -EINVAL;
+	}
+	return for_selected(t, which_of(which), (u32)who, set_ioprio, &prio);
+}
+
+SYSCALL2(ioprio_get, int, which, int, who)
+{
+	int prio = -1, r = for_selected(t, which_of(which), (u32)who, best_ioprio, &prio);
+
+	return r < 0 ? r : prio;
+}
