@@ -17,7 +17,6 @@
 #include "sentry/vfs/dir_list.h"
 #include "sentry/vfs/inode.h"
 #include "sentry/vfs/super.h"
-#include "state/pages.h"
 
 struct gofer_inode;
 struct machine;
@@ -30,6 +29,7 @@ struct gofer_super {
 	u32 gofer;                /* index into machine->gofers; immutable */
 	char *aname;              /* immutable */
 	bool exclusive;           /* immutable */
+	struct kernel *kernel;    /* not owned, immutable */
 	struct p9_client *client; /* not owned; NULL until connected */
 	struct mutex lock;        /* RANK_LEAF */
 	struct gofer_inode *table[GOFER_BUCKETS] GUARDED_BY(lock); /* by ino; not owned */
@@ -60,7 +60,6 @@ struct gofer_inode {
 	TAILQ_ENTRY(gofer_inode) idle_link;
 	struct gofer_inode *hash_next;
 	bool in_table;
-	struct page_source source; /* of a deleted file's content, for a save */
 };
 OBJECT_DECL(gofer_inode);
 

@@ -20,7 +20,7 @@
 	X(CUSTOM, stamp_mtime, gofer_inode) \
 	X(SKIP, stamp_size)                 \
 	X(SKIP, stamped)                    \
-	X(REF, data, shmem)                 \
+	X(CUSTOM, data, gofer_inode)        \
 	X(SKIP, fid)                        \
 	X(SKIP, attr_old)                   \
 	X(SKIP, attr_time)                  \
@@ -31,8 +31,7 @@
 	X(SKIP, idle)                       \
 	X(SKIP, idle_link)                  \
 	X(SKIP, hash_next)                  \
-	X(SKIP, in_table)                   \
-	X(CUSTOM, source, gofer_inode)
+	X(SKIP, in_table)
 
 #define MAX_DEPTH 100000u
 
@@ -109,7 +108,6 @@ static void gofer_inode_destroy(void *p)
 		mapfile_put(TAKE(gi->ro));
 	if (gi->rw)
 		mapfile_put(TAKE(gi->rw));
-	page_source_finish(&gi->source);
 	shmem_put(TAKE(gi->data));
 	free(TAKE(gi->name));
 	free(TAKE(gi->target));
@@ -154,13 +152,19 @@ static int gofer_inode_after_load(struct loader *l, void *p)
 		mutex_unlock(&gs->lock);
 		gi->attr_old = !gs->exclusive;
 	}
-	return gofer_restore_content(l, gi);
+	/* Nobody had it open for reading or writing: nobody will miss the content. */
+	if (gi->deleted && inode_is_reg(&gi->inode) && !gi->data)
+		gi->data = shmem_new(gs->kernel, 0);
+	if (gi->data)
+		gi->inode.size = shmem_size(gi->data);
+	return 0;
 }
 static void gofer_inode_sample(struct sampler *sp, void *p)
 {
 	struct gofer_inode *gi = p, *a = gi->parent;
 
 	gi->deleted = true;
+	gi->inode.size = shmem_size(gi->data) ? shmem_size(gi->data) : 1;
 	while (a && a != gi)
 		a = a->parent;
 	if (a) {

@@ -17,11 +17,9 @@ int gofer_inode_save_stamp_mtime(struct saver *s, const struct gofer_inode *o,
 int gofer_inode_load_stamp_mtime(struct loader *l, struct gofer_inode *o,
                                  const Sentry__GoferInode *m);
 void gofer_inode_sample_stamp_mtime(struct sampler *sp, struct gofer_inode *o);
-int gofer_inode_save_source(struct saver *s, const struct gofer_inode *o, Sentry__GoferInode *m);
-int gofer_inode_load_source(struct loader *l, struct gofer_inode *o, const Sentry__GoferInode *m);
-void gofer_inode_sample_source(struct sampler *sp, struct gofer_inode *o);
-/* Puts saved content into memory. -EBADMSG (noted). */
-MUST_CHECK int gofer_restore_content(struct loader *l, struct gofer_inode *gi);
+int gofer_inode_save_data(struct saver *s, const struct gofer_inode *o, Sentry__GoferInode *m);
+int gofer_inode_load_data(struct loader *l, struct gofer_inode *o, const Sentry__GoferInode *m);
+void gofer_inode_sample_data(struct sampler *sp, struct gofer_inode *o);
 /* A loaded inode and its ancestors hang together. -EBADMSG (noted). */
 MUST_CHECK int gofer_check_chain(struct loader *l, const struct gofer_inode *gi);
 /* inode_ops.check_loaded. */

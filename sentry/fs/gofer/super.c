@@ -13,6 +13,7 @@
 	X(VAL, gofer)                                          \
 	X(STR, aname)                                          \
 	X(VAL, exclusive)                                      \
+	X(SKIP, kernel) /* handed over by the load */          \
 	X(SKIP, client) /* the machine's */                    \
 	X(SKIP, lock)                                          \
 	X(SKIP_ARRAY, table) /* inodes enter when they load */ \
@@ -34,8 +35,10 @@ static int gofer_super_after_load(struct loader *l, void *p)
 {
 	struct kernel_load *kl = loader_user(l);
 
-	if (kl)
+	if (kl) {
+		((struct gofer_super *)p)->kernel = kl->kernel;
 		gofer_connect(p, kl->machine);
+	}
 	return 0;
 }
 
@@ -134,6 +137,7 @@ int gofer_new(struct kernel *k, unsigned gofer, const char *aname, bool exclusiv
 	BUG_ON(!gs->aname);
 	gs->exclusive = exclusive;
 	gs->sb.rdonly = rdonly;
+	gs->kernel = k;
 	gofer_connect(gs, k->machine);
 	if (!gs->client)
 		return -EIO;

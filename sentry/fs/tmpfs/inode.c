@@ -126,12 +126,10 @@ static int tmpfs_inode_after_load(struct loader *l, void *p)
 
 	if (!i->sb || !obj_is(i->sb, &tmpfs_super_type))
 		return loader_error(l, "tmpfs inode outside a tmpfs");
-	if (inode_is_reg(i) != (ti->data != NULL))
-		return loader_error(l, "tmpfs inode with the wrong kind of content");
+	if (inode_is_reg(i) && !ti->data)
+		return loader_error(l, "tmpfs file without content");
 	if (inode_is_lnk(i) && !(ti->target && ti->target[0]))
 		return loader_error(l, "symbolic link without a target");
-	if (!inode_is_dir(i) && ti->n_entries)
-		return loader_error(l, "names in a file that is no directory");
 	atomic_fetch_add(&tmpfs_sb(i)->inodes, 1);
 	if (ti->data) {
 		i->size = shmem_size(ti->data);
@@ -151,8 +149,6 @@ static void tmpfs_inode_sample(struct sampler *sp, void *p)
 	}
 	if (ti->data)
 		i->size = shmem_size(ti->data);
-	/* The one sample has everything at once, which no real inode has. */
-	tmpfs_entries_finish(ti);
 	if (i->size == 0)
 		i->size = 1;
 }
