@@ -313,10 +313,14 @@ int file_fallocate(struct file *f, struct ctx *c, int mode, s64 off, s64 len)
 	return ops->fallocate ? ops->fallocate(f, c, mode, off, len) : -EOPNOTSUPP;
 }
 
+struct inode *file_place(const struct file *f)
+{
+	return f->path.dentry ? f->path.dentry->inode : f->inode;
+}
+
 int file_stat(struct file *f, struct ctx *c, struct kstat *ret)
 {
-	struct inode *i = f->path.dentry ? f->path.dentry->inode : f->inode;
-	int r = inode_getattr(i, c, ret);
+	int r = inode_getattr(file_place(f), c, ret);
 
 	if (r == 0)
 		ret->mount_id = f->path.mount ? f->path.mount->id : 0;
@@ -326,7 +330,7 @@ int file_stat(struct file *f, struct ctx *c, struct kstat *ret)
 void file_describe(struct mapid *id, char *buf, size_t size, u64 *ret_dev, u64 *ret_ino)
 {
 	struct file *f = container_of(id, struct file, id);
-	struct inode *i = f->path.dentry ? f->path.dentry->inode : f->inode;
+	struct inode *i = file_place(f);
 
 	if (f->path.dentry)
 		path_describe(&f->path, NULL, buf, size);

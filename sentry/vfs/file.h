@@ -104,6 +104,9 @@ static inline bool file_writable(const struct file *f)
 	       !(file_flags(f) & O_PATH);
 }
 
+/* The inode that the file was opened by: what stat, locks and /proc go by. f->inode is where its
+ * content is, which in an overlay may be an inode of the lower file system. */
+struct inode *file_place(const struct file *f);
 /* Sets the common fields of a new file of any kind; takes its own references. path may be NULL. */
 void file_setup(struct file *f, u32 flags, const struct path *path, struct inode *inode);
 /* An anonymous inode (fstat: mode, no links) for files without a path. */

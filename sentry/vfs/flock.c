@@ -265,7 +265,7 @@ int flock_file(struct file *f, struct ctx *c, int op)
 	case LOCK_EX:
 		break;
 	case LOCK_UN:
-		l = locks_peek(f->inode);
+		l = locks_peek(file_place(f));
 		if (l)
 			release(l, &want);
 		return 0;
@@ -273,7 +273,7 @@ int flock_file(struct file *f, struct ctx *c, int op)
 		return -EINVAL;
 	}
 	want.exclusive = (op & ~LOCK_NB) == LOCK_EX;
-	l = locks_of(f->inode);
+	l = locks_of(file_place(f));
 	give_up_other(l, &want);
 	return take(l, c, &want, !(op & LOCK_NB));
 }
@@ -326,7 +326,7 @@ static int lock_range(struct file *f, struct ctx *c, const struct flock *fl, str
 static int get_lock(struct file *f, struct ctx *c, struct file_lock *want, uaddr_t arg,
                     struct flock *fl)
 {
-	struct inode_locks *l = locks_peek(f->inode);
+	struct inode_locks *l = locks_peek(file_place(f));
 	const struct file_lock *by;
 
 	fl->l_type = F_UNLCK;
@@ -383,14 +383,14 @@ int fcntl_lock(struct file *f, struct ctx *c, int fd, int cmd, uaddr_t arg)
 	if (get)
 		return get_lock(f, c, &want, arg, &fl);
 	if (fl.l_type == F_UNLCK) {
-		l = locks_peek(f->inode);
+		l = locks_peek(file_place(f));
 		if (l)
 			release(l, &want);
 		return 0;
 	}
 	if (want.exclusive ? !file_writable(f) : !file_readable(f))
 		return -EBADF;
-	l = locks_of(f->inode);
+	l = locks_of(file_place(f));
 	r = take(l, c, &want, wait);
 	if (r == 0)
 		undo_if_closed(f, c, fd, l, &want);
@@ -401,7 +401,7 @@ int fcntl_lock(struct file *f, struct ctx *c, int fd, int cmd, uaddr_t arg)
 
 void locks_closed(struct file *f, struct fd_table *files)
 {
-	struct inode_locks *l = locks_peek(f->inode);
+	struct inode_locks *l = locks_peek(file_place(f));
 	struct file_lock all = {.kind = LOCK_KIND_POSIX, .end = END_MAX, .files = files};
 
 	if (l)
@@ -410,7 +410,7 @@ void locks_closed(struct file *f, struct fd_table *files)
 
 void locks_file_gone(struct file *f)
 {
-	struct inode_locks *l = f->inode ? locks_peek(f->inode) : NULL;
+	struct inode_locks *l = file_place(f) ? locks_peek(file_place(f)) : NULL;
 	struct file_lock all = {.kind = LOCK_KIND_FLOCK, .end = END_MAX, .file = f};
 
 	if (!l)

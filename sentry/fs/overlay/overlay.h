@@ -20,7 +20,8 @@
  * move entries, an inode keeps its lower one wherever it goes: nothing is copied.
  *
  * Content is copied when a regular file is first opened for writing or truncated, and only then.
- * Files that were open for reading before go on reading the lower file, as Linux's overlayfs has it.
+ * Files that were open for reading before go on reading the lower file, as Linux's overlayfs has
+ * it.
  *
  * Locking: names, entries and what tells pinned inodes from others under the super block's names
  * (RANK_OVERLAY_TREE); lower and data of one inode under its copy (RANK_OVERLAY), held while the

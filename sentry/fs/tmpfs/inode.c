@@ -119,17 +119,33 @@ static void tmpfs_inode_destroy(void *p)
 	shmem_put(TAKE(ti->data));
 	free(TAKE(ti->target));
 }
-static int tmpfs_inode_after_load(struct loader *l, void *p)
+/* Derived types have content elsewhere, too, and check it themselves. */
+static int check_content(struct loader *l, struct tmpfs_inode *ti)
 {
-	struct tmpfs_inode *ti = p;
 	struct inode *i = &ti->inode;
 
-	if (!i->sb || !obj_is(i->sb, &tmpfs_super_type))
-		return loader_error(l, "tmpfs inode outside a tmpfs");
 	if (inode_is_reg(i) && !ti->data)
 		return loader_error(l, "tmpfs file without content");
 	if (inode_is_lnk(i) && !(ti->target && ti->target[0]))
 		return loader_error(l, "symbolic link without a target");
+	if (inode_is_dir(i) && i->sb->obj.type != &tmpfs_super_type)
+		return loader_error(l, "tmpfs directory in another file system");
+	return 0;
+}
+
+static int tmpfs_inode_after_load(struct loader *l, void *p)
+{
+	struct tmpfs_inode *ti = p;
+	struct inode *i = &ti->inode;
+	int r;
+
+	if (!i->sb || !obj_is(i->sb, &tmpfs_super_type))
+		return loader_error(l, "tmpfs inode outside a tmpfs");
+	if (ti->inode.map.obj.type == &tmpfs_inode_type) {
+		r = check_content(l, ti);
+		if (r < 0)
+			return r;
+	}
 	atomic_fetch_add(&tmpfs_sb(i)->inodes, 1);
 	if (ti->data) {
 		i->size = shmem_size(ti->data);
