@@ -33,13 +33,13 @@ static void begin(void)
 }
 TestSuite(overlay, .init = begin, .fini = overlay_end);
 
-#define BOTH(call)                             \
-	do {                                   \
-		for (int k_ = 0; k_ < 2; k_++) { \
+#define BOTH(call)                                            \
+	do {                                                  \
+		for (int k_ = 0; k_ < 2; k_++) {              \
 			struct side *s = k_ ? &model : &over; \
-			cr_assert_eq(call, 0); \
-		}                              \
-		overlay_compare();             \
+			cr_assert_eq(call, 0);                \
+		}                                             \
+		overlay_compare();                            \
 	} while (0)
 
 static void check(const char *path, const char *text)
@@ -278,7 +278,8 @@ Test(overlay, listing_positions_are_stable)
 	cr_assert_eq(side_open(&over, "/etc", O_RDONLY | O_DIRECTORY, &f), 0);
 	cr_assert_eq(file_iterate(f, &over.c, &o.sink), 0);
 	cr_assert_str_eq(o.text, ". .. group ");
-	/* What was not given yet is given once, touched or not; what goes is gone; new names come. */
+	/* What was not given yet is given once, touched or not; what goes is gone; new names come.
+	 */
 	cr_assert_eq(side_write(&over, "/etc/passwd", "x"), 1);
 	cr_assert_eq(side_write(&over, "/etc/group", "x"), 1);
 	cr_assert_eq(vfs_unlink(&over.c, AT_FDCWD, "/etc/link"), 0);
@@ -392,7 +393,8 @@ Test(overlay, cached_walks_are_cheap)
 		}
 		clock_gettime(CLOCK_MONOTONIC, &t1);
 		fprintf(stderr, "walk of /etc/sub/deep, %s: %.1f ns\n", k ? "tmpfs" : "overlay",
-		        ((double)(t1.tv_sec - t0.tv_sec) * 1e9 + (double)(t1.tv_nsec - t0.tv_nsec)) /
+		        ((double)(t1.tv_sec - t0.tv_sec) * 1e9 +
+		         (double)(t1.tv_nsec - t0.tv_nsec)) /
 		                n);
 	}
 }

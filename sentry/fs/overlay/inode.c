@@ -174,25 +174,30 @@ static int overlay_inode_after_load(struct loader *l, void *p)
 	}
 	return 0;
 }
+void overlay_inode_sample_sb(struct overlay_inode *oi, struct super_block *sb)
+{
+	struct overlay_entry *e;
+
+	super_block_put(oi->ti.inode.sb);
+	oi->ti.inode.sb = super_block_get(sb);
+	RB_FOREACH (e, overlay_cookies, &oi->cookies) {
+		super_block_put(e->inode->sb);
+		e->inode->sb = super_block_get(sb);
+	}
+	if (oi->parent && oi->parent->ti.inode.sb != sb)
+		overlay_inode_put(TAKE(oi->parent));
+}
 static void overlay_inode_sample(struct sampler *sp, void *p)
 {
 	struct overlay_inode *oi = p, *a = oi->parent;
-	struct inode *i = &oi->ti.inode;
-	struct overlay_entry *e;
+	AUTO(overlay_super) os = sampler_ref(sp, &overlay_super_type);
 
-	if (!obj_is(i->sb, &overlay_super_type)) {
-		obj_put(i->sb);
-		i->sb = sampler_ref(sp, &overlay_super_type);
-	}
 	/* Samples refer to each other at will, directories form a tree. */
 	while (a && a != oi)
 		a = a->parent;
 	if (a)
 		overlay_inode_put(TAKE(oi->parent));
-	RB_FOREACH (e, overlay_cookies, &oi->cookies) {
-		obj_put(e->inode->sb);
-		e->inode->sb = super_block_get(i->sb);
-	}
+	overlay_inode_sample_sb(oi, &os->ts.sb);
 }
 OBJECT_TYPE(overlay_inode, Sentry__OverlayInode, sentry__overlay_inode__descriptor,
             OVERLAY_INODE_FIELDS, .base = &tmpfs_inode_type, .ops = &overlay_inode_ops,

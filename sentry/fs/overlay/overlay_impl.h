@@ -137,6 +137,8 @@ struct overlay_inode *overlay_dir_new(struct super_block *sb, struct ctx *c, u32
 /* What stands for lower, not in any table yet. */
 struct overlay_inode *overlay_inode_from(struct super_block *sb, struct inode *lower);
 extern const struct inode_ops overlay_inode_ops;
+/* Moves a sample to a super block. */
+void overlay_inode_sample_sb(struct overlay_inode *oi, struct super_block *sb);
 
 /* ---- copy.c ---- */
 

@@ -42,10 +42,13 @@ static int overlay_super_load_shared(struct loader *l, struct overlay_super *o,
 }
 static void overlay_super_sample_shared(struct sampler *sp, struct overlay_super *o)
 {
-	struct overlay_inode *oi = sampler_ref(sp, &overlay_inode_type);
+	struct overlay_inode *oi = sampler_element(sp, &overlay_inode_type, false);
 
-	(void)o;
-	oi->kept = true;
+	if (!oi)
+		return;
+	overlay_inode_sample_sb(oi, &o->ts.sb);
+	oi->kept = oi->in_shared = true;
+	RB_INSERT(overlay_shared, &o->shared, oi);
 }
 
 #define OVERLAY_SUPER_FIELDS(X)    \
