@@ -379,7 +379,7 @@ Test(overlay, tmpfile_and_special_files)
 
 Test(overlay, cached_walks_are_cheap)
 {
-	const int n = 200000;
+	const int n = 20000;
 
 	for (int k = 0; k < 2; k++) {
 		struct side *s = k ? &model : &over;
