@@ -1,4 +1,4 @@
-#include "vfs_overlay_fixture.h"
+#include "tests/unit/vfs_overlay_fixture.h"
 #include "sentry/auth/creds.h"
 #include "sentry/fs/overlay/overlay_impl.h"
 #include "sentry/mm/memfile.h"

@@ -5,7 +5,7 @@
  *
  * Locking: single threaded use. Lifetime: per test. Saved: no.
  */
-#include "mm_fixture.h"
+#include "tests/unit/mm_fixture.h"
 #include "sentry/fs/overlay/overlay.h"
 #include "sentry/vfs/fs_context.h"
 #include "sentry/vfs/namei.h"

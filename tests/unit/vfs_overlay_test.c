@@ -1,5 +1,5 @@
 /* The overlay, case by case. The random comparison is in vfs_overlay_fuzz_test.c. */
-#include "vfs_overlay_fixture.h"
+#include "tests/unit/vfs_overlay_fixture.h"
 #include "sentry/auth/creds.h"
 #include "sentry/mm/memfile.h"
 #include "sentry/vfs/flock.h"
