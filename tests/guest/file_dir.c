@@ -75,7 +75,7 @@ GUEST_TEST(types_and_inodes)
 GUEST_TEST(many_entries)
 {
 	enum {
-		N = 1200
+		N = 400
 	};
 	static bool found[N];
 	char name[32];

@@ -35,7 +35,7 @@ GUEST_TEST(beyond_four_gib)
 GUEST_TEST(five_hundred_files)
 {
 	enum {
-		N = 2000
+		N = 500
 	};
 	char name[32];
 

@@ -132,10 +132,13 @@ const char *guest_tmp(void)
 
 const char *guest_path(const char *name)
 {
-	static char buf[16][PATH_MAX];
-	static atomic_uint next;
-	char *b = buf[atomic_fetch_add(&next, 1) % 16];
+	static _Thread_local char(*bufs)[PATH_MAX]; /* not in TLS: threads may have small stacks */
+	static _Thread_local unsigned next;
+	char *b;
 
+	if (!bufs && !(bufs = calloc(16, PATH_MAX)))
+		_exit(1);
+	b = bufs[next++ % 16];
 	snprintf(b, PATH_MAX, "%s/%s", guest_tmp(), name);
 	return b;
 }

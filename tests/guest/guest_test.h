@@ -169,7 +169,7 @@ void guest_fail(const char *file, int line, const char *fmt, ...)
 
 /* A directory of this case's own, made at the first call and removed after the case. */
 const char *guest_tmp(void);
-/* Path of a name in guest_tmp(); one of 16 rotating buffers. */
+/* Path of a name in guest_tmp(); one of 16 rotating buffers of the calling thread. */
 const char *guest_path(const char *name);
 /* Path of this program, for execve. */
 const char *guest_self(void);
