@@ -122,6 +122,8 @@ int config_of_caller(bool overlay, const char **args, int n_args, struct config 
 	if (caller_identity(c.process, err) < 0)
 		goto out;
 	c.process->terminal = isatty(STDIN_FILENO);
+	/* The program expects to be an ordinary process: somebody else reaps and is pid 1. */
+	c.process->init = true;
 	*ret = c;
 	r = 0;
 out:

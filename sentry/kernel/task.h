@@ -249,7 +249,7 @@ struct task_init {
 	const struct rlimit *rlimits; /* RLIM_NLIMITS */
 };
 MUST_CHECK int task_create_init(struct kernel *k, const struct task_init *init, struct task **ret);
-/* The built-in init as pid 1, running: reaps orphans, ignores signals. Before task_create_init. */
+/* The built-in init as pid 1, not yet running: reaps orphans, ignores signals. Before task_create_init. */
 MUST_CHECK int task_create_reaper(struct kernel *k, struct creds *creds);
 /* Starts the task's host thread. */
 MUST_CHECK int task_start(struct task *t);

@@ -454,10 +454,9 @@ int task_create_reaper(struct kernel *k, struct creds *creds)
 	k->pidns->init = tg;
 	task_bind_ctx(t);
 	mutex_unlock(&k->tasks_lock);
-	r = runtime_start_task(t);
 	obj_put(tg);
 	obj_put(t);
-	return r;
+	return 0;
 }
 
 int task_create_init(struct kernel *k, const struct task_init *init, struct task **ret)
