@@ -111,7 +111,8 @@ bool ranges_next(const struct ranges *s, u64 start, u64 end, u64 *ret_start, u64
 {
 	struct range_node *n = first_after(s, start);
 
-	if (!n || n->start >= end)
+	/* A walk that has come to its end asks for an empty range, which may lie inside a node. */
+	if (start >= end || !n || n->start >= end)
 		return false;
 	*ret_start = MAX(n->start, start);
 	*ret_end = MIN(n->end, end);
