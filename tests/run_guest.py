@@ -242,7 +242,7 @@ class Runner:
             argv += ["--autosave", autosave]
             timeout *= 4
         try:
-            return self.run_plain(argv + ["--", prog], timeout, extra=extra, root=root,
+            return self.run_plain(argv + ["--"] + listed(prog), timeout, extra=extra, root=root,
                                   ident=ident)
         finally:
             shutil.rmtree(root, ignore_errors=True)
@@ -261,7 +261,7 @@ class Runner:
         with tempfile.TemporaryFile(dir=self.tmp) as err:
             try:
                 proc = self.spawn([self.args.stasis, "--root", root, "--platform", a, "do",
-                                   "--name", ident, "--", prog],
+                                   "--name", ident, "--"] + listed(prog),
                                   mark, in_r, w, err, dict(extra, GUEST_CROSS=str(point)))
                 while True:
                     more, stopped = self.collect(r, proc, deadline, MARK, out)
@@ -373,6 +373,10 @@ class Runner:
         return "pass"
 
 
+def listed(prog):
+    return prog if isinstance(prog, list) else [prog]
+
+
 def pick(points, wanted):
     """wanted of 1..points, evenly spread, the first among them."""
     if points <= wanted:
@@ -392,6 +396,18 @@ def expand_modes(text):
         elif m:
             modes.append(m)
     return modes
+
+
+def find_stasis(args):
+    if args.stasis:
+        return os.path.abspath(args.stasis)
+    path = os.path.join(os.path.abspath(args.build), "stasis")
+    return path if os.path.exists(path) else os.path.join(args.build, "cli", "stasis")
+
+
+def become_subreaper():
+    """What the tests leave behind becomes our child, so that leftovers() finds it."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def own_children():
@@ -444,11 +460,7 @@ def main():
     p.add_argument("--verbose", action="store_true", help="one line per test")
     args = p.parse_args()
     args.build = os.path.abspath(args.build)
-    if not args.stasis:
-        args.stasis = os.path.join(args.build, "stasis")
-        if not os.path.exists(args.stasis):
-            args.stasis = os.path.join(args.build, "cli", "stasis")
-    args.stasis = os.path.abspath(args.stasis)
+    args.stasis = find_stasis(args)
     modes = expand_modes(args.modes)
 
     where = os.path.join(args.build, "tests", "guest")
@@ -462,7 +474,7 @@ def main():
         print("run_guest.py: no program in %s" % where, file=sys.stderr)
         return 1
 
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    become_subreaper()
     runner = Runner(args)
     if os.geteuid() == 0:
         os.mkdir(os.path.join(runner.tmp, "user"))

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Runs real programs (tests/programs) natively and in the sandbox, and compares their output.
+
+A script prints "@save@" lines at points in the middle of its work. Modes:
+    native          the oracle
+    P               on platform P, uninterrupted
+    cross:A:B       started on A; at every "@save@" checkpointed, the sandbox ended, restored by a
+                    new one on the other platform, and so on; cross is both orders
+A script names the commands that it needs in a line "# needs: ..."; it is skipped where one is
+missing. The last line is `N passed, N failed, N skipped`.
+"""
+
+import argparse
+import fnmatch
+import json
+import os
+import shutil
+import sys
+import time
+
+import run_guest
+
+SAVE = run_guest.MARK
+
+
+def needs(path):
+    with open(path) as f:
+        for line in f:
+            if line.startswith("# needs:"):
+                return line.split(":", 1)[1].split()
+    return []
+
+
+def command(path, search):
+    """The interpreter by its own path, so that the sandbox starts a program and no script."""
+    shell = {".sh": "bash", ".py": "python3", ".pl": "perl"}[os.path.splitext(path)[1]]
+    return [shutil.which(shell, path=search), path]
+
+
+class Programs(run_guest.Runner):
+    def data(self, prog, user=None):
+        return None, {}
+
+    def one_program(self, argv, mode, oracle):
+        if mode.startswith("cross:"):
+            _, a, b = mode.split(":")
+            got = self.cross(argv, a, b, "none", {})
+        else:
+            got = self.sandboxed(argv, mode, None, {})
+            got.out = got.out.replace(SAVE, b"")
+        self.compare(oracle, got)
+
+
+def main():
+    top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    p = argparse.ArgumentParser(description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--build", default=os.path.join(top, "build"))
+    p.add_argument("--stasis", help="default: BUILD/stasis, or BUILD/cli/stasis")
+    p.add_argument("--modes", default="native,systrap,ptrace,cross", help="default: %(default)s")
+    p.add_argument("--filter", action="append", help="glob over script names; may be repeated")
+    p.add_argument("--timeout", type=float, default=300, help="seconds per run")
+    p.add_argument("--verify", action="store_true", help="image verify every image")
+    p.add_argument("--keep", action="store_true", help="keep the images")
+    p.add_argument("--json", metavar="FILE", help="write a summary of the failures")
+    p.add_argument("--verbose", action="store_true", help="one line per test, with times")
+    args = p.parse_args()
+    args.stasis = run_guest.find_stasis(args)
+    modes = run_guest.expand_modes(args.modes)
+    where = os.path.join(top, "tests", "programs")
+    names = sorted(n for n in os.listdir(where) if n.endswith((".sh", ".py", ".pl")))
+    if args.filter:
+        names = [n for n in names if any(fnmatch.fnmatch(n, f) for f in args.filter)]
+
+    run_guest.become_subreaper()
+    runner = Programs(args)
+    passed, skipped, failed = 0, 0, []
+    try:
+        for name in names:
+            path = os.path.join(where, name)
+            search = runner.environ["PATH"]
+            missing = [c for c in needs(path) if not shutil.which(c, path=search)]
+            if missing:
+                print("skip %s: no %s" % (name, ", ".join(missing)), flush=True)
+                skipped += len(modes)
+                continue
+            argv = command(path, search)
+            oracle = None
+            for mode in ["native"] + [m for m in modes if m != "native"]:
+                start = time.monotonic()
+                try:
+                    if mode == "native":
+                        oracle = runner.run_plain(argv, args.timeout)
+                        saves = oracle.out.count(SAVE)
+                        oracle.out = oracle.out.replace(SAVE, b"")
+                        if oracle.status or not saves:
+                            raise run_guest.Failure("exit status %d, %d marks; stderr: %s"
+                                                    % (oracle.status, saves, oracle.err))
+                    elif not os.access(args.stasis, os.X_OK):
+                        skipped += 1
+                        continue
+                    else:
+                        runner.one_program(argv, mode, oracle)
+                except run_guest.Failure as e:
+                    print("FAIL %s %s: %s" % (name, mode, e), flush=True)
+                    failed.append({"program": name, "mode": mode, "reason": str(e)})
+                    if mode == "native":
+                        break
+                    continue
+                if args.verbose:
+                    print("%s %s: pass (%.2f s)" % (name, mode, time.monotonic() - start),
+                          flush=True)
+                if mode in modes:
+                    passed += 1
+        left = run_guest.leftovers()
+        if left:
+            print("FAIL leftovers: %s" % "; ".join(left))
+            failed.append({"program": "leftovers", "mode": "all", "reason": "; ".join(left)})
+    finally:
+        if not args.keep:
+            shutil.rmtree(runner.tmp, ignore_errors=True)
+    if args.json:
+        with open(args.json, "w") as f:
+            json.dump({"passed": passed, "skipped": skipped, "failed": failed}, f, indent=1)
+    print("%d passed, %d failed, %d skipped" % (passed, len(failed), skipped))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
