@@ -24,14 +24,20 @@
 #define FP_SW      464
 
 #define USER_CSGSFS (0x33ull | 0x2bull << 48)
-/* What a guest may set: AC OF DF TF SF ZF AF PF CF, and RF and ID. */
-#define USER_FLAGS 0x250dd5ull
-#define FLAGS_SET  0x202ull
 
 #define SYS_SECCOMP_CODE 1
 #define ERR_WRITE        2
 #define ERR_FETCH        16
+#define TRAP_GP          13
 #define TRAP_PAGE        14
+
+#define NR_URETPROBE 335
+
+/* The host kernel's own, in no header of libc. */
+#define ERESTARTSYS           512
+#define ERESTARTNOINTR        513
+#define ERESTARTNOHAND        514
+#define ERESTART_RESTARTBLOCK 516
 
 struct fpx_sw {
 	u32 magic1;
@@ -82,19 +88,63 @@ int st_frame_take(struct st_vehicle *v)
 	return 0;
 }
 
-static void get_fault(struct exit_info *e, const siginfo_t *info, u64 error_code)
+/* Page faults below our addresses are the sentry's to solve, others are the guest's own. */
+static bool get_fault(const struct st_platform *p, struct exit_info *e)
 {
-	e->addr = (u64)info->si_addr;
-	e->access = error_code & ERR_FETCH   ? ACCESS_EXEC
-	            : error_code & ERR_WRITE ? ACCESS_WRITE
-	                                     : ACCESS_READ;
+	if (e->trapno != TRAP_PAGE || e->addr >= p->base.max_user_addr)
+		return false;
 	e->reason = EXIT_FAULT;
+	e->bus = e->signo == SIGBUS;
+	e->access = e->error_code & ERR_FETCH   ? ACCESS_EXEC
+	            : e->error_code & ERR_WRITE ? ACCESS_WRITE
+	                                        : ACCESS_READ;
+	e->signo = 0;
+	e->code = 0;
+	return true;
 }
 
-void st_frame_get(struct st_vehicle *v, struct regs *r, struct exit_info *e)
+/* The host takes some numbers for results of a call to restart (signal(7)), and changes registers
+ * that the guest had when it made the call. */
+static void undo_restart(struct regs *r, const siginfo_t *info)
+{
+	const s64 nr = info->si_syscall;
+
+	if (unlikely(nr == -ERESTARTNOINTR))
+		r->rip = (u64)info->si_call_addr;
+	else if (unlikely(nr == -ERESTARTSYS || nr == -ERESTARTNOHAND ||
+	                  nr == -ERESTART_RESTARTBLOCK) &&
+	         r->rax == (u64)-EINTR)
+		r->rax = (u64)nr;
+}
+
+static void get_syscall(const struct st_platform *p, struct regs *r, struct exit_info *e,
+                        const siginfo_t *info)
+{
+	bool native = info->si_code == SYS_SECCOMP_CODE && info->si_arch == AUDIT_ARCH_X86_64;
+
+	/* The vsyscall page and the blob have no calls for guests. */
+	if (native && (u64)info->si_call_addr < p->base.max_user_addr) {
+		undo_restart(r, info);
+		e->reason = EXIT_SYSCALL;
+		r->orig_rax = r->rax;
+		return;
+	}
+	/* int 0x80: what a kernel without 32-bit support does. */
+	e->reason = EXIT_SIGNAL;
+	e->signo = SIGSEGV;
+	e->code = SI_KERNEL;
+	e->trapno = TRAP_GP;
+	if (!native) {
+		e->error_code = 0x80 << 3 | 2;
+		r->rip -= 2;
+	}
+}
+
+void st_frame_get(const struct st_platform *p, struct st_vehicle *v, struct regs *r,
+                  struct exit_info *e)
 {
 	u32 g = v->uc_off + UC_GREGS;
-	u64 greg[23], error_code, trapno;
+	u64 greg[23];
 	siginfo_t info;
 	u32 signo = READ_ONCE(v->slot->signo);
 
@@ -123,57 +173,32 @@ void st_frame_get(struct st_vehicle *v, struct regs *r, struct exit_info *e)
 		.fs_base = READ_ONCE(v->slot->fs_base),
 		.gs_base = READ_ONCE(v->slot->gs_base),
 	};
-	error_code = greg[REG_ERR];
-	trapno = greg[REG_TRAPNO];
 	memset(e, 0, sizeof(*e));
-	switch (signo) {
-	case SIGSYS:
-		if (info.si_code == SYS_SECCOMP_CODE && (u32)info.si_arch == AUDIT_ARCH_X86_64) {
-			e->reason = EXIT_SYSCALL;
-			r->orig_rax = r->rax;
-			return;
-		}
-		/* int 0x80: there is no 32-bit kernel here. */
-		e->reason = EXIT_SIGNAL;
-		e->signo = SIGSEGV;
-		e->code = SI_KERNEL;
-		e->trapno = 13;
+	if (signo == SIGSYS) {
+		get_syscall(p, r, e, &info);
 		return;
-	case SYSTRAP_KICK:
+	}
+	/* Numbers of calls that are for the host's own probes pass filters, and fail like this. */
+	if (signo == SIGILL && info.si_code == SI_KERNEL) {
+		e->reason = EXIT_SYSCALL;
+		r->orig_rax = r->rax = NR_URETPROBE;
+		return;
+	}
+	if (signo == SYSTRAP_KICK) {
 		e->reason = EXIT_KICK;
 		return;
-	case SIGSEGV:
-		if (trapno == TRAP_PAGE) {
-			get_fault(e, &info, error_code);
-			return;
-		}
-		break;
-	case SIGBUS:
-		if (trapno == TRAP_PAGE) {
-			get_fault(e, &info, error_code);
-			e->bus = true;
-			return;
-		}
-		break;
-	case SIGFPE:
-	case SIGILL:
-	case SIGTRAP:
-		break;
-	default:
-		/* A number that no handler stores: the guest wrote it. */
-		signo = SIGSEGV;
 	}
-	e->reason = EXIT_SIGNAL;
+	/* Numbers that no handler stores were written by the guest. */
+	if (signo != SIGBUS && signo != SIGFPE && signo != SIGILL && signo != SIGTRAP)
+		signo = SIGSEGV;
 	e->signo = (int)signo;
 	e->code = info.si_code;
 	e->addr = (u64)info.si_addr;
-	e->trapno = (u32)trapno;
-	e->error_code = error_code;
-}
-
-static u64 canonical(u64 addr)
-{
-	return (u64)((s64)(addr << 16) >> 16);
+	e->trapno = (u32)greg[REG_TRAPNO];
+	e->error_code = greg[REG_ERR];
+	if ((signo == SIGSEGV || signo == SIGBUS) && get_fault(p, e))
+		return;
+	e->reason = EXIT_SIGNAL;
 }
 
 void st_frame_set(struct st_vehicle *v, const struct regs *r)
@@ -188,16 +213,14 @@ void st_frame_set(struct st_vehicle *v, const struct regs *r)
 	greg[REG_RSI] = r->rsi, greg[REG_RBP] = r->rbp, greg[REG_RBX] = r->rbx;
 	greg[REG_RDX] = r->rdx, greg[REG_RAX] = r->rax, greg[REG_RCX] = r->rcx;
 	greg[REG_RSP] = r->rsp;
-	/* A return to a non-canonical address would fault inside the host's kernel. */
-	greg[REG_RIP] = r->rip == canonical(r->rip) && !(r->rip >> 63) ? r->rip : STUB_HOST_END;
-	greg[REG_EFL] = (r->rflags & USER_FLAGS) | FLAGS_SET;
+	greg[REG_RIP] = r->rip;
+	greg[REG_EFL] = r->rflags;
 	greg[REG_CSGSFS] = USER_CSGSFS;
 	memcpy(slot_bytes(v) + g, greg, sizeof(greg));
 	store64(v, v->uc_off + UC_SIGMASK, 0);
 	store64(v, v->uc_off + UC_FPREGS, v->slot_addr + v->fp_off);
-	/* wrfsbase of a non-canonical address traps in our own handler. */
-	WRITE_ONCE(v->slot->fs_base, canonical(r->fs_base));
-	WRITE_ONCE(v->slot->gs_base, canonical(r->gs_base));
+	WRITE_ONCE(v->slot->fs_base, r->fs_base);
+	WRITE_ONCE(v->slot->gs_base, r->gs_base);
 	WRITE_ONCE(v->slot->frame, v->slot_addr + v->uc_off - FRAME_UC);
 }
 
@@ -224,4 +247,17 @@ void st_frame_set_fp(struct st_platform *p, struct st_vehicle *v, const struct f
 	memcpy(area, fp->data, MIN(fp->size, v->fp_size));
 	memcpy(area + FP_SW, &sw, sizeof(sw));
 	memcpy(area + v->fp_size, &magic2, sizeof(magic2));
+}
+
+void st_fp_pull(struct st_context *c)
+{
+	struct st_platform *p = st_platform(c->base.platform);
+
+	if (c->fp_state != ST_FP_VEHICLE)
+		return;
+	if (c->v && !atomic_load(&c->v->dead))
+		st_frame_get_fp(p, c->v, &c->fp);
+	else
+		fpstate_init(&p->base, &c->fp);
+	c->fp_state = ST_FP_BOTH;
 }

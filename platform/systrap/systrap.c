@@ -1,6 +1,7 @@
 /* The platform's operations. */
 #include "platform/systrap/systrap.h"
 #include "platform/fpstate_x86_64.h"
+#include "platform/regs_x86_64.h"
 #include "platform/stub/filter.h"
 #include "state/base/bug.h"
 
@@ -21,10 +22,13 @@ STUB_BLOB_SYM(systrap_wait_site);
 STUB_BLOB_SYM(systrap_return_site);
 
 #define HWCAP2_FSGSBASE_BIT 2
+#define X86_GP              13
 
 static const struct platform_syscall st_syscalls[] = {
 	STUB_SYSCALLS,
-	{SYS_tgkill},
+	/* Kicks, and looks whether a thread is there. */
+	{SYS_tgkill, 3, SYSTRAP_KICK},
+	{SYS_tgkill, 3, 0},
 	{SYS_sched_yield},
 	{-1},
 };
@@ -214,7 +218,7 @@ static int st_new_context(struct platform *pl, struct context **ret)
 	c->base.platform = pl;
 	mutex_init(&c->kick_lock, RANK_LEAF);
 	fpstate_init(pl, &c->fp);
-	c->fp_cached = true;
+	c->fp_state = ST_FP_CACHE;
 	c->spin = 500;
 	*ret = &c->base;
 	return 0;
@@ -249,38 +253,52 @@ static int dead(struct st_context *c, struct exit_info *ret_exit)
 	return 0;
 }
 
+static int end_switch(struct st_context *c, struct regs *regs, struct exit_info *ret_exit,
+                      const struct regs *r, const struct exit_info *e)
+{
+	atomic_store(&c->kicked, false);
+	*regs = *r;
+	*ret_exit = *e;
+	return 0;
+}
+
 static int st_switch(struct context *ctx, struct aspace *a, struct regs *regs,
                      struct exit_info *ret_exit)
 {
 	struct st_platform *p = st_platform(ctx->platform);
 	struct st_context *c = st_context(ctx);
+	struct exit_info e = {.reason = EXIT_KICK};
+	struct regs work = *regs;
 	int r;
 
-	if (atomic_load(&c->kicked)) {
-		atomic_store(&c->kicked, false);
-		memset(ret_exit, 0, sizeof(*ret_exit));
-		ret_exit->reason = EXIT_KICK;
-		return 0;
-	}
+	work.orig_rax = ~0ull;
+	if (unlikely(atomic_load(&c->kicked)))
+		return end_switch(c, regs, ret_exit, &work, &e);
 	r = st_vehicle_get(c, st_aspace(a));
-	if (r == -ESRCH)
+	if (unlikely(r == -ESRCH))
 		return dead(c, ret_exit);
-	if (r < 0)
+	if (unlikely(r < 0))
 		return r;
-	st_frame_set(c->v, regs);
-	if (c->fp_cached) {
-		st_frame_set_fp(p, c->v, &c->fp);
-		c->fp_cached = false;
+	if (unlikely(regs->rip >= USER_BASE_END)) {
+		/* Returning there would fault inside the host's kernel. */
+		e = (struct exit_info){.reason = EXIT_SIGNAL,
+		                       .signo = SIGSEGV,
+		                       .code = SI_KERNEL,
+		                       .trapno = X86_GP};
+		return end_switch(c, regs, ret_exit, &work, &e);
 	}
+	regs_clean(&work);
+	st_frame_set(c->v, &work);
+	if (c->fp_state == ST_FP_CACHE)
+		st_frame_set_fp(p, c->v, &c->fp);
+	c->fp_state = ST_FP_BOTH;
 	enter(c);
 	/* A kick from before enter found nobody to signal. */
 	if (unlikely(atomic_load(&c->kicked))) {
 		leave(c);
-		atomic_store(&c->kicked, false);
-		memset(ret_exit, 0, sizeof(*ret_exit));
-		ret_exit->reason = EXIT_KICK;
-		return 0;
+		return end_switch(c, regs, ret_exit, &work, &e);
 	}
+	c->fp_state = ST_FP_VEHICLE;
 	r = st_run(p, c, c->v);
 	leave(c);
 	if (r == 0)
@@ -290,9 +308,8 @@ static int st_switch(struct context *ctx, struct aspace *a, struct regs *regs,
 		kill(c->v->pid, SIGKILL);
 		return dead(c, ret_exit);
 	}
-	st_frame_get(c->v, regs, ret_exit);
-	atomic_store(&c->kicked, false);
-	return 0;
+	st_frame_get(p, c->v, &work, &e);
+	return end_switch(c, regs, ret_exit, &work, &e);
 }
 
 static void st_kick(struct context *ctx)
@@ -309,13 +326,8 @@ static int st_pull_fpstate(struct context *ctx, struct fpstate *fp)
 {
 	struct st_context *c = st_context(ctx);
 
-	if (c->fp_cached || !c->v) {
-		*fp = c->fp;
-		return 0;
-	}
-	if (atomic_load(&c->v->dead))
-		return -ESRCH;
-	st_frame_get_fp(st_platform(ctx->platform), c->v, fp);
+	st_fp_pull(c);
+	*fp = c->fp;
 	return 0;
 }
 
@@ -327,7 +339,7 @@ static int st_push_fpstate(struct context *ctx, const struct fpstate *fp)
 		return -EINVAL;
 	c->fp = *fp;
 	fpstate_clean(ctx->platform, &c->fp);
-	c->fp_cached = true;
+	c->fp_state = ST_FP_CACHE;
 	return 0;
 }
 

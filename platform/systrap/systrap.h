@@ -50,13 +50,19 @@ struct st_aspace {
 	u32 n_threads;
 };
 
+enum st_fp {
+	ST_FP_CACHE,   /* fp is the only copy, to be pushed before the guest runs */
+	ST_FP_BOTH,    /* fp and the vehicle agree */
+	ST_FP_VEHICLE, /* the guest has run since */
+};
+
 struct st_context {
 	struct context base;
 	struct mutex kick_lock; /* RANK_LEAF: running_* */
 	atomic_bool kicked;
 	pid_t running_pid, running_tid; /* 0: not in the guest */
 	struct st_vehicle *v;
-	bool fp_cached; /* fp is the state to use, whatever the vehicle has */
+	enum st_fp fp_state;
 	struct fpstate fp;
 	u32 spin; /* adaptive: how long the last waits were */
 };
@@ -89,7 +95,11 @@ MUST_CHECK int st_await(struct st_platform *p, struct st_context *c, struct st_v
 
 /* frame.c: finds and checks the frame after a turn. -EBADMSG: the guest spoiled it. */
 MUST_CHECK int st_frame_take(struct st_vehicle *v);
-void st_frame_get(struct st_vehicle *v, struct regs *ret_regs, struct exit_info *ret_exit);
+void st_frame_get(const struct st_platform *p, struct st_vehicle *v, struct regs *ret_regs,
+                  struct exit_info *ret_exit);
+/* regs are clean (regs_clean), and rip is canonical. */
 void st_frame_set(struct st_vehicle *v, const struct regs *regs);
 void st_frame_get_fp(struct st_platform *p, struct st_vehicle *v, struct fpstate *ret_fp);
 void st_frame_set_fp(struct st_platform *p, struct st_vehicle *v, const struct fpstate *fp);
+/* Makes c->fp up to date: what the vehicle has, or a fresh state if that is gone. */
+void st_fp_pull(struct st_context *c);

@@ -132,10 +132,8 @@ int st_vehicle_get(struct st_context *c, struct st_aspace *as)
 		return 0;
 	if (v) {
 		/* The FP state moves along; that of a dead stub is lost with it. */
-		if (!c->fp_cached && !atomic_load(&v->dead)) {
-			st_frame_get_fp(p, v, &c->fp);
-			c->fp_cached = true;
-		}
+		st_fp_pull(c);
+		c->fp_state = ST_FP_CACHE;
 		st_vehicle_drop(c);
 	}
 	r = take(p, as, &v);

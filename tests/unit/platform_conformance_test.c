@@ -55,6 +55,40 @@ CONFORM(registers)
 	cr_assert_eq(r->rbx, ~0ull);
 }
 
+/* Numbers that mean something inside the host: all are the guest's. */
+CONFORM(odd_numbers)
+{
+	static const u64 odd[] = {
+		(u64)-1,
+		(u64)-4,
+		(u64)-38,
+		(u64)-512,
+		(u64)-513,
+		(u64)-514,
+		(u64)-516,
+		181 /* the stubs' report */,
+		335 /* uretprobe */,
+		0x80000000,
+		0xfffffe00,
+		0xfffffdff,
+		0x40000027,
+		0x100000027,
+		0xffffffff00000027,
+		15 /* rt_sigreturn */,
+	};
+	size_t i;
+
+	WORLD_CODE(w, 0, syscall);
+	for (i = 0; i < ARRAY_SIZE(odd); i++) {
+		w->regs.rip = CODE_AT;
+		w->regs.rax = odd[i];
+		world_run(w, EXIT_SYSCALL);
+		cr_assert_eq(w->regs.orig_rax, odd[i], "%lx, not %lx", w->regs.orig_rax, odd[i]);
+		cr_assert_eq(w->regs.rax, odd[i]);
+		cr_assert_eq(w->regs.rip, CODE_AT + 2, "%lx: rip %lx", odd[i], w->regs.rip);
+	}
+}
+
 CONFORM(bases)
 {
 	WORLD_CODE(w, 0, bases);
@@ -214,6 +248,9 @@ static u64 load_at(struct world *w, u64 addr)
 	return w->regs.orig_rax;
 }
 
+/* Not a system call number that the host knows. */
+#define PATTERN 100000
+
 /* 2000 maps in random places and their removal, each looked at by the guest. */
 CONFORM(many_maps)
 {
@@ -223,23 +260,23 @@ CONFORM(many_maps)
 	WORLD_CODE(w, 0, load);
 	for (i = 0; i < MEM_SIZE / PAGE_SIZE; i++)
 		if (i >= DATA_OFF / PAGE_SIZE)
-			*(u64 *)(w->mem + i * PAGE_SIZE) = i;
+			*(u64 *)(w->mem + i * PAGE_SIZE) = PATTERN + i;
 	for (i = 0; i < n; i++)
 		world_map(w, w->as, base + i * 2 * PAGE_SIZE, DATA_OFF + (i * 7 % n) * PAGE_SIZE,
 		          PAGE_SIZE, PROT_READ);
 	for (i = 0; i < n; i++)
 		cr_assert_eq(load_at(w, base + i * 2 * PAGE_SIZE),
-		             DATA_OFF / PAGE_SIZE + i * 7 % n);
+		             PATTERN + DATA_OFF / PAGE_SIZE + i * 7 % n);
 	for (i = 0; i < n; i += 2)
 		cr_assert_eq(aspace_unmap(w->as, base + i * 2 * PAGE_SIZE, PAGE_SIZE), 0);
 	for (i = 1; i < n; i += 2)
 		cr_assert_eq(load_at(w, base + i * 2 * PAGE_SIZE),
-		             DATA_OFF / PAGE_SIZE + i * 7 % n);
+		             PATTERN + DATA_OFF / PAGE_SIZE + i * 7 % n);
 	for (i = 0; i < n; i += 2)
 		expect_fault(w, CODE_AT, base + i * 2 * PAGE_SIZE, ACCESS_READ, false);
 	/* A map over all of it replaces what is left; then one unmap, holes and all. */
 	world_map(w, w->as, base + n * PAGE_SIZE, DATA_OFF, 100 * PAGE_SIZE, PROT_READ);
-	cr_assert_eq(load_at(w, base + (n + 99) * PAGE_SIZE), DATA_OFF / PAGE_SIZE + 99);
+	cr_assert_eq(load_at(w, base + (n + 99) * PAGE_SIZE), PATTERN + DATA_OFF / PAGE_SIZE + 99);
 	cr_assert_eq(aspace_unmap(w->as, base, 4 * n * PAGE_SIZE), 0);
 	for (i = 0; i < n; i++)
 		expect_fault(w, CODE_AT, base + i * 2 * PAGE_SIZE, ACCESS_READ, false);

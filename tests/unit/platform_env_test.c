@@ -188,6 +188,11 @@ Test(ptrace, environments)
 	environments("ptrace");
 }
 
+Test(systrap, environments)
+{
+	environments("systrap");
+}
+
 /* A process with stubs in all states is killed: they end, too. */
 static void killed(const char *platform)
 {
@@ -238,6 +243,11 @@ Test(ptrace, killed, .timeout = 30)
 	killed("ptrace");
 }
 
+Test(systrap, killed, .timeout = 30)
+{
+	killed("systrap");
+}
+
 /* Without descriptors or processes to be had: an error, and all is well once there are some. */
 static void no_room(const char *platform)
 {
@@ -267,6 +277,11 @@ static void no_room(const char *platform)
 Test(ptrace, no_room, .timeout = 30)
 {
 	no_room("ptrace");
+}
+
+Test(systrap, no_room, .timeout = 30)
+{
+	no_room("systrap");
 }
 
 Test(null, script)

@@ -59,4 +59,5 @@ void kill_stubs(struct world *w);
 #define CONFORM(name)                      \
 	static void name(struct world *w); \
 	CONFORM_ON(ptrace, name)           \
+	CONFORM_ON(systrap, name)          \
 	static void name(struct world *w)
