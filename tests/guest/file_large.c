@@ -13,7 +13,7 @@ GUEST_TEST(beyond_four_gib)
 	EXPECT_EQ(pwrite(fd, "near", 4, 0), 4);
 	EXPECT_OK(fstat(fd, &st));
 	EXPECT_EQ(st.st_size, at + 3);
-	EXPECT_LT(st.st_blocks, 1000);
+	EXPECT_LT(st.st_blocks, 50000); /* sparse, whatever the grain */
 	MAYBE_SAVE();
 	EXPECT_EQ(lseek(fd, -3, SEEK_END), at);
 	EXPECT_EQ(read(fd, buf, 8), 3);
