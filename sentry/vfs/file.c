@@ -178,7 +178,7 @@ u32 file_poll(struct file *f, struct poll_table *pt)
 	const struct file_ops *ops = file_ops_of(f);
 
 	if (!ops->poll)
-		return POLL_IN | POLL_OUT;
+		return READY_IN | READY_OUT;
 	return ops->poll(f, pt);
 }
 
