@@ -73,11 +73,13 @@ int ctx_sleep(struct ctx *c, struct deadline d)
 		return 0;
 	lock_assert_none();
 	clock_gettime(CLOCK_MONOTONIC, &before);
+	WRITE_ONCE(c->sleeping, true);
 	platform_runnable_add(-1);
 	WRITE_ONCE(c->sleeping, true);
 	r = futex_sleep(c, d);
 	WRITE_ONCE(c->sleeping, false);
 	platform_runnable_add(1);
+	WRITE_ONCE(c->sleeping, false);
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	c->slept_ns += (u64)(timespec_ns(&after) - timespec_ns(&before));
 	if (ctx_interrupted(c))

@@ -165,7 +165,12 @@ static bool wants_locked(const struct task *t, int signo)
 {
 	if (t->exit_state != TASK_ALIVE)
 		return false;
-	return !(t->blocked & SIGBIT(signo)) || signo == SIGKILL;
+	if (signo == SIGKILL)
+		return true;
+	/* A stopped task takes nothing before it is continued, not even its death. */
+	if (t->tg->stop == STOP_STOPPED || t->group_stop_counted)
+		return false;
+	return !(t->blocked & SIGBIT(signo));
 }
 
 /* Undoes a group stop: SIGCONT, or a kill. */

@@ -295,7 +295,7 @@ const struct run_state *task_exit_step(struct task *t)
 	struct thread_group_list dead = TAILQ_HEAD_INITIALIZER(dead);
 	struct thread_group *d;
 	struct task *self = NULL;
-	bool last;
+	bool last, stopped = false;
 
 	t->ctx.deaf_to = INTERRUPT_SIGNAL | INTERRUPT_KILL;
 	task_account(t, false);
@@ -305,13 +305,25 @@ const struct run_state *task_exit_step(struct task *t)
 	mutex_unlock(&tg->lock);
 
 	note_maxrss(t);
+	/* Before the C library hears that the thread is gone: its number must be free by then. */
+	if (t != tg->leader) {
+		mutex_lock(&k->tasks_lock);
+		self = t == tg->leader ? NULL : detach_member_locked(t);
+		mutex_unlock(&k->tasks_lock);
+	}
 	task_release_mm(t);
 	release_files(t);
 
 	mutex_lock(&k->tasks_lock);
 	mutex_lock(&tg->lock);
 	last = --tg->n_live == 0;
-	t->exit_state = TASK_ZOMBIE;
+	/* The others of a group stop may have been waiting for this one. */
+	if (!last && tg->stop == STOP_PENDING && tg->n_stopped >= tg->n_live && !tg->exiting) {
+		tg->stop = STOP_STOPPED;
+		tg->stop_reported = false;
+		stopped = true;
+	}
+	t->exit_state = self ? TASK_DEAD : TASK_ZOMBIE;
 	if (t->group_stop_counted) {
 		t->group_stop_counted = false;
 		tg->n_stopped--;
@@ -324,8 +336,8 @@ const struct run_state *task_exit_step(struct task *t)
 	mutex_unlock(&tg->lock);
 	add_times_locked(tg, t);
 	waitq_wake(&tg->exec_wait, ~0u);
-	if (t != tg->leader)
-		self = detach_member_locked(t);
+	if (stopped)
+		notify_parent_stop_locked(tg, CLD_STOPPED, tg->stop_signo);
 	if (last) {
 		tg->zombie = true;
 		session_leader_exit_locked(tg);

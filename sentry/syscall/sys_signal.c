@@ -148,12 +148,16 @@ static bool take_one(void *arg)
 	return signal_dequeue(w->t, w->set, &w->info);
 }
 
+static bool never(void *arg)
+{
+	return false;
+}
+
 SYSCALL4(rt_sigtimedwait, uaddr_t, set, uaddr_t, info, uaddr_t, timeout, size_t, size)
 {
 	struct wait_set w = {.t = t};
 	struct timespec ts;
 	struct deadline d = NEVER;
-	sigset64_t old;
 	int r;
 
 	if (size != SIGSET_SIZE)
@@ -170,34 +174,18 @@ SYSCALL4(rt_sigtimedwait, uaddr_t, set, uaddr_t, info, uaddr_t, timeout, size_t,
 			return -EINVAL;
 		d = ctx_deadline(&t->ctx, timespec_ns(&ts));
 	}
+	/* The signals stay blocked meanwhile: one that arrives is queued and wakes this queue. */
 	if (w.set == 0 || !take_one(&w)) {
 		if (!uaddr_null(timeout) && deadline_passed(t->ctx.clocks, d))
 			return -EAGAIN;
-		/* Signals that are waited for end the sleep even if they are blocked; they are
-		 * taken here and not delivered. */
-		old = t->blocked;
-		signal_set_temp_mask(t, old & ~w.set);
 		t->waiting_on = "sigtimedwait";
-		for (;;) {
-			ctx_prepare(&t->ctx);
-			if (w.set && take_one(&w)) {
-				r = 0;
-				break;
-			}
-			r = ctx_sleep(&t->ctx, d);
-			if (r < 0) {
-				if (w.set && take_one(&w))
-					r = 0;
-				break;
-			}
-		}
+		r = ctx_block(&t->ctx, &t->signal_wait, w.set ? take_one : never, &w, d);
 		t->waiting_on = NULL;
 		if (r == -ETIMEDOUT)
 			return -EAGAIN;
-		if (r < 0) {
-			/* A handler for another signal runs: EINTR; a kick: wait on. */
+		/* A handler for another signal runs: EINTR; a kick: wait on. */
+		if (r < 0)
 			return -ERESTARTNOHAND;
-		}
 	}
 	if (!uaddr_null(info)) {
 		r = user_put(&t->ctx, info, &w.info);
