@@ -134,7 +134,7 @@ SYSCALL2(setpgid, int, pid, int, pgid)
 	struct thread_group *tg;
 	struct pgrp *g;
 
-	if (pgid < 0)
+	if (pgid < 0 || (pgid == 0 && pid < 0))
 		return -EINVAL;
 	GUARD(&k->tasks_lock);
 	tg = find_locked(t, pid);

@@ -45,10 +45,18 @@ static void file_last_put(void *p)
 	epoll_file_gone(f);
 	locks_file_gone(f);
 }
+/* Counts in f->inode->writers. */
+static bool counts_as_writer(const struct file *f)
+{
+	return f->inode && file_writable(f) && inode_is_reg(f->inode);
+}
+
 static void file_destroy(void *p)
 {
 	struct file *f = p;
 
+	if (counts_as_writer(f))
+		atomic_fetch_sub(&f->inode->writers, 1);
 	path_put(&f->path);
 	inode_put(TAKE(f->inode));
 }
@@ -62,6 +70,8 @@ static int file_after_load(struct loader *l, void *p)
 		return loader_error(l, "open file with half a path");
 	if (f->pos < 0)
 		return loader_error(l, "negative file position");
+	if (counts_as_writer(f))
+		atomic_fetch_add(&f->inode->writers, 1);
 	return 0;
 }
 static void file_sample(struct sampler *sp, void *p)
@@ -83,6 +93,8 @@ void file_setup(struct file *f, u32 flags, const struct path *path, struct inode
 		path_get(&f->path);
 	}
 	f->inode = inode_get(inode);
+	if (counts_as_writer(f))
+		atomic_fetch_add(&inode->writers, 1);
 }
 
 /* ---- transfers ---- */

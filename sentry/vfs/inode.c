@@ -31,7 +31,8 @@ OBJECT_TYPE(inode_extra, Sentry__InodeExtra, sentry__inode_extra__descriptor, IN
 	X(VAL, ctime)              \
 	X(VAL, btime)              \
 	X(REF, extra, inode_extra) \
-	X(REF, locks, inode_locks)
+	X(REF, locks, inode_locks) \
+	X(SKIP, writers) /* open files count themselves */
 
 static void inode_init(void *p)
 {

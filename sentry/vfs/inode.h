@@ -49,6 +49,7 @@ struct inode {
 	struct inode_extra *extra GUARDED_BY(lock); /* owned; NULL: none */
 	struct inode_locks *
 		locks GUARDED_BY(lock); /* owned; sentry/vfs/flock.h; NULL: never locked */
+	_Atomic u32 writers; /* descriptions open for writing: execve says ETXTBSY */
 };
 OBJECT_DECL(inode);
 

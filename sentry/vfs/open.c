@@ -272,5 +272,7 @@ int path_open_exec(struct ctx *c, int dirfd, const char *name, int flags, struct
 	r = inode_permission(path_inode(&p), c, NULL, MAY_EXEC);
 	if (r < 0)
 		return r;
+	if (atomic_load(&path_inode(&p)->writers) > 0)
+		return -ETXTBSY;
 	return inode_open(path_inode(&p), c, &p, kept_flags(O_RDONLY), ret);
 }
