@@ -11,7 +11,6 @@
 #include "state/base/log.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,9 +197,6 @@ int sentry_main(int config_fd)
 		log_err("cannot read the boot configuration: %s", strerror(-r));
 		return 1;
 	}
-	/* With its default malloc counts the host's cores when threads want arenas, by opening a file:
-	 * the filter forbids that. Few arenas also keep the sentry small. */
-	mallopt(M_ARENA_MAX, 4);
 	log_init(s.cfg->log_fd, (enum log_level)MIN(s.cfg->log_level, (u32)LOG_DEBUG));
 	r = boot(&s);
 	if (r < 0) {

@@ -117,9 +117,8 @@ int sentry_confine(const Control__BootConfig *cfg, char **ret_why)
 
 	signals();
 	limits();
-	/* With a limit set, malloc never opens /sys to count processors, which the filter forbids.
-	 */
-	mallopt(M_ARENA_MAX, 16);
+	/* Few arenas keep the sentry small. */
+	mallopt(M_ARENA_MAX, 4);
 	umask(077);
 	r = empty_root(ret_why);
 	if (r < 0)
