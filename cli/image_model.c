@@ -117,7 +117,7 @@ static void fill_proc(struct image_model *m, struct image_proc *p)
 			p->virt += mm->vmas[i]->end - mm->vmas[i]->start;
 	for (i = 0; mm && i < mm->n_pmas; i++)
 		p->saved_pages += mm->pmas[i]->len / PAGE_SIZE;
-	p->zombie = !mm;
+	p->zombie = p->leader && p->leader->exit_state != 0;
 	p->command = command_of(m, p, mm);
 }
 

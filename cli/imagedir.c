@@ -236,9 +236,9 @@ int imagedir_open(const char *path, int ret_fds[IMAGE_FILES], struct error *err)
 			int e = errno;
 
 			imagedir_close(fds);
-			return error_set(err, "cannot open image %s: %s: %s", path,
+			return error_set(err, "cannot open image %s: %s%s", path,
 			                 image_file_names[i],
-			                 e == ENOENT ? "is missing" : strerror(e));
+			                 e == ENOENT ? " is missing" : strerror(e));
 		}
 		if (!S_ISREG(st.st_mode)) {
 			imagedir_close(fds);

@@ -204,6 +204,9 @@ void checkpoint_reap(struct control *c)
 	reply.result_case = CONTROL__REPLY__RESULT_CHECKPOINT;
 	reply.checkpoint = &job->reply;
 	conn_reply(c, job->conn, &reply);
+	/* It runs on: there is nothing to commit. */
+	if (job->leave_running)
+		job->conn = NULL;
 }
 
 static void op_commit(struct control *c, struct conn *k, u64 id, bool end)

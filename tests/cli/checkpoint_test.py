@@ -129,12 +129,12 @@ def detached_restore(s):
 
 
 def looking_inside(s):
-    p = s.start_do("look", "cd /usr; exec 7</etc/passwd; sleep 100 | sleep 101")
-    wait_for(lambda: "sleep 101" in s.ok("ps", "look").out, "ps")
+    p = s.start_do("look", "cd /usr; exec 7</etc/passwd; sleep 100 | sleep 101 & wait")
+    wait_for(lambda: s.ok("ps", "look").out.count(" sleep 10") == 4, "ps")
     s.ok("checkpoint", "--image-path", s.path("img"), "look")
     p.wait(10)
     show = s.ok("image", "show", s.path("img")).out
-    for word in ("look", s.platform, "sleep 100", "sleep 101", "processes   3", "compression none"):
+    for word in ("look", s.platform, "sleep 100", "sleep 101", "processes   4", "compression none"):
         expect(word in show, "%r in %s" % (word, show))
     tree = s.ok("image", "tree", s.path("img")).out
     for word in ("/etc/passwd", "cwd  /usr", "pipe", "mounts", "/proc"):

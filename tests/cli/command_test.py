@@ -164,7 +164,7 @@ def life_of_a_container(s):
     s.fails(1, "resume", "life", contains="paused")
     s.ok("kill", "life", "0")
     s.ok("kill", "life", "KILL")
-    expect(p.wait(10) == 137, repr(p.returncode))
+    expect(p.wait(10) == 137, "%r %r" % (p.returncode, p.stderr.read()))
     s.gone("life")
 
 
@@ -185,7 +185,7 @@ def kill_one_process(s):
 
     def sleeps():
         rows = [line.split() for line in s.ok("ps", "one").out.splitlines()[1:]]
-        return [w[1] for w in rows if w[-2:] == ["sleep", "100"]]
+        return [w[1] for w in rows if w[7:] == ["sleep", "100"]]
     wait_for(sleeps, "sleep")
     s.fails(1, "kill", "--pid", "9999", "one", contains="no such process")
     s.ok("kill", "--pid", sleeps()[0], "one", "KILL")
