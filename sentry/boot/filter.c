@@ -145,6 +145,10 @@ static int add_rules(scmp_filter_ctx f, const struct platform_syscall *platform,
 	if (r == 0)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 		                     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)self));
+	/* Nothing is opened, and libc's own attempts (malloc reads settings of the host when its
+	 * arenas grow and shrink) find nothing instead of ending us. */
+	if (r == 0)
+		r = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOENT), SCMP_SYS(openat), 0);
 	/* fstat of new libraries; a path would need AT_EMPTY_PATH unset and the root is empty. */
 	if (r == 0)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
@@ -158,8 +162,8 @@ static int add_rules(scmp_filter_ctx f, const struct platform_syscall *platform,
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
 		                     SCMP_A0(SCMP_CMP_EQ, 15 /* PR_SET_NAME */));
 	for (; r == 0 && platform->nr >= 0; platform++) {
-		const struct scmp_arg_cmp arg = {platform->arg - 1, SCMP_CMP_MASKED_EQ,
-		                                 0xffffffffu, platform->value};
+		const struct scmp_arg_cmp arg = {platform->arg - 1, SCMP_CMP_MASKED_EQ, 0xffffffffu,
+		                                 platform->value};
 
 		r = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, platform->nr, platform->arg != 0,
 		                           &arg);
