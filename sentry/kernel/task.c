@@ -241,6 +241,19 @@ static const char *rewire_group(struct kernel *k, struct thread_group *tg)
 	return NULL;
 }
 
+/* What was pending when the save was made is pending still: the flags that say so are not saved. */
+static void rewire_interrupts(struct task *t)
+{
+	struct thread_group *tg = t->tg;
+
+	if (t->exit_state != TASK_ALIVE)
+		return;
+	GUARD(&tg->lock);
+	signal_recalc_locked(t);
+	if (tg->exiting || (tg->execing && tg->execing != t))
+		ctx_interrupt(&t->ctx, INTERRUPT_KILL);
+}
+
 int kernel_rewire(struct kernel *k, struct machine *m, const char **ret_why)
 {
 	const char *why = NULL;
@@ -273,6 +286,10 @@ int kernel_rewire(struct kernel *k, struct machine *m, const char **ret_why)
 	if (why) {
 		*ret_why = why;
 		return -EBADMSG;
+	}
+	for (u32 i = 1; i < PID_MAX; i++) {
+		if (k->pidns->slots[i].task)
+			rewire_interrupts(k->pidns->slots[i].task);
 	}
 	return 0;
 }
