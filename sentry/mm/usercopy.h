@@ -70,6 +70,7 @@ struct uiter {
 	unsigned n;
 	u64 skip;  /* bytes of iov[0] that are done */
 	u64 count; /* bytes left in all */
+	bool append; /* a write goes to the end of the file whatever its flags say (RWF_APPEND) */
 	struct iovec inline_iov[8];
 };
 /* One guest range. -EINVAL if len > MAX_RW_COUNT is not an error: it is clipped, as in Linux. */

@@ -54,9 +54,11 @@ static long do_getdents(struct task *t, int fd, uaddr_t out, u32 count, bool old
 	AUTO(file) f = NULL;
 	AUTO_FREE u8 *buf = NULL;
 	int r = fd_get(&t->ctx, fd, &f);
+	s64 before;
 
 	if (r < 0)
 		return r;
+	before = READ_ONCE(f->pos);
 	buf = malloc(d.size + 1);
 	if (!buf)
 		return -ENOMEM;
@@ -65,7 +67,13 @@ static long do_getdents(struct task *t, int fd, uaddr_t out, u32 count, bool old
 	if (d.len == 0)
 		return r < 0 ? r : d.toosmall ? -EINVAL : 0;
 	r = user_copy_out(&t->ctx, out, buf, d.len);
-	return r < 0 ? r : (long)d.len;
+	if (r < 0) {
+		/* What the guest did not get is still to come. */
+		GUARD(&f->pos_lock);
+		f->pos = before;
+		return r;
+	}
+	return (long)d.len;
 }
 
 SYSCALL3(getdents, int, fd, uaddr_t, out, u32, count)

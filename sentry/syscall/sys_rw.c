@@ -7,7 +7,7 @@
 
 #include <linux/fs.h>
 
-#define RWF_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC)
+#define RWF_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_APPEND)
 
 static long rw_buffer(struct task *t, int fd, uaddr_t buf, u64 len, bool write, bool at, s64 pos)
 {
@@ -64,6 +64,7 @@ static long rw_vector(struct task *t, int fd, uaddr_t iov, u64 n, bool write, bo
 		r = uiter_init_iov(&it, c, iov, n);
 	if (r < 0)
 		return r;
+	it.append = write && (flags & RWF_APPEND);
 	if (at)
 		done = write ? file_pwrite(f, c, &it, pos) : file_pread(f, c, &it, pos);
 	else

@@ -110,7 +110,7 @@ long file_pread(struct file *f, struct ctx *c, struct uiter *dst, s64 pos)
 	if (pos < 0)
 		return -EINVAL;
 	if (!ops->read)
-		return -EINVAL;
+		return inode_is_dir(f->inode) ? -EISDIR : -EINVAL;
 	return ops->read(f, c, dst, &pos);
 }
 
@@ -121,7 +121,7 @@ long file_read(struct file *f, struct ctx *c, struct uiter *dst)
 	if (!file_readable(f))
 		return -EBADF;
 	if (!ops->read)
-		return -EINVAL;
+		return inode_is_dir(f->inode) ? -EISDIR : -EINVAL;
 	if (!f->seekable)
 		return ops->read(f, c, dst, NULL);
 	GUARD(&f->pos_lock);
@@ -135,7 +135,7 @@ static int limit_size(struct file *f, struct ctx *c, struct uiter *src, s64 pos)
 
 	if (likely(limit == RLIM_INFINITY) || !inode_is_reg(f->inode))
 		return 0;
-	if (file_flags(f) & O_APPEND)
+	if (file_appends(f, src))
 		pos = (s64)READ_ONCE(f->inode->size);
 	if ((u64)pos >= limit && uiter_count(src)) {
 		ctx_signal_self(c, SIGXFSZ);

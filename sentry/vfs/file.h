@@ -107,6 +107,12 @@ static inline bool file_writable(const struct file *f)
 /* The inode that the file was opened by: what stat, locks and /proc go by. f->inode is where its
  * content is, which in an overlay may be an inode of the lower file system. */
 struct inode *file_place(const struct file *f);
+/* A write of src goes to the end of the file. */
+static inline bool file_appends(const struct file *f, const struct uiter *src)
+{
+	return src->append || (file_flags(f) & O_APPEND) != 0;
+}
+
 /* Sets the common fields of a new file of any kind; takes its own references. path may be NULL. */
 void file_setup(struct file *f, u32 flags, const struct path *path, struct inode *inode);
 /* An anonymous inode (fstat: mode, no links) for files without a path. */

@@ -253,14 +253,14 @@ static long gofer_write(struct file *f, struct ctx *c, struct uiter *src, s64 *p
 		return 0;
 	inode_write_clears_setid(f->inode, c);
 	/* Held so that appends do not overwrite each other; plain writes need no order. */
-	if (file_flags(f) & O_APPEND) {
+	if (file_appends(f, src)) {
 		mutex_lock(&f->inode->lock);
 		off = host_size(gf);
 	} else {
 		off = (u64)*pos;
 	}
 	n = move(gf, src, off, true);
-	if (!(file_flags(f) & O_APPEND))
+	if (!file_appends(f, src))
 		mutex_lock(&f->inode->lock);
 	if (n > 0) {
 		*pos = (s64)off + n;

@@ -70,7 +70,7 @@ static long tmpfs_write(struct file *f, struct ctx *c, struct uiter *src, s64 *p
 		return 0;
 	inode_write_clears_setid(f->inode, c);
 	GUARD(&f->inode->lock);
-	off = file_flags(f) & O_APPEND ? f->inode->size : (u64)*pos;
+	off = file_appends(f, src) ? f->inode->size : (u64)*pos;
 	if (off > INT64_MAX - len)
 		return -EFBIG;
 	if (unlikely(ti->seals)) {
