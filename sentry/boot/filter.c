@@ -183,10 +183,6 @@ int filter_install(const struct platform_syscall *platform, bool debug, char **r
 	if (!f)
 		return -ENOMEM;
 	r = add_rules(f, platform, getpid());
-	/* The C library looks into /proc and /sys now and then (malloc, before it gives memory back)
-	 * and copes without: refused, but no reason to die. */
-	if (r == 0 && !debug)
-		r = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(openat), 0);
 	/* Platforms may have threads by now; the host's audit log names what is refused. */
 	if (r == 0)
 		r = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
