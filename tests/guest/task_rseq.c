@@ -77,9 +77,9 @@ GUEST_TEST(interrupted_section_aborts)
 	cs.abort_ip = (uintptr_t)seq_abort;
 	signal(SIGUSR1, on_signal);
 	signal(SIGALRM, on_signal);
-	/* The section spins until a signal (here: an alarm) aborts it. */
+	/* The section spins until a signal (here: an alarm, which may also come too early) aborts it. */
 	alarm(1);
-	ualarm(2000, 0);
+	ualarm(2000, 2000);
 	__asm__ volatile("mov %[cs],%[area]\n"
 	                 ".globl seq_start\nseq_start:\n1: pause\n\tjmp 1b\n"
 	                 ".globl seq_end\nseq_end:\n\tjmp 2f\n"
