@@ -163,8 +163,9 @@ static u32 hostfd_poll(struct file *f, struct poll_table *pt)
 	u32 ev;
 
 	poll_add(pt, &n->wait);
+	/* While loading it is not bound yet, and says what it knows when it is. */
 	if (n->fd < 0)
-		return READY_IN | READY_OUT | EPOLLERR;
+		return n->machine ? READY_IN | READY_OUT | EPOLLERR : 0;
 	ev = (u32)(u16)host_poll(n, POLLIN | POLLPRI | POLLOUT | POLLRDHUP);
 	if (ev & EPOLLIN)
 		ev |= EPOLLRDNORM;

@@ -530,8 +530,8 @@ static void pipe_sample_runs(struct sampler *sp, struct pipe *p)
 	F(SKIP, opened)                                                                            \
 	F(VAL, size)                                                                               \
 	F(SKIP, ring_size) /* as large as the content needs */                                     \
-		F(CUSTOM, ring, pipe) F(SKIP, head)                                                \
-			F(SKIP, len) /* the saved content starts at 0 */                           \
+	F(CUSTOM, ring, pipe)                                                                      \
+	F(SKIP, head) F(SKIP, len) /* the saved content starts at 0 */                             \
 		F(CUSTOM, runs, pipe) F(SKIP, n_runs) F(SKIP, max_runs) /* with runs */            \
 		F(SKIP, readers) F(SKIP, writers)                       /* rebuilt by pipe_file */ \
 		F(VAL, reader_opens) F(VAL, writer_opens)
@@ -548,11 +548,20 @@ static void pipe_file_destroy(void *o)
 	pipe_put(pf->pipe);
 }
 
-static int pipe_file_after_load(struct loader *l, void *o)
+static int pipe_file_save_pipe(struct saver *s, const struct pipe_file *pf, Sentry__PipeFile *m)
 {
-	struct pipe_file *pf = o;
-	u32 acc = file_flags(&pf->file) & O_ACCMODE;
+	m->pipe = saver_ref(s, pf->pipe);
+	return 0;
+}
 
+/* The end counts at once: an epoll may ask before its after_load. */
+static int pipe_file_load_pipe(struct loader *l, struct pipe_file *pf, const Sentry__PipeFile *m)
+{
+	u32 acc = file_flags(&pf->file) & O_ACCMODE;
+	int r = loader_ref(l, m->pipe, &pipe_type, &pf->pipe);
+
+	if (r < 0)
+		return r;
 	if (!pf->pipe)
 		return loader_error(l, "pipe end without a pipe");
 	if (acc != O_WRONLY)
@@ -560,6 +569,11 @@ static int pipe_file_after_load(struct loader *l, void *o)
 	if (acc != O_RDONLY)
 		pf->pipe->writers++;
 	return 0;
+}
+
+static void pipe_file_sample_pipe(struct sampler *sp, struct pipe_file *pf)
+{
+	pf->pipe = sampler_ref(sp, &pipe_type);
 }
 
 static const struct file_ops pipe_file_ops = {
@@ -571,14 +585,13 @@ static const struct file_ops pipe_file_ops = {
 	.link_name = pipe_link_name,
 };
 
-#define PIPE_FILE_FIELDS(F)   \
-	F(BASE, file, file)   \
-	F(REF, pipe, pipe)    \
-	F(VAL, no_hup_before) \
+#define PIPE_FILE_FIELDS(F)        \
+	F(BASE, file, file)        \
+	F(CUSTOM, pipe, pipe_file) \
+	F(VAL, no_hup_before)      \
 	F(VAL, fifo)
 OBJECT_TYPE(pipe_file, Sentry__PipeFile, sentry__pipe_file__descriptor, PIPE_FILE_FIELDS,
-            .base = &file_type, .ops = &pipe_file_ops, .destroy = pipe_file_destroy,
-            .after_load = pipe_file_after_load);
+            .base = &file_type, .ops = &pipe_file_ops, .destroy = pipe_file_destroy);
 
 struct pipe *pipe_of(struct file *f)
 {

@@ -63,3 +63,6 @@ struct pipe *pipe_of(struct file *f);
 /* F_GETPIPE_SZ, F_SETPIPE_SZ: the capacity. -EBUSY (holds more), -EPERM, -EINVAL. */
 MUST_CHECK long pipe_get_size(struct pipe *p);
 MUST_CHECK long pipe_set_size(struct pipe *p, struct ctx *c, u64 size);
+/* tee(2): bytes that were copied from in to out and stayed in in; 0 at the end of in. -EAGAIN
+ * (nonblock), -EPIPE with SIGPIPE, -ERESTARTSYS. in and out differ. */
+MUST_CHECK long pipe_tee(struct pipe *in, struct pipe *out, struct ctx *c, u64 len, bool nonblock);

@@ -1,4 +1,4 @@
-/* sendfile(2), copy_file_range(2), splice(2), vmsplice(2): through a buffer of the kernel. */
+/* sendfile(2), copy_file_range(2), splice(2), vmsplice(2), tee(2): through a buffer of the kernel. */
 #include "sentry/fs/pipe.h"
 #include "sentry/syscall/sysarg.h"
 #include "sentry/vfs/fd_table.h"
@@ -284,4 +284,28 @@ SYSCALL4(vmsplice, int, fd, uaddr_t, iov, u64, n, u32, flags)
 	if (r < 0)
 		return r;
 	return file_writable(f) ? file_write(f, c, &it) : file_read(f, c, &it);
+}
+
+SYSCALL4(tee, int, in_fd, int, out_fd, size_t, count, u32, flags)
+{
+	struct ctx *c = &t->ctx;
+	AUTO(file) in = NULL;
+	AUTO(file) out = NULL;
+	int r;
+
+	if (flags & ~SPLICE_FLAGS)
+		return -EINVAL;
+	if (count == 0)
+		return 0;
+	r = fd_get(c, in_fd, &in);
+	if (r == 0)
+		r = fd_get(c, out_fd, &out);
+	if (r < 0)
+		return r;
+	if (!file_readable(in) || !file_writable(out))
+		return -EBADF;
+	if (!pipe_of(in) || !pipe_of(out) || pipe_of(in) == pipe_of(out))
+		return -EINVAL;
+	return pipe_tee(pipe_of(in), pipe_of(out), c, count,
+	                (flags & SPLICE_F_NONBLOCK) || file_nonblock(in) || file_nonblock(out));
 }

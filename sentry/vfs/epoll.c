@@ -521,6 +521,22 @@ static void epoll_destroy(void *o)
 	waitq_relay_finish(&ep->wait);
 }
 
+/* Gives the items of the set their epoll and checks that the ready list is of them. */
+static int claim_items(struct loader *l, struct epoll *ep)
+{
+	struct epoll_item *it;
+
+	TAILQ_FOREACH (it, &ep->items, link)
+		it->ep = ep;
+	TAILQ_FOREACH (it, &ep->ready, ready_link) {
+		if (it->ep != ep)
+			return loader_error(l, "epoll has an item ready that it does not watch");
+		it->ready = true;
+		ep->n_ready++;
+	}
+	return 0;
+}
+
 static int epoll_after_load(struct loader *l, void *o)
 {
 	struct epoll *ep = o;
@@ -528,14 +544,16 @@ static int epoll_after_load(struct loader *l, void *o)
 
 	if (epoll_nesting_loaded_bad(ep))
 		return loader_error(l, "epolls nested in a circle or too deeply");
+	if (claim_items(l, ep) < 0)
+		return -EBADMSG;
 	for (it = TAILQ_FIRST(&ep->items); it; it = next) {
 		struct item_poll_table ipt = {.pt.add = item_add_queue, .item = it};
-		bool edge_due = it->ready;
+		u32 revents;
 
 		next = TAILQ_NEXT(it, link);
-		it->ready = false;
 		if (!it->file || !file_ops_of(it->file)->poll) {
 			/* Nothing else holds the file: it went away with the last sandbox. */
+			ready_remove(it);
 			TAILQ_REMOVE(&ep->items, it, link);
 			epoll_item_put(it);
 			continue;
@@ -543,9 +561,10 @@ static int epoll_after_load(struct loader *l, void *o)
 		if (item_find(ep, it->file, it->fd))
 			return loader_error(l, "epoll watches descriptor %d twice", it->fd);
 		item_insert(ep, it);
-		/* Only to get onto the queues: what is ready may depend on objects yet to come. */
-		(void)file_poll(it->file, &ipt.pt);
-		if (item_armed(it) && (edge_due || !(it->events & EPOLLET)))
+		/* Host files may be ready where they were not; an edge of theirs is for their own
+		 * wake to tell. */
+		revents = file_poll(it->file, &ipt.pt);
+		if (item_armed(it) && !(it->events & EPOLLET) && (revents & it->events))
 			ready_add(it);
 	}
 	return 0;
@@ -565,6 +584,11 @@ static void epoll_sample(struct sampler *sp, void *o)
 			break;
 	TAILQ_FOREACH (it, &ep->items, link)
 		it->file = t ? sampler_weak(sp, t) : NULL;
+	/* And what is ready must be watched. */
+	TAILQ_INIT(&ep->ready);
+	it = TAILQ_FIRST(&ep->items);
+	if (it)
+		TAILQ_INSERT_TAIL(&ep->ready, it, ready_link);
 }
 
 static const struct file_ops epoll_ops = {
@@ -574,46 +598,35 @@ static const struct file_ops epoll_ops = {
 	.link_name = epoll_link_name,
 };
 
-#define EPOLL_FIELDS(F)                                                              \
-	F(BASE, file, file)                                                          \
-	F(SKIP, lock)                                                                \
-	F(LIST, items, epoll_item, link)                                             \
-	F(SKIP, tree) /* the items again */                                          \
-	F(SKIP, ready_lock)                                                          \
-	F(SKIP, ready)                                                               \
-	F(SKIP, n_ready)                                        /* from the items */ \
-	F(SKIP, wait) F(SKIP, check_round) F(SKIP, check_depth) /* scratch */
+/* The tree is the items again; n_ready counts the list; the check's fields are scratch. */
+#define EPOLL_FIELDS(F)                            \
+	F(BASE, file, file)                        \
+	F(SKIP, lock)                              \
+	F(LIST, items, epoll_item, link)           \
+	F(SKIP, tree)                              \
+	F(SKIP, ready_lock)                        \
+	F(WEAKLIST, ready, epoll_item, ready_link) \
+	F(SKIP, n_ready)                           \
+	F(SKIP, wait)                              \
+	F(SKIP, check_round)                       \
+	F(SKIP, check_depth)
 OBJECT_TYPE(epoll, Sentry__Epoll, sentry__epoll__descriptor, EPOLL_FIELDS, .base = &file_type,
             .ops = &epoll_ops, .init = epoll_init, .destroy = epoll_destroy,
             .after_load = epoll_after_load, .sample = epoll_sample);
 
-/* Only an edge has to be remembered: levels are looked at anew. */
-static int epoll_item_save_ready(struct saver *s, const struct epoll_item *it, Sentry__EpollItem *m)
-{
-	m->ready = it->ready && (it->events & EPOLLET);
-	return 0;
-}
-
-static int epoll_item_load_ready(struct loader *l, struct epoll_item *it,
-                                 const Sentry__EpollItem *m)
-{
-	it->ready = m->ready;
-	return 0;
-}
-
-static void epoll_item_sample_ready(struct sampler *sp, struct epoll_item *it)
-{
-	it->events |= EPOLLET;
-	it->ready = true;
-}
-
-#define EPOLL_ITEM_FIELDS(F)                                                \
-	F(HDR, obj)                                                         \
-	F(SKIP, link)                                                       \
-	F(SKIP, file_link)                                                  \
-	F(SKIP, ready_link)                                                 \
-	F(SKIP, tree_link) F(SKIP, ep) /* set by the epoll that lists it */ \
-		F(WEAK, file, file) F(VAL, fd) F(VAL, events) F(VAL, data)  \
-			F(CUSTOM, ready, epoll_item) F(SKIP, wakes)         \
-				F(SKIP, waiters) /* registered again */
+/* ep and ready are set by the epoll that lists the item; waiters are registered again. */
+#define EPOLL_ITEM_FIELDS(F) \
+	F(HDR, obj)          \
+	F(SKIP, link)        \
+	F(SKIP, file_link)   \
+	F(SKIP, ready_link)  \
+	F(SKIP, tree_link)   \
+	F(SKIP, ep)          \
+	F(WEAK, file, file)  \
+	F(VAL, fd)           \
+	F(VAL, events)       \
+	F(VAL, data)         \
+	F(SKIP, ready)       \
+	F(SKIP, wakes)       \
+	F(SKIP, waiters)
 OBJECT_TYPE(epoll_item, Sentry__EpollItem, sentry__epoll_item__descriptor, EPOLL_ITEM_FIELDS);

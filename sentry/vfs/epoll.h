@@ -11,7 +11,8 @@
  * changed only under one lock (RANK_EPOLL_TREE), which keeps loops out.
  * Lifetime: an open file. Items are owned by the set and point weakly to their file: a file whose
  * last reference goes leaves all sets first (epoll_file_gone, from the file's last_put).
- * Saved: the set; an edge that was not looked at yet. Levels are looked at anew after a load.
+ * Saved: the set and the ready list, in order: what was delivered does not come again, what was not
+ * does. Items that are level-triggered and ready after a load join the list.
  */
 #include "sentry/ctx/waitq.h"
 #include "sentry/vfs/file.h"
