@@ -328,7 +328,7 @@ static void bind(struct hostnode *n, struct machine *m)
 	int fl;
 
 	n->machine = m;
-	if (m->stdio[n->slot] < 0)
+	if (!m || m->stdio[n->slot] < 0)
 		return;
 	/* Of its own, so that several nodes of one slot can watch. */
 	n->fd = fcntl(m->stdio[n->slot], F_DUPFD_CLOEXEC, 0);
@@ -337,6 +337,8 @@ static void bind(struct hostnode *n, struct machine *m)
 	fl = fcntl(n->fd, F_GETFL);
 	/* Only hostfd_private makes such a one of a caller's pipe or terminal. */
 	n->private_nonblock = fl >= 0 && (fl & O_NONBLOCK);
+	if (!m->hostpoll) /* a test's machine */
+		return;
 	n->watch = hostpoll_watch(m->hostpoll, n->fd, &n->wait);
 	if (n->watch < 0 && n->watch != -EPERM)
 		log_warn("cannot watch descriptor %u: error %d", n->slot, -n->watch);
@@ -474,13 +476,14 @@ static void hostnode_sample_host_pos(struct sampler *sp, struct hostnode *n)
 	n->slot = 2;
 }
 
-#define HOSTNODE_FIELDS(F)                                                              \
-	F(BASE, inode, inode)                                                           \
-	F(VAL, slot)                                                                    \
-	F(VAL, host_seekable)                                                           \
-	F(REF, tty, hosttty)                                                            \
-	F(CUSTOM, host_pos, hostnode)                                                   \
-	F(SKIP, machine) F(SKIP, fd) F(SKIP, private_nonblock) /* of the new machine */ \
+#define HOSTNODE_FIELDS(F)                                             \
+	F(BASE, inode, inode)                                          \
+	F(VAL, slot)                                                   \
+	F(VAL, host_seekable)                                          \
+	F(REF, tty, hosttty)                                           \
+	F(CUSTOM, host_pos, hostnode)                                  \
+	F(SKIP, machine)                                               \
+	F(SKIP, fd) F(SKIP, private_nonblock) /* of the new machine */ \
 		F(SKIP, wait) F(SKIP, watch)
 OBJECT_TYPE(hostnode, Sentry__Hostnode, sentry__hostnode__descriptor, HOSTNODE_FIELDS,
             .base = &inode_type, .ops = &hostnode_ops, .init = hostnode_init,
