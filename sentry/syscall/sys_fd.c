@@ -79,7 +79,7 @@ static long set_flags(struct file *f, struct ctx *c, u32 flags)
 	int r;
 
 	flags &= SETFL_MASK;
-	if ((flags & O_NOATIME) && !(old & O_NOATIME) && !inode_owner_or_capable(f->inode, c))
+	if ((flags & O_NOATIME) && !(old & O_NOATIME) && !inode_owner_or_capable(file_place(f), c))
 		return -EPERM;
 	new = (old & ~(u32)SETFL_MASK) | flags;
 	if (file_ops_of(f)->set_flags) {

@@ -147,7 +147,7 @@ SYSCALL1(syncfs, int, fd)
 
 	if (r < 0)
 		return r;
-	sb = f->inode->sb;
+	sb = file_place(f)->sb;
 	return sb && super_ops_of(sb)->sync ? super_ops_of(sb)->sync(sb, &t->ctx) : 0;
 }
 SYSCALL0(sync)

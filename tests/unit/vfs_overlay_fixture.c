@@ -159,6 +159,10 @@ char *side_read(struct side *s, const char *path)
 		}
 		if (n == 0)
 			break;
+		for (long i = 0; i < n; i++) {
+			if (!chunk[i])
+				chunk[i] = '~';
+		}
 		buf_append(&b, chunk, (size_t)n);
 	}
 	buf_append(&b, "", 1);

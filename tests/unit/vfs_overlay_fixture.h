@@ -29,7 +29,7 @@ void overlay_reload(struct file **files, unsigned n);
 
 int side_open(struct side *s, const char *path, u32 flags, struct file **ret);
 int side_write(struct side *s, const char *path, const char *text); /* O_CREAT | O_TRUNC */
-/* The content, malloc'd, with a NUL; NULL if it cannot be read. */
+/* The content, malloc'd, with a NUL, zeros as '~'; NULL if it cannot be read. */
 char *side_read(struct side *s, const char *path);
 int side_stat(struct side *s, const char *path, struct kstat *ret);
 int side_setattr(struct side *s, const char *path, struct iattr a);

@@ -318,7 +318,9 @@ static void begin_large(void)
 	overlay_begin(fill_large);
 }
 
-Test(overlay, an_interrupted_copy_goes_on, .init = begin_large)
+TestSuite(overlay_large, .init = begin_large, .fini = overlay_end);
+
+Test(overlay_large, an_interrupted_copy_goes_on)
 {
 	AUTO(file) f = NULL;
 	unsigned tries = 1;

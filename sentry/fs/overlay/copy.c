@@ -21,12 +21,10 @@ int overlay_open_lower(struct overlay_inode *oi, struct inode *lower, struct ctx
                        struct file **ret)
 {
 	struct overlay_super *os = overlay_sb(&oi->ti.inode);
-	AUTO(dentry) d = NULL;
-
-	if (!os->lower_root)
-		return -EIO;
-	d = dentry_new_detached(os->lower_root, "overlay", lower);
+	/* A dentry of its own: one with a parent would take that one's lock at its end. */
+	AUTO(dentry) d = dentry_new_root(os->lower, lower);
 	struct path p = {.dentry = d};
+
 	return inode_open(lower, c, &p, O_RDONLY, ret);
 }
 

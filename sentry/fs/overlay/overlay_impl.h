@@ -69,8 +69,7 @@ OBJECT_DECL(overlay_inode);
 
 struct overlay_super {
 	struct tmpfs_super ts;
-	struct super_block *lower; /* owned, immutable */
-	struct dentry *lower_root; /* owned until the overlay is unmounted */
+	struct super_block *lower; /* owned, immutable; mounted as long as the overlay is */
 	struct mutex names;        /* RANK_OVERLAY_TREE */
 	struct overlay_shared shared GUARDED_BY(names);
 };

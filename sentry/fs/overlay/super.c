@@ -54,7 +54,6 @@ static void overlay_super_sample_shared(struct sampler *sp, struct overlay_super
 #define OVERLAY_SUPER_FIELDS(X)    \
 	X(BASE, ts, tmpfs_super)   \
 	X(REF, lower, super_block) \
-	X(REF, lower_root, dentry) \
 	X(SKIP, names)             \
 	X(CUSTOM, shared, overlay_super)
 
@@ -70,7 +69,6 @@ static void overlay_super_destroy(void *p)
 	struct overlay_super *os = p;
 
 	overlay_shared_finish(os, false);
-	dentry_put(TAKE(os->lower_root));
 	super_block_put(TAKE(os->lower));
 }
 static int overlay_super_after_load(struct loader *l, void *p)
@@ -80,7 +78,7 @@ static int overlay_super_after_load(struct loader *l, void *p)
 	if (!os->lower)
 		return loader_error(l, "overlay over nothing");
 	/* What overlay_new did, as long as kill has not undone it. */
-	if (os->lower_root)
+	if (os->ts.sb.root)
 		super_activate(os->lower);
 	return 0;
 }
@@ -98,9 +96,9 @@ static void overlay_kill(struct super_block *sb)
 	struct overlay_super *os = container_of(sb, struct overlay_super, ts.sb);
 
 	overlay_shared_finish(os, true);
-	if (os->lower_root)
+	/* In a graph that is being disposed of, it may have gone first. */
+	if (os->lower && atomic_load(&os->lower->active))
 		super_deactivate(os->lower);
-	dentry_put(TAKE(os->lower_root));
 }
 
 /* The cache is large: a lookup that misses asks the gofer. */
@@ -125,7 +123,6 @@ int overlay_new(struct kernel *k, struct super_block *lower, struct dentry *lowe
 		return -ENOTDIR;
 	os = obj_new(overlay_super);
 	os->lower = super_block_get(lower);
-	os->lower_root = dentry_get(lower_root);
 	super_activate(lower);
 	tmpfs_set_first_ino(&os->ts.sb, OVERLAY_FIRST_INO);
 	root = overlay_inode_from(&os->ts.sb, lower_root->inode);
