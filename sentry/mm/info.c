@@ -134,7 +134,8 @@ void mm_stat(struct mm *mm, struct mm_stat *ret)
 	*ret = st;
 }
 
-static void invalidate_one(struct mm *mm, const struct mappable *m, u64 off, u64 end)
+static void invalidate_one(struct mm *mm, const struct mappable *m, u64 off, u64 end,
+                           bool owned_too)
 {
 	struct vma *v;
 
@@ -145,7 +146,8 @@ static void invalidate_one(struct mm *mm, const struct mappable *m, u64 off, u64
 
 		if (v->mappable != m || lo >= hi)
 			continue;
-		mm_drop_pages_locked(mm, v->start + (lo - v->off), v->start + (hi - v->off), false);
+		mm_drop_pages_locked(mm, v->start + (lo - v->off), v->start + (hi - v->off),
+		                     owned_too);
 	}
 	mm_unlock(mm);
 }
@@ -167,9 +169,8 @@ struct mm **mm_list(struct kernel *k, size_t *ret_n)
 	return list;
 }
 
-void mm_invalidate(struct kernel *k, struct mappable *m, u64 off, u64 len)
+static void invalidate(struct kernel *k, struct mappable *m, u64 off, u64 end, bool owned_too)
 {
-	u64 end = len == 0 || off + len < off ? UINT64_MAX : off + len;
 	struct mm **list;
 	size_t n;
 
@@ -177,8 +178,18 @@ void mm_invalidate(struct kernel *k, struct mappable *m, u64 off, u64 len)
 		return;
 	list = mm_list(k, &n);
 	for (size_t i = 0; i < n; i++) {
-		invalidate_one(list[i], m, off, end);
+		invalidate_one(list[i], m, off, end, owned_too);
 		obj_put(list[i]);
 	}
 	free(list);
+}
+
+void mm_invalidate(struct kernel *k, struct mappable *m, u64 off, u64 len)
+{
+	invalidate(k, m, off, len == 0 || off + len < off ? UINT64_MAX : off + len, false);
+}
+
+void mm_truncated(struct kernel *k, struct mappable *m, u64 size)
+{
+	invalidate(k, m, PAGE_UP(size), UINT64_MAX, true);
 }

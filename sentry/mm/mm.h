@@ -93,8 +93,11 @@ MUST_CHECK int mm_fault(struct mm *mm, struct ctx *c, u64 addr, u32 access,
                         struct fault_info *ret_info);
 
 /* Unmaps [off, off+len) of a mappable (len 0: to the end) from every address space of the kernel:
- * the file shrank, or its pages moved. Takes each mm's lock; call with no RANK_MM or lower. */
+ * its pages moved or were freed. Private copies stay. Takes each mm's lock; call with no RANK_MM or
+ * lower. */
 void mm_invalidate(struct kernel *k, struct mappable *m, u64 off, u64 len);
+/* The same for a file that was cut to size: private copies of what lay behind go as well. */
+void mm_truncated(struct kernel *k, struct mappable *m, u64 size);
 
 /* One vma as /proc shows it. */
 struct vma_info {

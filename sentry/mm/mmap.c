@@ -95,7 +95,7 @@ static int check_args(struct mm *mm, const struct mmap_args *a, u64 *ret_len)
 	if (a->len == 0 ||
 	    (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE))
 		return -EINVAL;
-	if (!IS_ALIGNED(a->off, PAGE_SIZE))
+	if (!IS_ALIGNED(a->off, PAGE_SIZE) || (type != MAP_PRIVATE && !a->mappable))
 		return -EINVAL;
 	if (len == 0 || len > mm_top(mm))
 		return -ENOMEM;

@@ -25,38 +25,27 @@ static int show_protection(struct mm *mm, const struct vma *v, u32 old)
 	return aspace_protect(as, lo, hi - lo, mm_host_prot(v, cow));
 }
 
-static int check_mprotect(struct mm *mm, u64 start, u64 end, int prot)
+/* Where the first part of [start, end) ends that may have prot, and what is wrong behind it. */
+static int check_mprotect(struct mm *mm, u64 start, u64 end, int prot, u64 *ret_end)
 {
-	u64 at = start;
 	struct vma *v;
 
-	for (v = vma_from(&mm->vmas, start); at < end; v = vma_next(v)) {
-		if (!v || v->start > at)
+	*ret_end = start;
+	for (v = vma_from(&mm->vmas, start); *ret_end < end; v = vma_next(v)) {
+		if (!v || v->start > *ret_end)
 			return -ENOMEM;
 		if ((u32)prot & ~v->max_prot)
 			return -EACCES;
-		at = v->end;
+		*ret_end = MIN(v->end, end);
 	}
 	return 0;
 }
 
-static int mprotect_locked(struct mm *mm, u64 start, u64 end, int prot)
+static int protect_range(struct mm *mm, u64 start, u64 end, int prot)
 {
 	struct vma *v;
-	int r;
+	int r = mm_cut_locked(mm, start);
 
-	if (prot & PROT_GROWSDOWN) {
-		v = vma_from(&mm->vmas, start);
-		if (!v || v->start >= end)
-			return -ENOMEM;
-		if (!(v->flags & VMA_GROWSDOWN))
-			return -EINVAL;
-		start = v->start;
-	}
-	prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
-	r = check_mprotect(mm, start, end, prot);
-	if (r == 0)
-		r = mm_cut_locked(mm, start);
 	if (r == 0)
 		r = mm_cut_locked(mm, end);
 	if (r < 0)
@@ -77,6 +66,27 @@ static int mprotect_locked(struct mm *mm, u64 start, u64 end, int prot)
 		v = vma_merge(&mm->vmas, v);
 	mm->edits++;
 	return 0;
+}
+
+static int mprotect_locked(struct mm *mm, u64 start, u64 end, int prot)
+{
+	struct vma *v;
+	u64 to;
+	int r, bad;
+
+	if (prot & PROT_GROWSDOWN) {
+		v = vma_from(&mm->vmas, start);
+		if (!v || v->start >= end)
+			return -ENOMEM;
+		if (!(v->flags & VMA_GROWSDOWN))
+			return -EINVAL;
+		start = v->start;
+	}
+	prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
+	/* What lies before a hole is changed all the same. */
+	bad = check_mprotect(mm, start, end, prot, &to);
+	r = to > start ? protect_range(mm, start, to, prot) : 0;
+	return bad < 0 ? bad : r;
 }
 
 int mm_mprotect(struct mm *mm, u64 addr, u64 len, int prot)

@@ -256,7 +256,7 @@ int shmem_truncate(struct shmem *s, u64 size)
 	}
 	mutex_unlock(&s->lock);
 	if (r == 0 && size < old)
-		mm_invalidate(s->kernel, &s->mappable, end, 0);
+		mm_truncated(s->kernel, &s->mappable, size);
 	return r;
 }
 

@@ -52,14 +52,16 @@ SYSCALL6(mmap, u64, addr, u64, len, int, prot, int, flags, int, fd, u64, off)
 		r = file_mmap(f, c, &a);
 		if (r < 0)
 			return r;
-	} else if (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) {
-		if (PAGE_UP(len) == 0)
-			return -ENOMEM;
-		memory = shmem_new(t->kernel, PAGE_UP(len));
-		a.mappable = (struct mappable *)memory;
+	}
+	/* Shared memory of its own: no file, or one that maps as nothing (/dev/zero). */
+	if (!a.mappable) {
 		a.off = 0;
-	} else {
-		a.off = 0;
+		if (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) {
+			if (PAGE_UP(len) == 0)
+				return -ENOMEM;
+			memory = shmem_new(t->kernel, PAGE_UP(len));
+			a.mappable = (struct mappable *)memory;
+		}
 	}
 	return mm_mmap(c->mm, c, &a);
 }

@@ -144,9 +144,8 @@ static void do_protect(struct model *m, unsigned i, unsigned n)
 	int r = mm_mprotect(m->mm, addr_of(i), n * PAGE_SIZE, prot);
 
 	cr_assert_eq(r, all_mapped(m, i, n) ? 0 : -ENOMEM);
-	if (r < 0)
-		return;
-	for (unsigned k = 0; k < n; k++)
+	/* Up to the first hole. */
+	for (unsigned k = 0; k < n && m->pages[i + k].mapped; k++)
 		m->pages[i + k].prot = prot;
 }
 

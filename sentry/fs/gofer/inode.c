@@ -465,7 +465,7 @@ static int gofer_setattr(struct inode *i, struct ctx *c, const struct iattr *a)
 	mutex_unlock(&i->lock);
 	r = gofer_refresh(gi);
 	if (a->valid & IATTR_SIZE)
-		mm_invalidate(c->kernel, &i->map, PAGE_UP(a->size), 0);
+		mm_truncated(c->kernel, &i->map, a->size);
 	return r;
 }
 
