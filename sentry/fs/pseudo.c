@@ -133,11 +133,13 @@ static int pseudo_lookup(struct inode *dir, struct ctx *c, const char *name, str
 	return 0;
 }
 
-bool pseudo_revalidate(struct dentry *d, struct ctx *c)
+bool pseudo_revalidate(struct dentry *dir, const char *name, struct dentry *d, struct ctx *c)
 {
 	const struct pseudo_dir *home;
 	const struct pseudo_inode *pi;
 
+	(void)dir;
+	(void)name;
 	if (!d->inode)
 		return false;
 	pi = pseudo_of(d->inode);

@@ -98,7 +98,7 @@ OBJECT_DECL(pseudo_super);
  */
 void pseudo_super_setup(struct pseudo_super *ps, struct kernel *k, const struct pseudo_entry *root);
 /* super_ops.revalidate for all pseudo file systems. */
-bool pseudo_revalidate(struct dentry *d, struct ctx *c);
+bool pseudo_revalidate(struct dentry *dir, const char *name, struct dentry *d, struct ctx *c);
 
 /* A decimal number without leading zeros or signs, at most max; false: the name is none. */
 bool pseudo_number(const char *name, u64 max, u64 *ret);

@@ -295,6 +295,20 @@ static int lookup_uncached(struct dentry *dir, struct ctx *c, const char *name, 
 	}
 }
 
+/* A cached dentry may still be used. */
+static bool still_valid(struct dentry *dir, struct ctx *c, const char *name, size_t len,
+                        struct dentry *d)
+{
+	const struct super_ops *ops = super_ops_of(dir->sb);
+	char copy[DENTRY_NAME_MAX + 1];
+
+	if (likely(!ops->revalidate))
+		return true;
+	memcpy(copy, name, len);
+	copy[len] = 0;
+	return ops->revalidate(dir, copy, d, c);
+}
+
 int dentry_lookup(struct dentry *dir, struct ctx *c, const char *name, size_t len,
                   struct dentry **ret)
 {
@@ -306,9 +320,7 @@ int dentry_lookup(struct dentry *dir, struct ctx *c, const char *name, size_t le
 		return -ENAMETOOLONG;
 	d = dentry_cached(dir, name, len);
 	if (d) {
-		const struct super_ops *sops = super_ops_of(dir->sb);
-
-		if (likely(!sops->revalidate) || sops->revalidate(d, c)) {
+		if (still_valid(dir, c, name, len, d)) {
 			super_cache(dir->sb, d);
 			*ret = d;
 			return 0;

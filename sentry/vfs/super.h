@@ -37,9 +37,10 @@ struct super_ops {
 	int (*sync)(struct super_block *sb, struct ctx *c); /* NULL: 0 */
 	/* Appends to the options in /proc/mounts: ",size=64k". NULL: none. */
 	void (*show_options)(struct super_block *sb, char *buf, size_t size);
-	/* A cached dentry (positive or negative) is about to be used again: false if it must be
-	 * looked up anew. No lock held. NULL: always true. */
-	bool (*revalidate)(struct dentry *d, struct ctx *c);
+	/* A cached dentry of dir (positive or negative) is about to be used again: false if it
+	 * must be looked up anew. dir's dir_lock and the rename lock may be held. NULL: always
+	 * true. */
+	bool (*revalidate)(struct dentry *dir, const char *name, struct dentry *d, struct ctx *c);
 	/* The last mount went; the root dentry is still there. NULL: nothing. */
 	void (*kill)(struct super_block *sb);
 };

@@ -45,6 +45,7 @@ struct gofer_inode {
 	char *name;                 /* owned; in parent */
 	bool deleted;
 	char *target;    /* owned; symbolic links; immutable */
+	u64 blocks;      /* of 512 bytes; inode->lock */
 	s64 stamp_mtime; /* from the image: what the host file must look like */
 	u64 stamp_size;
 	bool stamped;

@@ -17,6 +17,7 @@
 	X(STR, name)                        \
 	X(VAL, deleted)                     \
 	X(STR, target)                      \
+	X(VAL, blocks)                      \
 	X(CUSTOM, stamp_mtime, gofer_inode) \
 	X(SKIP, stamp_size)                 \
 	X(SKIP, stamped)                    \
@@ -218,6 +219,7 @@ static void apply_locked(struct gofer_inode *gi, const struct p9_attr *a)
 	i->ctime = host_ns(a->ctime_sec, a->ctime_nsec);
 	if (a->valid & P9_GETATTR_BTIME)
 		i->btime = host_ns(a->btime_sec, a->btime_nsec);
+	gi->blocks = a->blocks;
 	gi->attr_old = false;
 	gi->attr_time = host_mono();
 }
@@ -235,7 +237,8 @@ int gofer_refresh(struct gofer_inode *gi)
 	u32 fid;
 	int r;
 
-	if (gofer_attr_fresh(gi) || gi->data)
+	/* What has no name any more and no fid yet is as the image says. */
+	if (gofer_attr_fresh(gi) || gi->data || (gi->deleted && gi->fid == P9_NOFID))
 		return 0;
 	r = gofer_fid(gi, &fid);
 	if (r == 0)
@@ -395,6 +398,8 @@ static int gofer_getattr(struct inode *i, struct ctx *c, struct kstat *ret)
 	if (r < 0)
 		return r;
 	inode_fill_stat(i, ret);
+	if (!gofer_i(i)->data)
+		ret->blocks = READ_ONCE(gofer_i(i)->blocks);
 	return 0;
 }
 

@@ -156,6 +156,8 @@ int gofer_link(struct inode *dir, struct ctx *c, const char *name, struct inode 
 	int r = dir_fid(dir, &dfid);
 
 	(void)c;
+	if (gofer_i(target)->deleted)
+		return -ENOENT;
 	if (r == 0)
 		r = gofer_fid(gofer_i(target), &fid);
 	if (r == 0)
@@ -176,6 +178,7 @@ static void lost_name(struct inode *i, bool all)
 	if (all || i->nlink == 0) {
 		GUARD(&gofer_sb(i)->lock);
 		gi->deleted = true;
+		i->nlink = 0;
 	}
 }
 

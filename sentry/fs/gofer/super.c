@@ -94,18 +94,16 @@ bool gofer_attr_fresh(struct gofer_inode *gi)
 	return gofer_sb(&gi->inode)->exclusive || host_mono() - gi->attr_time < TRUST_NS;
 }
 
-static bool gofer_revalidate(struct dentry *d, struct ctx *c)
+static bool gofer_revalidate(struct dentry *dir, const char *name, struct dentry *d, struct ctx *c)
 {
 	struct gofer_super *gs = container_of(d->sb, struct gofer_super, sb);
 	AUTO(inode) now = NULL;
-	AUTO(dentry) dir = NULL;
 	s64 t = host_mono();
 	int r;
 
-	if (gs->exclusive || !d->parent || t < atomic_load(&d->valid_until))
+	if (gs->exclusive || t < atomic_load(&d->valid_until))
 		return true;
-	dir = dentry_get_parent(d);
-	r = gofer_lookup(dir->inode, c, d->name, &now);
+	r = gofer_lookup(dir->inode, c, name, &now);
 	/* A gofer that is gone makes no name disappear: the use of it will fail. */
 	if (r == 0 ? now != d->inode : r == -ENOENT && d->inode)
 		return false;
