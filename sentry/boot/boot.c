@@ -4,6 +4,7 @@
 #include "sentry/boot/boot_impl.h"
 #include "sentry/fs/hostfd.h"
 #include "sentry/fs/hostpoll.h"
+#include "sentry/fs/hosttty.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/quiesce.h"
 #include "sentry/kernel/task_run.h"
@@ -194,11 +195,22 @@ void boot_end(struct boot *b)
 
 /* ---- control ---- */
 
-/* The session's foreground group once there is a terminal; until then the first process's group. */
+/* The foreground group of the first process's terminal; without one its own group. */
+static u32 foreground_group(struct kernel *k, struct thread_group *init)
+{
+	u32 pgid;
+
+	GUARD(&k->tasks_lock);
+	if (!init->pgrp)
+		return 0;
+	pgid = hosttty_foreground(init->pgrp->session->tty);
+	return pgid ? pgid : init->pgrp->pgid;
+}
+
 static int signal_group(struct kernel *k, struct thread_group *init, const siginfo_t *info)
 {
 	struct thread_group *tg;
-	u32 pgid = thread_group_pgid(init), at = 0;
+	u32 pgid = foreground_group(k, init), at = 0;
 	bool any = false;
 
 	while ((tg = thread_group_next(k, at))) {

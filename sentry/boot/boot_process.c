@@ -90,18 +90,33 @@ static int open_program(struct ctx *c, const Control__Process *p, struct file **
 	}
 }
 
-static int install_stdio(struct kernel *k, struct ctx *c)
+/* *ret_tty: the terminal among them, with a reference, or NULL. */
+static int install_stdio(struct kernel *k, struct ctx *c, struct hosttty **ret_tty)
 {
 	struct file *files[HOST_SLOTS] = {0};
 	int r = 0;
 
 	hostfd_open_stdio(k, files);
+	*ret_tty = hosttty_get(hostfd_terminal(files));
 	for (int i = 0; i < HOST_SLOTS; i++) {
 		if (files[i] && r >= 0)
 			r = fd_install_at(c, files[i], i, false);
 		obj_put(files[i]);
 	}
 	return r < 0 ? r : 0;
+}
+
+/* The terminal that the caller's program was started at controls the guest's session as well. */
+static void give_terminal(struct kernel *k, struct task *t, struct hosttty *tty)
+{
+	struct session *s;
+
+	GUARD(&k->tasks_lock);
+	s = t->tg->pgrp->session;
+	if (s->tty)
+		return;
+	s->tty = hosttty_get(tty);
+	hosttty_set_foreground(tty, t->tg->pgrp->pgid);
 }
 
 int boot_first_process(struct boot *b, struct kernel *k, struct container *cont,
@@ -111,6 +126,7 @@ int boot_first_process(struct boot *b, struct kernel *k, struct container *cont,
 	AUTO(fs_context) fs = NULL;
 	AUTO(fd_table) fds = fd_table_new();
 	AUTO(file) exe = NULL;
+	AUTO(hosttty) tty = NULL;
 	AUTO_FREE char *path = NULL;
 	struct path root = {cont->root_mnt_ns->root, cont->root_mnt_ns->root->root};
 	struct strings argv = {0}, envp = {0};
@@ -135,7 +151,7 @@ int boot_first_process(struct boot *b, struct kernel *k, struct container *cont,
 		fs_set_cwd(fs, &cwd);
 		path_put(&cwd);
 	}
-	r = install_stdio(k, &ctx);
+	r = install_stdio(k, &ctx, &tty);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot pass standard files on: %s", strerror(-r));
 	r = open_program(&ctx, proc, &exe, &path);
@@ -180,6 +196,8 @@ int boot_first_process(struct boot *b, struct kernel *k, struct container *cont,
 		r = task_create_init(k, &init, &t);
 	}
 	program_finish(&prog);
+	if (r == 0 && tty)
+		give_terminal(k, t, tty);
 	obj_put(t);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot create the first process: %s", strerror(-r));

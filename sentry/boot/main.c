@@ -7,6 +7,7 @@
 #include "sentry/boot/control.h"
 #include "sentry/boot/filter.h"
 #include "sentry/boot/sandbox.h"
+#include "sentry/fs/hostfd.h"
 #include "state/base/cleanup.h"
 #include "state/base/log.h"
 
@@ -107,6 +108,20 @@ static int load(struct booting *s)
 	return boot_create(s->boot, fds, n, &s->why);
 }
 
+/* Reads and writes that never block, without O_NONBLOCK on what the caller may share. While /proc
+ * can be seen; where that is not possible the descriptors stay what they are. */
+static void private_stdio(Control__BootConfig *cfg)
+{
+	for (size_t i = 0; i < cfg->n_stdio_fds; i++) {
+		int fd = cfg->stdio_fds[i] < 0 ? -1 : hostfd_private(cfg->stdio_fds[i]);
+
+		if (fd < 0)
+			continue;
+		close(cfg->stdio_fds[i]);
+		cfg->stdio_fds[i] = fd;
+	}
+}
+
 static int boot(struct booting *s)
 {
 	const Control__BootConfig *cfg = s->cfg;
@@ -116,6 +131,7 @@ static int boot(struct booting *s)
 		s->why = strdup("the boot configuration names nothing to run");
 		return -EINVAL;
 	}
+	private_stdio(s->cfg);
 	r = sentry_confine(cfg, &s->why);
 	if (r < 0)
 		return r;

@@ -80,6 +80,15 @@ struct transfer {
 	u64 done;
 };
 
+/* At an offset that is not the host's. */
+static ssize_t host_transfer_at(struct hostnode *n, const struct iovec *iov, int cnt,
+                                const struct transfer *x, bool append)
+{
+	if (!x->write)
+		return preadv(n->fd, iov, cnt, *x->pos);
+	return pwritev2(n->fd, iov, cnt, *x->pos, append ? RWF_APPEND : 0);
+}
+
 static long transfer_step(struct file *f, struct transfer *x)
 {
 	struct hostnode *n = node_of(f);
@@ -92,8 +101,8 @@ static long transfer_step(struct file *f, struct transfer *x)
 	                x->write ? ACCESS_READ : ACCESS_WRITE, iov, IOV_MAX_HOST, &pins);
 	if (cnt < 0)
 		return cnt;
-	if (x->pos && x->pos != &f->pos)
-		r = x->write ? pwritev(n->fd, iov, cnt, *x->pos) : preadv(n->fd, iov, cnt, *x->pos);
+	if (x->pos && (x->pos != &f->pos || ((struct hostfd *)f)->own_pos))
+		r = host_transfer_at(n, iov, cnt, x, (file_flags(f) & O_APPEND) != 0);
 	else
 		r = host_transfer(n, iov, cnt, x->write);
 	if (r < 0)
@@ -190,13 +199,32 @@ static long hostfd_ioctl(struct file *f, struct ctx *c, u32 cmd, u64 arg)
 	return user_put_u32(c, UADDR(arg), (u32)v);
 }
 
-/* The wrapper holds pos_lock; pos only mirrors the host's offset. */
+/* The wrapper holds pos_lock; but for own_pos, pos only mirrors the host's offset. */
 static s64 hostfd_llseek(struct file *f, struct ctx *c, s64 off, int whence)
 {
-	s64 r = lseek(node_of(f)->fd, off, whence);
+	int fd = node_of(f)->fd;
+	s64 r = off;
 
-	if (r < 0)
-		return -errno;
+	if (((struct hostfd *)f)->own_pos) {
+		struct stat st;
+
+		if (whence == SEEK_END && fstat(fd, &st) < 0)
+			return -errno;
+		if (whence != SEEK_SET && whence != SEEK_CUR && whence != SEEK_END)
+			return -EINVAL;
+		if (__builtin_add_overflow(off,
+		                           whence == SEEK_END   ? st.st_size
+		                           : whence == SEEK_CUR ? f->pos
+		                                                : 0,
+		                           &r))
+			return -EOVERFLOW;
+		if (r < 0)
+			return -EINVAL;
+	} else {
+		r = lseek(fd, off, whence);
+		if (r < 0)
+			return -errno;
+	}
 	f->pos = r;
 	return r;
 }
@@ -232,13 +260,14 @@ static const struct file_ops hostfd_ops = {
 	.link_name = hostfd_link_name,
 };
 
-static struct file *hostfd_new(struct hostnode *n, const struct path *path, u32 flags)
+static struct file *hostfd_new(struct hostnode *n, const struct path *path, u32 flags, bool own_pos)
 {
 	struct hostfd *h = obj_new(hostfd);
 
 	file_setup(&h->file, flags, path, &n->inode);
 	h->file.seekable = n->host_seekable;
-	if (n->host_seekable)
+	h->own_pos = own_pos && n->host_seekable;
+	if (n->host_seekable && !own_pos)
 		h->file.pos = MAX((s64)lseek(n->fd, 0, SEEK_CUR), (s64)0);
 	return &h->file;
 }
@@ -303,7 +332,7 @@ static int hostnode_open(struct inode *inode, struct ctx *c, const struct path *
 	/* A new description can't do what the slot's own cannot. */
 	if (have != O_RDWR && have != (flags & O_ACCMODE))
 		return -EACCES;
-	*ret = hostfd_new(n, path, flags);
+	*ret = hostfd_new(n, path, flags, true);
 	return 0;
 }
 
@@ -387,7 +416,7 @@ void hostfd_open_stdio(struct kernel *k, struct file *ret[HOST_SLOTS])
 			}
 		}
 		ret[i] = hostfd_new(n[i], NULL,
-		                    host_accmode(fd) | ((u32)fcntl(fd, F_GETFL) & O_APPEND));
+		                    host_accmode(fd) | ((u32)fcntl(fd, F_GETFL) & O_APPEND), false);
 	}
 	for (u32 i = 0; i < HOST_SLOTS; i++)
 		hostnode_put(n[i]);
@@ -476,14 +505,15 @@ static void hostnode_sample_host_pos(struct sampler *sp, struct hostnode *n)
 	n->slot = 2;
 }
 
-#define HOSTNODE_FIELDS(F)                                             \
-	F(BASE, inode, inode)                                          \
-	F(VAL, slot)                                                   \
-	F(VAL, host_seekable)                                          \
-	F(REF, tty, hosttty)                                           \
-	F(CUSTOM, host_pos, hostnode)                                  \
-	F(SKIP, machine)                                               \
-	F(SKIP, fd) F(SKIP, private_nonblock) /* of the new machine */ \
+#define HOSTNODE_FIELDS(F)                                 \
+	F(BASE, inode, inode)                              \
+	F(VAL, slot)                                       \
+	F(VAL, host_seekable)                              \
+	F(REF, tty, hosttty)                               \
+	F(CUSTOM, host_pos, hostnode)                      \
+	F(SKIP, machine)                                   \
+	F(SKIP, fd)                                        \
+	F(SKIP, private_nonblock) /* of the new machine */ \
 		F(SKIP, wait) F(SKIP, watch)
 OBJECT_TYPE(hostnode, Sentry__Hostnode, sentry__hostnode__descriptor, HOSTNODE_FIELDS,
             .base = &inode_type, .ops = &hostnode_ops, .init = hostnode_init,
@@ -513,6 +543,6 @@ static void hostfd_sample(struct sampler *sp, void *o)
 	h->file.inode = sampler_ref(sp, &hostnode_type);
 }
 
-#define HOSTFD_FIELDS(F) F(BASE, file, file)
+#define HOSTFD_FIELDS(F) F(BASE, file, file) F(VAL, own_pos)
 OBJECT_TYPE(hostfd, Sentry__Hostfd, sentry__hostfd__descriptor, HOSTFD_FIELDS, .base = &file_type,
             .ops = &hostfd_ops, .after_load = hostfd_after_load, .sample = hostfd_sample);

@@ -5,7 +5,7 @@
  *
  * A hostnode is the inode of one slot, a hostfd an open description of it; /dev/stdout and its like
  * make more of them. The offset of a seekable descriptor is the host's own, since the caller shares
- * it. Nothing blocks on the host: hostpoll wakes the node's queue, reads and writes are tried with
+ * it; those opened by path count for themselves. Nothing blocks on the host: hostpoll wakes the node's queue, reads and writes are tried with
  * RWF_NOWAIT, or after poll(2) where the host's kernel has no such thing. O_NONBLOCK is never set
  * on a description that the caller may share.
  *
@@ -38,6 +38,7 @@ OBJECT_DECL(hostnode);
 
 struct hostfd {
 	struct file file;
+	bool own_pos; /* opened by path: an offset of its own, in file.pos; immutable */
 };
 OBJECT_DECL(hostfd);
 
