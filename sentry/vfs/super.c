@@ -126,22 +126,30 @@ void super_uncache(struct super_block *sb, struct dentry *d)
 		dentry_put(d);
 }
 
+/* In batches: a dentry that is in use meanwhile may come back, through the same link. */
 void super_shrink(struct super_block *sb)
 {
-	TAILQ_HEAD(, dentry) all = TAILQ_HEAD_INITIALIZER(all);
-	struct dentry *d;
+	struct dentry *out[64];
+	unsigned n;
+	u32 left;
 
 	mutex_lock(&sb->lru_lock);
-	TAILQ_CONCAT(&all, &sb->lru, lru);
-	TAILQ_FOREACH (d, &all, lru)
-		atomic_store(&d->in_lru, false);
-	sb->lru_count = 0;
+	left = sb->lru_count;
 	mutex_unlock(&sb->lru_lock);
-	/* Each is unlinked before it is put: putting it may free it. */
-	while ((d = TAILQ_FIRST(&all))) {
-		TAILQ_REMOVE(&all, d, lru);
-		dentry_put(d);
-	}
+	do {
+		n = 0;
+		mutex_lock(&sb->lru_lock);
+		while (left && n < ARRAY_SIZE(out) && !TAILQ_EMPTY(&sb->lru)) {
+			out[n] = TAILQ_FIRST(&sb->lru);
+			TAILQ_REMOVE(&sb->lru, out[n], lru);
+			atomic_store(&out[n++]->in_lru, false);
+			sb->lru_count--;
+			left--;
+		}
+		mutex_unlock(&sb->lru_lock);
+		for (unsigned i = 0; i < n; i++)
+			dentry_put(out[i]);
+	} while (n);
 }
 
 int super_statfs(struct super_block *sb, struct ctx *c, struct statfs *ret)

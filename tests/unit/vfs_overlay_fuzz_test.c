@@ -9,11 +9,12 @@
 
 #include <criterion/criterion.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #define HANDLES 6u
 
-static u64 g_seed;
+static __thread u64 g_seed;
 static struct file *g_over[HANDLES], *g_model[HANDLES]; /* the same file, open for both */
 
 static u32 rnd(u32 n)
@@ -209,4 +210,50 @@ Test(overlay_fuzz, same_as_tmpfs)
 	for (u64 i = 0; i < 20; i++)
 		run(seed ? strtoull(seed, NULL, 10) + i : i + 1,
 		    rounds ? (unsigned)atoi(rounds) : 12);
+}
+
+/* ---- threads: no crash, no lock out of order, and a tree that is sane in the end ---- */
+
+static void *stress(void *arg)
+{
+	struct side mine = over;
+
+	g_seed = (u64)(uintptr_t)arg;
+	for (unsigned i = 0; i < 3000; i++) {
+		u32 op = rnd(17), n = rnd(1000);
+		char a[32], b[32];
+
+		random_path(a, sizeof(a));
+		random_path(b, sizeof(b));
+		if (op < 15) {
+			(void)one_call(&mine, op, n, a, b, 0);
+		} else {
+			AUTO(file) f = NULL;
+
+			(void)side_open(&mine, a, O_RDWR | O_NONBLOCK, &f);
+		}
+		if (n < 3)
+			super_shrink(over.sb);
+	}
+	return NULL;
+}
+
+Test(overlay_fuzz, threads)
+{
+	pthread_t t[4];
+
+	overlay_begin(fill);
+	for (uintptr_t i = 0; i < ARRAY_SIZE(t); i++)
+		cr_assert_eq(pthread_create(&t[i], NULL, stress, (void *)(i + 1)), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+		pthread_join(t[i], NULL);
+	/* Listings agree with lookups, and so after a save. */
+	AUTO_FREE char *before = side_dump(&over, "/");
+	super_shrink(over.sb);
+	AUTO_FREE char *shrunk = side_dump(&over, "/");
+	overlay_reload(NULL, 0);
+	AUTO_FREE char *after = side_dump(&over, "/");
+	cr_assert_str_eq(before, shrunk);
+	cr_assert_str_eq(before, after);
+	overlay_end();
 }
