@@ -176,3 +176,34 @@ void t_become(struct tree *t, u32 uid, u32 gid)
 	creds_put(t->c.creds);
 	t->c.creds = creds_new(uid, gid, NULL, 0);
 }
+
+void tree_save(struct tree *t, struct snapshot *ret)
+{
+	void *roots[] = {t->c.fs, t->c.fds, t->ns};
+	struct save_params p = {.roots = roots, .n_roots = 3, .user = &t->w->kernel};
+	char *why = NULL;
+
+	cr_assert_eq(state_save(&p, ret, &why), 0, "%s", why);
+}
+
+int tree_load(struct tree *t, struct world *w, const struct snapshot *snap, char **ret_why)
+{
+	const struct obj_type *types[] = {&fs_context_type, &fd_table_type, &mount_ns_type};
+	struct load_params p = {.root_types = types, .n_roots = 3, .user = &w->load};
+	void *roots[3];
+	int r;
+
+	w->load.in_place = &snap->pages;
+	r = state_load(snap->kernel.data, snap->kernel.len, &p, roots, ret_why);
+	if (r < 0)
+		return r;
+	memset(t, 0, sizeof(*t));
+	t->w = w;
+	world_ctx(w, NULL, &t->c);
+	t->c.creds = creds_new(0, 0, NULL, 0);
+	t->c.fs = roots[0];
+	t->c.fds = roots[1];
+	t->ns = roots[2];
+	fd_table_use(t->c.fds);
+	return 0;
+}

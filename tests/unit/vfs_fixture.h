@@ -9,6 +9,7 @@
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/fs_context.h"
 #include "sentry/vfs/namei.h"
+#include "state/snapshot.h"
 #include "tests/unit/mm_fixture.h"
 
 struct tree {
@@ -38,3 +39,8 @@ int t_stat(struct tree *t, const char *path, bool follow, struct kstat *ret);
 const char *t_list(struct tree *t, const char *path);
 /* The caller becomes uid and gid, without capabilities unless 0. */
 void t_become(struct tree *t, u32 uid, u32 gid);
+
+/* Saves what the caller holds (its root, working directory, descriptors, mounts). */
+void tree_save(struct tree *t, struct snapshot *ret);
+/* Loads such a save into t, which is a fresh caller in world w. 0, or the error with *ret_why. */
+int tree_load(struct tree *t, struct world *w, const struct snapshot *snap, char **ret_why);

@@ -101,7 +101,8 @@ int gofer_host_file(struct gofer_inode *gi, u32 accmode, struct mapfile **ret_mf
 		}
 		if (o.fid != P9_NOFID)
 			p9_client_clunk_later(gs->client, o.fid);
-		gofer_apply_attr(gi, &o.attr);
+		if (!gi->stamped)
+			gofer_apply_attr(gi, &o.attr);
 		mf = hostfile_new(o.fd, flags == O_RDWR);
 		mapfile_get(mf);
 		mutex_lock(&gs->lock);

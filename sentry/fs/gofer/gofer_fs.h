@@ -48,7 +48,8 @@ struct gofer_inode {
 	u64 blocks;      /* of 512 bytes; inode->lock */
 	s64 stamp_mtime; /* from the image: what the host file must look like */
 	u64 stamp_size;
-	bool stamped;
+	bool stamped;       /* the fields are as the image says: no refresh yet; inode->lock */
+	bool host_moved;    /* the host file was found to differ from the stamp */
 	struct shmem *data; /* owned: content of a deleted file that came out of an image */
 	/* Vehicles, under inode->lock but for the list links (the super block's). */
 	u32 fid;

@@ -21,6 +21,7 @@
 	X(CUSTOM, stamp_mtime, gofer_inode) \
 	X(SKIP, stamp_size)                 \
 	X(SKIP, stamped)                    \
+	X(SKIP, host_moved)                 \
 	X(CUSTOM, data, gofer_inode)        \
 	X(SKIP, fid)                        \
 	X(SKIP, attr_old)                   \
@@ -151,7 +152,7 @@ static int gofer_inode_after_load(struct loader *l, void *p)
 		mutex_lock(&gs->lock);
 		table_insert(gs, gi);
 		mutex_unlock(&gs->lock);
-		gi->attr_old = !gs->exclusive;
+		gi->attr_old = true;
 	}
 	/* Nobody had it open for reading or writing: nobody will miss the content. */
 	if (gi->deleted && inode_is_reg(&gi->inode) && !gi->data)
@@ -220,6 +221,7 @@ static void apply_locked(struct gofer_inode *gi, const struct p9_attr *a)
 	if (a->valid & P9_GETATTR_BTIME)
 		i->btime = host_ns(a->btime_sec, a->btime_nsec);
 	gi->blocks = a->blocks;
+	gi->stamped = false;
 	gi->attr_old = false;
 	gi->attr_time = host_mono();
 }
@@ -350,7 +352,12 @@ static int find_fid(struct gofer_inode *gi)
 	if (gi->fid == P9_NOFID) {
 		gi->fid = fid;
 		fid = P9_NOFID;
-		apply_locked(gi, &a);
+		/* What was loaded stays as it was saved until somebody asks for attributes. */
+		if (gi->stamped)
+			gi->host_moved = a.size != gi->stamp_size ||
+			                 host_ns(a.mtime_sec, a.mtime_nsec) != gi->stamp_mtime;
+		else
+			apply_locked(gi, &a);
 	}
 	mutex_unlock(&gi->inode.lock);
 	if (fid != P9_NOFID)

@@ -25,8 +25,14 @@ int gofer_inode_save_stamp_mtime(struct saver *s, const struct gofer_inode *o,
 	struct stat st;
 
 	m->stamp = saver_msg(s, Sentry__HostStamp, sentry__host_stamp__init);
-	m->stamp->size = o->stamped ? o->stamp_size : o->inode.size;
-	m->stamp->mtime = o->stamped ? o->stamp_mtime : o->inode.mtime;
+	/* Attributes that may be out of date are no stamp: zeros are not compared. */
+	if (o->stamped) {
+		m->stamp->size = o->stamp_size;
+		m->stamp->mtime = o->stamp_mtime;
+	} else if (!o->attr_old) {
+		m->stamp->size = o->inode.size;
+		m->stamp->mtime = o->inode.mtime;
+	}
 	if (mf && fstat(mf->fd, &st) == 0) {
 		m->stamp->size = (u64)st.st_size;
 		m->stamp->mtime = st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec;
@@ -76,10 +82,9 @@ int gofer_check_loaded(struct inode *i, struct loader *l)
 	if (!inode_is_reg(i) || !gi->stamped)
 		return 0;
 	/* The walk that found the fid brought the attributes. */
-	if (i->size != gi->stamp_size || i->mtime != gi->stamp_mtime)
+	if (gi->host_moved && (gi->stamp_size || gi->stamp_mtime))
 		return loader_fail(l, -ESTALE, "host file %s (%s) has changed since the checkpoint",
 		                   path, gs->aname);
-	gi->stamped = false;
 	return 0;
 }
 
