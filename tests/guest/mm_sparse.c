@@ -60,7 +60,7 @@ GUEST_TEST(many_separate_maps)
 
 GUEST_TEST(map_unmap_loop)
 {
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < 500; i++) {
 		char *p = guest_map(3 * GUEST_PAGE, 0);
 
 		EXPECT_EQ(p[GUEST_PAGE], 0);

@@ -145,7 +145,7 @@ GUEST_TEST(threads_shoot_threads)
 
 GUEST_TEST(forks_under_fire)
 {
-	struct itimerval it = {{0, 500}, {0, 500}}, zero = {{0, 0}, {0, 0}};
+	struct itimerval it = {{0, 5000}, {0, 5000}}, zero = {{0, 0}, {0, 0}};
 	struct sigaction sa = {.sa_handler = count, .sa_flags = SA_RESTART};
 
 	sigaction(SIGALRM, &sa, NULL);
