@@ -6,8 +6,10 @@
 
 #include <string.h>
 
-/* How often running threads are asked for their CPU time while a CPU timer is armed. */
-#define CPU_TICK (4 * NSEC_PER_MSEC)
+/* How often running threads are asked for their CPU time while a CPU timer is armed, and while
+ * there is a limit on it. */
+#define CPU_TICK   (4 * NSEC_PER_MSEC)
+#define LIMIT_TICK (50 * NSEC_PER_MSEC)
 
 enum {
 	CPU_VIRTUAL,
@@ -27,6 +29,7 @@ struct itimers {
 	s64 cpu_left[CPU_COUNT]; /* ns; 0: not armed */
 	s64 cpu_interval[CPU_COUNT];
 	_Atomic bool cpu_armed; /* either cpu_left; a hint that is read without the lock */
+	bool limited;           /* RLIMIT_CPU is finite */
 };
 
 static const struct clocks *clocks_of(const struct itimers *it)
@@ -117,9 +120,9 @@ static void tick_arm_locked(struct itimers *it)
 	bool armed = it->cpu_left[CPU_VIRTUAL] || it->cpu_left[CPU_PROF];
 
 	atomic_store(&it->cpu_armed, armed);
-	if (armed && timers_of(it))
+	if ((armed || it->limited) && timers_of(it))
 		ktimer_arm(timers_of(it), &it->tick, clocks_of(it),
-		           deadline_in(clocks_of(it), CPU_TICK));
+		           deadline_in(clocks_of(it), armed ? CPU_TICK : LIMIT_TICK));
 }
 
 /* A thread that never enters its kernel accounts no time: fetches all of them for a moment. */
@@ -134,12 +137,55 @@ void thread_group_kick(struct thread_group *tg)
 	}
 }
 
+/* setrlimit(2): SIGXCPU at the soft limit and every second after it, SIGKILL at the hard one. */
+static void check_limit(struct itimers *it)
+{
+	struct thread_group *tg = it->tg;
+	struct rlimit *rl = &tg->rlimits[RLIMIT_CPU];
+	int signo = 0;
+	u64 u, s, sec;
+
+	thread_group_times(tg, &u, &s);
+	sec = (u + s) / NSEC_PER_SEC;
+	mutex_lock(&tg->lock);
+	if (sec >= rl->rlim_max) {
+		signo = SIGKILL;
+	} else if (sec >= rl->rlim_cur) {
+		signo = SIGXCPU;
+		rl->rlim_cur = MIN(sec + 1, rl->rlim_max);
+	}
+	mutex_unlock(&tg->lock);
+	if (signo)
+		send_signal(it, signo);
+}
+
 static void tick_expired(struct ktimer *kt)
 {
 	struct itimers *it = container_of(kt, struct itimers, tick);
 
 	thread_group_kick(it->tg);
+	if (READ_ONCE(it->limited))
+		check_limit(it);
 	GUARD(&it->lock);
+	tick_arm_locked(it);
+}
+
+static bool is_limited(const struct thread_group *tg)
+{
+	const struct rlimit *rl = &tg->rlimits[RLIMIT_CPU];
+
+	return rl->rlim_cur != RLIM_INFINITY || rl->rlim_max != RLIM_INFINITY;
+}
+
+void itimers_limit_changed(struct itimers *it)
+{
+	bool limited;
+
+	mutex_lock(&it->tg->lock);
+	limited = is_limited(it->tg);
+	mutex_unlock(&it->tg->lock);
+	GUARD(&it->lock);
+	it->limited = limited;
 	tick_arm_locked(it);
 }
 
@@ -270,6 +316,7 @@ void itimers_attach(struct itimers *it, struct thread_group *tg)
 {
 	GUARD(&it->lock);
 	it->tg = tg;
+	it->limited = is_limited(tg);
 	if (it->real_deadline && !it->real_fired)
 		real_arm_locked(it);
 	tick_arm_locked(it);
@@ -281,6 +328,7 @@ void itimers_stop(struct itimers *it)
 	it->real_deadline = 0;
 	memset(it->cpu_left, 0, sizeof(it->cpu_left));
 	atomic_store(&it->cpu_armed, false);
+	it->limited = false;
 	mutex_unlock(&it->lock);
 	ktimer_cancel(&it->real);
 	ktimer_cancel(&it->tick);
@@ -327,6 +375,7 @@ static int itimers_after_load(struct loader *l, void *p)
 	F(VAL, real_fired)                                \
 	F(ARRAY, cpu_left)                                \
 	F(ARRAY, cpu_interval)                            \
-	F(SKIP, cpu_armed) /* any of cpu_left */
+	F(SKIP, cpu_armed) /* any of cpu_left */          \
+	F(SKIP, limited)   /* the group's limits say */
 OBJECT_TYPE(itimers, Sentry__Itimers, sentry__itimers__descriptor, ITIMERS_FIELDS,
             .init = itimers_init, .destroy = itimers_destroy, .after_load = itimers_after_load);

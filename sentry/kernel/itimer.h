@@ -1,6 +1,7 @@
 #pragma once
 /*
- * ITIMER_REAL, ITIMER_VIRTUAL and ITIMER_PROF of a thread group (setitimer(2), alarm(2)).
+ * ITIMER_REAL, ITIMER_VIRTUAL and ITIMER_PROF of a thread group (setitimer(2), alarm(2)),
+ * and its RLIMIT_CPU.
  *
  * Locking: own lock (RANK_ITIMER); expiry sends signals without it. Lifetime: the group's.
  * Saved: what is left of each and its interval. REAL counts monotonic time, so it goes on from
@@ -22,6 +23,8 @@ void itimers_account(struct itimers *it, u64 user_ns, u64 sys_ns);
 /* A SIGALRM of the group was taken: ITIMER_REAL starts its next period (periods that passed while
  * it was queued are skipped). Holds no lock of RANK_ITIMER or lower. */
 void itimers_delivered(struct itimers *it);
+/* RLIMIT_CPU of the group was set: its CPU time is watched from now on. Takes tg->lock. */
+void itimers_limit_changed(struct itimers *it);
 /* Back pointer and timers after a load (kernel_rewire), and before the group is reaped. */
 void itimers_attach(struct itimers *it, struct thread_group *tg);
 void itimers_stop(struct itimers *it);

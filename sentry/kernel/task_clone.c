@@ -204,6 +204,7 @@ static struct thread_group *fork_group(struct task *t, const struct clone_args_k
 	mutex_lock(&t->tg->lock);
 	memcpy(tg->rlimits, t->tg->rlimits, sizeof(tg->rlimits));
 	mutex_unlock(&t->tg->lock);
+	itimers_limit_changed(tg->itimers);
 	tg->exit_signal = a->exit_signal;
 	tg->oom_score_adj = t->tg->oom_score_adj;
 	return tg;
@@ -472,6 +473,7 @@ int task_create_init(struct kernel *k, const struct task_init *init, struct task
 		memcpy(tg->rlimits, init->rlimits, sizeof(tg->rlimits));
 	else
 		default_rlimits(tg->rlimits);
+	itimers_limit_changed(tg->itimers);
 	t->utsns = obj_get(k->utsns);
 	t->ctx.creds = obj_get(init->creds);
 	t->ctx.mm = obj_get(init->mm);

@@ -1,5 +1,6 @@
 /* Limits and usage: getrlimit(2), prlimit(2), getrusage(2). */
 #include "sentry/auth/creds.h"
+#include "sentry/kernel/itimer.h"
 #include "sentry/kernel/task_run.h"
 #include "sentry/mm/mm.h"
 #include "sentry/syscall/sysarg.h"
@@ -21,16 +22,22 @@ static int get_limit(struct task *o, u32 resource, struct rlimit *ret)
 static int set_limit(struct task *t, struct task *o, u32 resource, const struct rlimit *new)
 {
 	struct rlimit *rl;
+	bool allowed;
 
 	if (resource >= RLIM_NLIMITS || new->rlim_cur > new->rlim_max)
 		return -EINVAL;
 	if (resource == RLIMIT_NOFILE && new->rlim_max > NOFILE_MAX)
 		return -EPERM;
 	rl = &o->tg->rlimits[resource];
-	GUARD(&o->tg->lock);
-	if (new->rlim_max > rl->rlim_max && !creds_capable(t->ctx.creds, CAP_SYS_RESOURCE))
+	mutex_lock(&o->tg->lock);
+	allowed = new->rlim_max <= rl->rlim_max || creds_capable(t->ctx.creds, CAP_SYS_RESOURCE);
+	if (allowed)
+		*rl = *new;
+	mutex_unlock(&o->tg->lock);
+	if (!allowed)
 		return -EPERM;
-	*rl = *new;
+	if (resource == RLIMIT_CPU)
+		itimers_limit_changed(o->tg->itimers);
 	return 0;
 }
 
