@@ -26,7 +26,7 @@ GUEST_TEST(settings)
 {
 	struct rlimit rl = {77, 88}, core = {1, 2}, got;
 	char name[16] = "", cwd[64];
-	int v = 0;
+	int v = 0, prio;
 
 	umask(0135);
 	prctl(PR_SET_NAME, "saved name");
@@ -34,7 +34,9 @@ GUEST_TEST(settings)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGUSR2);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	setpriority(PRIO_PROCESS, 0, 3);
+	prio = getpriority(PRIO_PROCESS, 0);
+	prio = prio < 19 ? prio + 1 : prio;
+	setpriority(PRIO_PROCESS, 0, prio);
 	setrlimit(RLIMIT_NOFILE, &rl);
 	setrlimit(RLIMIT_CORE, &core);
 	ASSERT_OK(chdir("/proc"));
@@ -47,7 +49,7 @@ GUEST_TEST(settings)
 	EXPECT_EQ(v, SIGUSR2);
 	prctl(PR_GET_CHILD_SUBREAPER, &v);
 	EXPECT_EQ(v, 1);
-	EXPECT_EQ(getpriority(PRIO_PROCESS, 0), 3);
+	EXPECT_EQ(getpriority(PRIO_PROCESS, 0), prio);
 	getrlimit(RLIMIT_NOFILE, &got);
 	EXPECT_EQ(got.rlim_cur * 1000 + got.rlim_max, 77088);
 	getrlimit(RLIMIT_CORE, &got);
