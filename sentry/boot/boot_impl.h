@@ -36,5 +36,3 @@ MUST_CHECK int boot_first_process(struct boot *b, struct kernel *k, struct conta
 /* boot_save.c: saves, throws everything away, loads it back; the kernel is replaced. Everything is
  * paused; on failure the old kernel stays. */
 MUST_CHECK int boot_autosave(struct boot *b, char **ret_why);
-/* Undoes everything that a kernel holds; its threads have ended. */
-void boot_discard_kernel(struct kernel *k);
