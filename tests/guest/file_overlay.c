@@ -84,32 +84,6 @@ GUEST_TEST(b_write_copies_up)
 	byte_is("large", 150007, pattern(150007));
 }
 
-GUEST_TEST(c_old_descriptors_see_the_write)
-{
-	int rd = ASSERT_OK(open(data("dir/file7"), O_RDONLY)), wr;
-	char c = 0;
-
-	wr = ASSERT_OK(open(data("dir/file7"), O_RDWR));
-	EXPECT_EQ(pwrite(wr, "N", 1, 0), 1);
-	MAYBE_SAVE();
-	EXPECT_EQ(pread(rd, &c, 1, 0), 1);
-	EXPECT_EQ(c, 'N');
-}
-
-GUEST_TEST(c_mapping_sees_the_write)
-{
-	int rd = ASSERT_OK(open(data("dir/sub/deep"), O_RDONLY)), wr;
-	char *p = mmap(NULL, 5000, PROT_READ, MAP_SHARED, rd, 0);
-
-	ASSERT_TRUE(p != MAP_FAILED);
-	EXPECT_EQ((unsigned char)p[4999], pattern(4999));
-	wr = ASSERT_OK(open(data("dir/sub/deep"), O_RDWR));
-	EXPECT_EQ(pwrite(wr, "M", 1, 100), 1);
-	MAYBE_SAVE();
-	EXPECT_EQ(p[100], 'M');
-	byte_is("dirlink/deep", 100, 'M');
-}
-
 GUEST_TEST(d_attributes_copy_up)
 {
 	struct timespec ts[2] = {{1000000000, 0}, {1100000000, 0}};
