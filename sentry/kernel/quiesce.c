@@ -18,7 +18,9 @@ struct kernel_runtime {
 	bool dying;
 	bool autosave;
 	bool poked;
-	unsigned live_tasks;
+	/* The kernel, and each host thread: the last thread is still inside the unlock of lock when
+	 * the supervisor already sees that all have ended. */
+	_Atomic unsigned refs;
 };
 
 struct kernel_runtime *kernel_runtime_new(void)
@@ -32,12 +34,13 @@ struct kernel_runtime *kernel_runtime_new(void)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&rt->changed, &attr);
 	pthread_condattr_destroy(&attr);
+	rt->refs = 1;
 	return rt;
 }
 
 void kernel_runtime_free(struct kernel_runtime *rt)
 {
-	if (!rt)
+	if (!rt || atomic_fetch_sub(&rt->refs, 1) != 1)
 		return;
 	pthread_cond_destroy(&rt->changed);
 	free(rt);
@@ -64,6 +67,7 @@ static void *task_thread(void *arg)
 	rt->threads--;
 	pthread_cond_broadcast(&rt->changed);
 	mutex_unlock(&rt->lock);
+	kernel_runtime_free(rt);
 	return NULL;
 }
 
@@ -80,6 +84,7 @@ int runtime_start_task(struct task *t)
 	mutex_lock(&rt->lock);
 	rt->threads++;
 	mutex_unlock(&rt->lock);
+	atomic_fetch_add(&rt->refs, 1);
 	t->has_thread = true;
 	obj_get(t);
 	r = pthread_create(&thread, &attr, task_thread, t);
@@ -91,6 +96,7 @@ int runtime_start_task(struct task *t)
 		rt->threads--;
 		pthread_cond_broadcast(&rt->changed);
 		mutex_unlock(&rt->lock);
+		kernel_runtime_free(rt);
 		return -EAGAIN;
 	}
 	return 0;

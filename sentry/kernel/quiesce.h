@@ -14,6 +14,7 @@
 struct kernel_runtime;
 
 struct kernel_runtime *kernel_runtime_new(void);
+/* Drops the kernel's hold; threads that are still ending keep it. NULL is fine. */
 void kernel_runtime_free(struct kernel_runtime *rt);
 
 /* A host thread for the task; counted until it ends. -EAGAIN when the host has no more threads. */
