@@ -104,15 +104,23 @@ int runtime_start_task(struct task *t)
 
 int kernel_start_all(struct kernel *k)
 {
-	for (u32 tid = 1; tid < PID_MAX; tid++) {
+	struct kernel_runtime *rt = k->rt;
+	int r = 0;
+
+	/* Nobody runs before all are there: a task that clones meanwhile would have its child, which
+	 * has a thread already, started a second time. */
+	mutex_lock(&rt->lock);
+	rt->pauses++;
+	rt->stopping = true;
+	mutex_unlock(&rt->lock);
+	for (u32 tid = 1; tid < PID_MAX && r == 0; tid++) {
 		struct task *t = k->pidns->slots[tid].task;
 
-		if (!t || t->exit_state != TASK_ALIVE)
-			continue;
-		if (runtime_start_task(t) < 0)
-			return -EAGAIN;
+		if (t && t->exit_state == TASK_ALIVE)
+			r = runtime_start_task(t);
 	}
-	return 0;
+	kernel_resume(k);
+	return r;
 }
 
 bool runtime_park(struct task *t)
