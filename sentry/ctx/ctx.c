@@ -3,6 +3,7 @@
 #include "state/base/lock.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,15 +16,27 @@ void ctx_wake(struct ctx *c)
 		syscall(SYS_futex, &c->wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
+void ctx_set_vehicle(struct ctx *c, struct context *vehicle)
+{
+	/* Ordered before the owner's next look at interrupt: an interrupter that still finds the old
+	 * vehicle has set its bits already. */
+	atomic_store(&c->vehicle, vehicle);
+	/* One that found the old one counted itself before: wait until it is done with it. */
+	while (atomic_load(&c->kickers) != 0)
+		sched_yield();
+}
+
 void ctx_interrupt(struct ctx *c, u32 bits)
 {
 	struct context *vehicle;
 
 	atomic_fetch_or(&c->interrupt, bits);
 	ctx_wake(c);
-	vehicle = READ_ONCE(c->vehicle);
+	atomic_fetch_add(&c->kickers, 1);
+	vehicle = atomic_load(&c->vehicle);
 	if (vehicle)
 		context_kick(vehicle);
+	atomic_fetch_sub(&c->kickers, 1);
 }
 
 static void ctx_waiter_wake(struct waiter *w, u32 events)

@@ -44,7 +44,9 @@ struct ctx {
 	struct fd_table *fds;
 	struct kernel *kernel; /* immutable */
 	struct clocks *clocks; /* immutable: the kernel's */
-	struct context *vehicle; /* the platform context to kick; NULL before the first switch */
+	/* The platform context to kick; NULL before the first switch. Set by ctx_set_vehicle. */
+	_Atomic(struct context *) vehicle;
+	_Atomic u32 kickers; /* threads that are about to kick vehicle */
 	/* Soft limits are read through it; the thread group's array, guarded by its lock. */
 	const struct rlimit *rlimits;
 	u32 tid, tgid;	       /* as the task's own pid namespace sees them; immutable */
@@ -66,6 +68,9 @@ static inline bool ctx_killed(struct ctx *c)
 	return (atomic_load_explicit(&c->interrupt, memory_order_acquire) & INTERRUPT_KILL) != 0;
 }
 
+/* The context that an interrupt kicks from now on; NULL: none. When it returns nobody uses the old
+ * one, which may then be released. The owner, between two switches. */
+void ctx_set_vehicle(struct ctx *c, struct context *vehicle);
 /* Sets the bits and gets the task out of a sleep or out of the guest. Any thread. */
 void ctx_interrupt(struct ctx *c, u32 bits);
 /* Ends a sleep without a reason: the sleeper looks at its condition again. Any thread. */

@@ -58,9 +58,9 @@ static void *task_thread(void *arg)
 	struct kernel_runtime *rt = t->kernel->rt;
 
 	task_run_loop(t);
+	ctx_set_vehicle(&t->ctx, NULL);
 	context_release(t->context);
 	t->context = NULL;
-	t->ctx.vehicle = NULL;
 	obj_put(t);
 	lock_assert_none();
 	mutex_lock(&rt->lock);

@@ -222,7 +222,7 @@ static const struct run_state *app_step(struct task *t)
 			thread_group_exit(t->tg, SIGKILL);
 			return &run_exit;
 		}
-		t->ctx.vehicle = t->context;
+		ctx_set_vehicle(&t->ctx, t->context);
 		if (t->fp)
 			t->fp_dirty = true;
 	}
