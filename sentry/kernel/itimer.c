@@ -95,9 +95,10 @@ void itimers_delivered(struct itimers *it)
 	it->real_fired = false;
 	now = clock_mono(clocks_of(it));
 	late = now - it->real_deadline;
-	it->real_deadline += it->real_interval;
 	if (late >= it->real_interval)
 		it->real_deadline += late / it->real_interval * it->real_interval;
+	if (__builtin_add_overflow(it->real_deadline, it->real_interval, &it->real_deadline))
+		it->real_deadline = DEADLINE_NEVER;
 	real_arm_locked(it);
 }
 
