@@ -103,7 +103,8 @@ static int run(int argc, const char **argv, struct error *err)
 	const struct command *cmd;
 	struct globals g = {0};
 	const char **rest;
-	poptContext ctx;
+	/* What it parsed is used as long as the process lives. */
+	static poptContext ctx;
 	const struct poptOption table[] = {
 		{"root", 0, POPT_ARG_STRING, &root, 0,
 	         "directory of state directories (default /run/stasis, or below "

@@ -207,7 +207,7 @@ int control_start(const Control__BootConfig *cfg, struct control **ret, char **r
 	if (!c)
 		return -ENOMEM;
 	c->cfg = cfg;
-	mutex_init(&c->lock, RANK_CONTROL);
+	mutex_init(&c->lock, RANK_CONTROL_SERVER);
 	pthread_cond_init(&c->attach_cond, NULL);
 	for (i = 0; i < MAX_CONNS; i++)
 		c->conns[i].fd = -1;

@@ -3,7 +3,7 @@
  * The control server: one thread that answers the control socket and the connection of the command
  * that started the sandbox, and that notices when that command or the gofer dies.
  *
- * Locking: RANK_CONTROL inside. The functions here are the main thread's. Lifetime: from
+ * Locking: RANK_CONTROL_SERVER inside. The functions here are the main thread's. Lifetime: from
  * control_start to the end of the process. Saved: no.
  */
 #include "sentry/boot/ops.h"

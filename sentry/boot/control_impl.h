@@ -37,7 +37,7 @@ struct control {
 	const Control__BootConfig *cfg; /* immutable */
 	int wake_fd;                    /* immutable */
 	pthread_t thread;
-	struct mutex lock; /* RANK_CONTROL */
+	struct mutex lock; /* RANK_CONTROL_SERVER */
 	struct conn conns[MAX_CONNS];
 	int gofers[RPC_MAX_FDS];
 	size_t n_gofers;

@@ -204,7 +204,8 @@ def as_an_ordinary_user(s):
     with open(s.stasis, "rb") as a, open(exe, "wb") as b:
         b.write(a.read())
     os.chmod(exe, 0o755)
-    env = {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": s.path("user/run")}
+    env = {k: v for k, v in os.environ.items() if k == "PATH" or k.endswith("SAN_OPTIONS")}
+    env["XDG_RUNTIME_DIR"] = s.path("user/run")
     p = subprocess.run([exe, "--platform", s.platform, "do", "--", "sh", "-c",
                         "id -u; cat /etc/shadow; exit 6"],
                        user=65534, group=65534, extra_groups=[], env=env, cwd="/",
