@@ -59,6 +59,9 @@ class Runner:
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/", "LC_ALL": "C", "TZ": "UTC",
         }
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
+            if name in os.environ:
+                self.environ[name] = os.environ[name]
 
     def fresh(self):
         with self.lock:
