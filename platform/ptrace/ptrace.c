@@ -194,6 +194,7 @@ static const struct platform_syscall syscalls[] = {
 	{SYS_ptrace, 1, PTRACE_PEEKDATA},
 	/* Kicks: to threads of stubs, with ids that no filter can know. */
 	{SYS_tgkill, 3, PT_KICK},
+	{SYS_clock_nanosleep},
 	{-1},
 };
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* What the calling thread traces. When it ends, the host would kill those threads' stubs, so they
  * are parked before. */
@@ -171,6 +172,20 @@ void pt_vehicles_drop(struct pt_context *c)
 	c->current = NULL;
 }
 
+/* Waits for a killed thread. Not by sleeping in waitpid: measured on Linux 6.18, a sleeper is not
+ * always woken when a traced thread that is no leader dies in a group exit. */
+static void reap_thread(pid_t tid)
+{
+	struct timespec nap = {.tv_nsec = 20000};
+	pid_t r;
+
+	while ((r = waitpid(tid, NULL, __WALL | WNOHANG)) == 0 || (r < 0 && errno == EINTR)) {
+		nanosleep(&nap, NULL);
+		if (nap.tv_nsec < 2000000)
+			nap.tv_nsec *= 2;
+	}
+}
+
 void pt_vehicles_end(struct pt_aspace *as)
 {
 	struct pt_vehicle *v;
@@ -184,8 +199,7 @@ void pt_vehicles_end(struct pt_aspace *as)
 		/* A traced thread stays until somebody of its tracer's process waits for it, and
 		 * with it the stub. Its tracer won't: it is not in switch_to. */
 		if (atomic_load(&v->traced))
-			while (waitpid(v->tid, NULL, __WALL) < 0 && errno == EINTR)
-				;
+			reap_thread(v->tid);
 		vehicle_put(v);
 	}
 }
