@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -246,6 +247,14 @@ int container_open(const struct globals *g, const char *id, struct container *re
 	if (r == 0) {
 		c.dir_fd = openat(c.root_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		c.id = strdup(id);
+	}
+	/* The guest may run, and be asked for, a moment before its maker has written state.json. */
+	for (int tries = 0; c.dir_fd >= 0 && tries < 500 && in_use(c.dir_fd); tries++) {
+		const struct timespec nap = {.tv_nsec = 10000000};
+
+		if (faccessat(c.dir_fd, "state.json", F_OK, 0) == 0)
+			break;
+		nanosleep(&nap, NULL);
 	}
 	/* A directory without state.json is being made, unless its maker is dead. */
 	if (c.dir_fd >= 0 && c.id && container_load(&c, err) < 0 && !in_use(c.dir_fd) &&

@@ -75,25 +75,9 @@ int container_save(struct container *c, struct error *err)
 	return 0;
 }
 
-/* The guest may run, and be asked for, a moment before whoever started it has written this down. */
-static int open_state(int dir_fd)
-{
-	const struct timespec nap = {.tv_nsec = 10000000};
-	int fd;
-
-	for (int tries = 0; tries < 500; tries++) {
-		fd = openat(dir_fd, "state.json", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd >= 0 || errno != ENOENT)
-			return fd;
-		nanosleep(&nap, NULL);
-	}
-	errno = ENOENT;
-	return -1;
-}
-
 int container_load(struct container *c, struct error *err)
 {
-	AUTO_CLOSE int fd = open_state(c->dir_fd);
+	AUTO_CLOSE int fd = openat(c->dir_fd, "state.json", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	const char *bundle = NULL, *created = NULL;
 	json_t *o, *annotations = NULL;
 	json_int_t start = 0;
