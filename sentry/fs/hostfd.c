@@ -245,6 +245,8 @@ static void hostfd_link_name(struct file *f, char *buf, size_t size)
 		snprintf(buf, size, "pipe:[%llu]", (unsigned long long)n->inode.ino);
 	else if (S_ISSOCK(n->inode.mode))
 		snprintf(buf, size, "socket:[%llu]", (unsigned long long)n->inode.ino);
+	else if (S_ISCHR(n->inode.mode) && n->inode.rdev == makedev(1, 3))
+		snprintf(buf, size, "/dev/null");
 	else
 		snprintf(buf, size, "host:[%s]", names[n->slot]);
 }
@@ -514,7 +516,7 @@ static void hostnode_sample_host_pos(struct sampler *sp, struct hostnode *n)
 	F(SKIP, machine)                                   \
 	F(SKIP, fd)                                        \
 	F(SKIP, private_nonblock) /* of the new machine */ \
-		F(SKIP, wait) F(SKIP, watch)
+	F(SKIP, wait) F(SKIP, watch)
 OBJECT_TYPE(hostnode, Sentry__Hostnode, sentry__hostnode__descriptor, HOSTNODE_FIELDS,
             .base = &inode_type, .ops = &hostnode_ops, .init = hostnode_init,
             .destroy = hostnode_destroy, .after_load = hostnode_after_load);

@@ -88,14 +88,15 @@ static u64 key_ino(const struct pseudo_key *k)
 static void refresh_owner(struct pseudo_inode *pi, struct ctx *c)
 {
 	const struct pseudo_dir *home = home_of(pi->key.entry);
-	u32 uid = 0, gid = 0;
+	u32 uid = 0, gid = 0, perm = pi->key.entry->mode & 07777;
 
 	if (!home || !home->owner || !c)
 		return;
-	home->owner(&pi->key, c, &uid, &gid);
+	home->owner(&pi->key, c, &uid, &gid, &perm);
 	GUARD(&pi->inode.lock);
 	pi->inode.uid = uid;
 	pi->inode.gid = gid;
+	pi->inode.mode = (pi->inode.mode & S_IFMT) | perm;
 }
 
 static struct pseudo_inode *pseudo_inode_new(struct super_block *sb, struct ctx *c,
@@ -459,7 +460,7 @@ static int pseudo_inode_load_key(struct loader *l, struct pseudo_inode *pi,
 	r = find_entry(l, m->key->entry, &pi->key.entry);
 	if (r < 0)
 		return r;
-	if (pi->key.entry->mode != pi->inode.mode)
+	if ((pi->key.entry->mode & S_IFMT) != (pi->inode.mode & S_IFMT))
 		return loader_error(l, "generated file %.64s has another mode", m->key->entry);
 	pi->key.pid = m->key->pid;
 	pi->key.thread = m->key->thread;

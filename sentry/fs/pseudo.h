@@ -80,8 +80,9 @@ struct pseudo_dir {
 	             struct pseudo_key *ret);
 	/* All of its entries, looked up through it, are still about something. NULL: always. */
 	bool (*alive)(const struct pseudo_key *child, struct ctx *c);
-	/* Owner of what is in it; NULL: root. */
-	void (*owner)(const struct pseudo_key *child, struct ctx *c, u32 *ret_uid, u32 *ret_gid);
+	/* Owner of what is in it, and permission bits if they are not the table's; NULL: root. */
+	void (*owner)(const struct pseudo_key *child, struct ctx *c, u32 *ret_uid, u32 *ret_gid,
+	              u32 *ret_perm);
 };
 #define PSEUDO_DIR(var, ...)                                   \
 	const struct pseudo_dir var = {__VA_ARGS__};           \

@@ -47,7 +47,8 @@ bool proc_task_alive(const struct pseudo_key *child, struct ctx *c)
 	return t != NULL;
 }
 
-void proc_task_owner(const struct pseudo_key *child, struct ctx *c, u32 *ret_uid, u32 *ret_gid)
+void proc_task_owner(const struct pseudo_key *child, struct ctx *c, u32 *ret_uid, u32 *ret_gid,
+                     u32 *ret_perm)
 {
 	AUTO(task) t = proc_task(child, c);
 	AUTO(creds) cr = t ? task_get_creds(t) : NULL;
@@ -261,7 +262,6 @@ static PROC_SHOW(show_children)
 #define COMMON_ENTRIES                                                                            \
 	REG("auxv", 0400, .show = proc_pid_auxv, .may_open = proc_may_inspect),                   \
 		REG("cgroup", 0444, .show = show_cgroup),                                         \
-		REG("children", 0444, .show = show_children),                                     \
 		REG("cmdline", 0444, .show = proc_pid_cmdline),                                   \
 		REG("comm", 0644, .show = show_comm, .store = store_comm),                        \
 		REG("cpuset", 0444, .show = show_cpuset),                                         \
@@ -314,7 +314,10 @@ static const struct pseudo_entry pid_entries[] = {
 PSEUDO_DIR(proc_pid_dir, .id = "proc.pid", PSEUDO_ENTRIES(pid_entries), .alive = proc_task_alive,
            .owner = proc_task_owner);
 
-static const struct pseudo_entry tid_entries[] = {COMMON_ENTRIES};
+static const struct pseudo_entry tid_entries[] = {
+	COMMON_ENTRIES,
+	REG("children", 0444, .show = show_children),
+};
 PSEUDO_DIR(proc_task_tid_dir, .id = "proc.tid", PSEUDO_ENTRIES(tid_entries),
            .alive = proc_task_alive, .owner = proc_task_owner);
 
@@ -367,6 +370,23 @@ static bool template_alive(const struct pseudo_key *k, struct ctx *c)
 	return fds && fd_table_lookup(fds, k->num, &f) == 0;
 }
 
+/* A link's permissions say how the file is open. */
+static void template_owner(const struct pseudo_key *k, struct ctx *c, u32 *ret_uid, u32 *ret_gid,
+                           u32 *ret_perm)
+{
+	AUTO(task) t = NULL;
+	AUTO(fd_table) fds = NULL;
+	AUTO(file) f = NULL;
+
+	proc_task_owner(k, c, ret_uid, ret_gid, ret_perm);
+	if (k->entry != proc_template(PROC_T_FD))
+		return;
+	t = proc_task(k, c);
+	fds = t ? task_get_fds(t) : NULL;
+	if (fds && fd_table_lookup(fds, k->num, &f) == 0)
+		*ret_perm = (file_readable(f) ? 0500 : 0) | (file_writable(f) ? 0300 : 0);
+}
+
 static const struct pseudo_entry templates[] = {
 	[PROC_T_PID] = DIR_ENTRY("PID", 0555, proc_pid_dir),
 	[PROC_T_TID] = DIR_ENTRY("TID", 0555, proc_task_tid_dir),
@@ -377,7 +397,7 @@ static const struct pseudo_entry templates[] = {
 	[PROC_T_FDINFO] = {.name = "FDINFO", .mode = S_IFREG | 0444, .show = proc_fdinfo},
 };
 PSEUDO_DIR(proc_templates, .id = "proc.numbered", PSEUDO_ENTRIES(templates),
-           .alive = template_alive, .owner = proc_task_owner);
+           .alive = template_alive, .owner = template_owner);
 
 const struct pseudo_entry *proc_template(enum proc_template t)
 {

@@ -29,7 +29,8 @@ MUST_CHECK int proc_inspect(const struct pseudo_key *key, struct ctx *c, struct 
 int proc_may_inspect(struct pseudo_inode *i, struct ctx *c);
 
 bool proc_task_alive(const struct pseudo_key *child, struct ctx *c);
-void proc_task_owner(const struct pseudo_key *child, struct ctx *c, u32 *ret_uid, u32 *ret_gid);
+void proc_task_owner(const struct pseudo_key *child, struct ctx *c, u32 *ret_uid, u32 *ret_gid,
+                     u32 *ret_perm);
 
 /* 100 per second, as sysconf(_SC_CLK_TCK) says. */
 static inline u64 proc_ticks(s64 ns)
