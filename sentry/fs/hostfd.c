@@ -183,6 +183,12 @@ static u32 hostfd_poll(struct file *f, struct poll_table *pt)
 	return ev;
 }
 
+/* Regular files and /dev/null are what the host's epoll refuses too. */
+static bool hostfd_can_poll(struct file *f)
+{
+	return node_of(f)->watch != -EPERM;
+}
+
 static long hostfd_ioctl(struct file *f, struct ctx *c, u32 cmd, u64 arg)
 {
 	struct hostnode *n = node_of(f);
@@ -256,6 +262,7 @@ static const struct file_ops hostfd_ops = {
 	.read = hostfd_read,
 	.write = hostfd_write,
 	.poll = hostfd_poll,
+	.can_poll = hostfd_can_poll,
 	.ioctl = hostfd_ioctl,
 	.llseek = hostfd_llseek,
 	.fsync = hostfd_fsync,

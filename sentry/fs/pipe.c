@@ -342,7 +342,7 @@ static int wait_for_peer(struct pipe *p, struct ctx *c, const u32 *opens, u32 se
 		mutex_lock(&p->lock);
 		there = *opens != seen || *present > 0;
 		mutex_unlock(&p->lock);
-		/* Looked at before the interrupt: a peer that came must not find us gone again. */
+		/* Before the interrupt: a peer that came must not find us gone again. */
 		if (there)
 			r = 0;
 		if (there || r < 0)
@@ -395,8 +395,7 @@ int pipe_open_fifo(struct pipe *p, struct ctx *c, u32 flags, const struct path *
 	return 0;
 }
 
-/* The inode's pipe, with a reference. Content stays only while it is open, so a pipe that nobody
- * has open is as good as a new one. */
+/* The inode's pipe, with a reference; one that nobody has open is empty. */
 static struct pipe *fifo_pipe(struct inode *inode)
 {
 	struct fifo *fifo;

@@ -61,6 +61,8 @@ struct file_ops {
 	long (*write)(struct file *f, struct ctx *c, struct uiter *src, s64 *pos);
 	/* Ready events now; poll_add(pt, queue) first. NULL: always readable and writable. */
 	u32 (*poll)(struct file *f, struct poll_table *pt);
+	/* False for those of a type that epoll refuses all the same (-EPERM). NULL: as poll says. */
+	bool (*can_poll)(struct file *f);
 	/* NULL: -ENOTTY. */
 	long (*ioctl)(struct file *f, struct ctx *c, u32 cmd, u64 arg);
 	/* Fills args->mappable (borrowed), max_prot; checks. NULL: -ENODEV. */
