@@ -12,6 +12,7 @@
 #include "state/base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,17 +110,37 @@ static int load(struct booting *s)
 }
 
 /* Reads and writes that never block, without O_NONBLOCK on what the caller may share. While /proc
- * can be seen; where that is not possible the descriptors stay what they are. */
+ * can be seen; where that is not possible the descriptors stay what they are.
+ *
+ * 0 to 2 stay taken: whatever libc says before it gives up goes to 2 and must end up in the log, not
+ * in a memory file that happens to have got the number. */
 static void private_stdio(Control__BootConfig *cfg)
 {
-	for (size_t i = 0; i < cfg->n_stdio_fds; i++) {
-		int fd = cfg->stdio_fds[i] < 0 ? -1 : hostfd_private(cfg->stdio_fds[i]);
+	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int old[3] = {-1, -1, -1}, fd;
 
+	if (cfg->log_fd >= 0 && cfg->log_fd <= STDERR_FILENO) {
+		fd = fcntl(cfg->log_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		if (fd < 0)
+			return;
+		cfg->log_fd = fd;
+		log_init(fd, log_level());
+	}
+	for (size_t i = 0; i < cfg->n_stdio_fds && i < ARRAY_SIZE(old); i++) {
+		fd = cfg->stdio_fds[i] < 0 ? -1 : hostfd_private(cfg->stdio_fds[i]);
 		if (fd < 0)
 			continue;
-		close(cfg->stdio_fds[i]);
+		old[i] = cfg->stdio_fds[i];
 		cfg->stdio_fds[i] = fd;
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(old); i++) {
+		if (old[i] > STDERR_FILENO)
+			close(old[i]);
+		else if (old[i] >= 0 && null >= 0)
+			(void)dup2(null, old[i]);
+	}
+	if (cfg->log_fd >= 0)
+		(void)dup2(cfg->log_fd, STDERR_FILENO);
 }
 
 static int boot(struct booting *s)
