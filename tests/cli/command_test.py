@@ -116,9 +116,12 @@ def signals_are_passed_on(s):
 def ctrl_c(s):
     pid, fd = pty.fork()
     if pid == 0:
-        os.execv(s.stasis, s.argv(["do", "--", "sh", "-c",
-                                   "test -t 0 || exit 9; trap 'echo caught; exit 5' INT; "
-                                   "echo ready; while :; do sleep 0.05; done"]))
+        try:
+            os.execv(s.stasis, s.argv(["do", "--", "sh", "-c",
+                                       "test -t 0 || exit 9; trap 'echo caught; exit 5' INT; "
+                                       "echo ready; while :; do sleep 0.05; done"]))
+        finally:
+            os._exit(127)
     data = b""
     end = time.monotonic() + 20
     sent = False
