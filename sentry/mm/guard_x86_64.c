@@ -116,6 +116,9 @@ __asm__(".text\n"
         "	mov %rcx, %rax\n"
         "	ret\n");
 
+/* What was installed before: a sanitizer's, which reports, or none. */
+static struct sigaction old_segv, old_bus;
+
 static void on_fault(int signo, siginfo_t *info, void *uc_)
 {
 	ucontext_t *uc = uc_;
@@ -125,8 +128,8 @@ static void on_fault(int signo, siginfo_t *info, void *uc_)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)guard_fixup;
 		return;
 	}
-	/* A bug of ours: fault again, without a handler. */
-	signal(signo, SIG_DFL);
+	/* A bug of ours: fault again, without this handler. */
+	sigaction(signo, signo == SIGSEGV ? &old_segv : &old_bus, NULL);
 }
 
 int guard_init(void)
@@ -137,7 +140,7 @@ int guard_init(void)
 	};
 
 	sigemptyset(&sa.sa_mask);
-	if (sigaction(SIGSEGV, &sa, NULL) < 0 || sigaction(SIGBUS, &sa, NULL) < 0)
+	if (sigaction(SIGSEGV, &sa, &old_segv) < 0 || sigaction(SIGBUS, &sa, &old_bus) < 0)
 		return -errno;
 	return 0;
 }
