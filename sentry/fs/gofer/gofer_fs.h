@@ -18,6 +18,7 @@
 #include "sentry/vfs/inode.h"
 #include "sentry/vfs/super.h"
 
+struct gofer_ahead;
 struct gofer_inode;
 struct machine;
 struct shmem;
@@ -36,6 +37,8 @@ struct gofer_super {
 	TAILQ_HEAD(, gofer_inode)
 	idle GUARDED_BY(lock); /* descriptors kept though nobody uses them */
 	u32 n_idle GUARDED_BY(lock);
+	TAILQ_HEAD(, gofer_ahead) ahead GUARDED_BY(lock); /* listings read ahead, oldest first */
+	u32 n_ahead GUARDED_BY(lock);
 };
 OBJECT_DECL(gofer_super);
 
@@ -62,6 +65,8 @@ struct gofer_inode {
 	TAILQ_ENTRY(gofer_inode) idle_link;
 	struct gofer_inode *hash_next;
 	bool in_table;
+	struct gofer_ahead *ahead; /* owned; a directory's listing; the super block's lock */
+	u64 changes;               /* of names in it; the same */
 };
 OBJECT_DECL(gofer_inode);
 
@@ -100,6 +105,18 @@ MUST_CHECK int gofer_refresh(struct gofer_inode *gi);
 bool gofer_attr_fresh(struct gofer_inode *gi);
 /* Path from the mount's root, for messages: malloc'd. */
 char *gofer_path(struct gofer_inode *gi);
+
+/* ---- ahead.c: what a listing brought with it ---- */
+struct gofer_ahead *gofer_ahead_new(struct gofer_inode *dir);
+void gofer_ahead_add(struct gofer_ahead *a, const char *name, size_t len,
+                     const struct p9_attr *attr);
+/* Takes a over; changes: the directory's count before the listing began. */
+void gofer_ahead_publish(struct gofer_ahead *a, u64 changes);
+/* A name in dir changes / the mount goes. */
+void gofer_ahead_drop(struct gofer_inode *dir);
+void gofer_ahead_drop_all(struct gofer_super *gs);
+/* True if the answer is known: *ret with a reference, NULL if there is no such name. */
+bool gofer_ahead_find(struct gofer_inode *dir, const char *name, struct gofer_inode **ret);
 
 /* Counts an open file in or out; its descriptors may go when there is none. */
 void gofer_use(struct gofer_inode *gi);

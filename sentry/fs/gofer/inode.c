@@ -33,7 +33,9 @@
 	X(SKIP, idle)                       \
 	X(SKIP, idle_link)                  \
 	X(SKIP, hash_next)                  \
-	X(SKIP, in_table)
+	X(SKIP, in_table)                   \
+	X(SKIP, ahead)                      \
+	X(SKIP, changes)
 
 #define MAX_DEPTH 100000u
 

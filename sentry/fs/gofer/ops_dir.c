@@ -9,6 +9,7 @@
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int dir_fid(struct inode *dir, u32 *ret)
 {
@@ -22,10 +23,18 @@ int gofer_lookup(struct inode *dir, struct ctx *c, const char *name, struct inod
 	struct gofer_super *gs = gofer_sb(dir);
 	struct p9_str n = p9_str(name);
 	struct p9_walk w;
+	struct gofer_inode *known;
 	u32 fid;
-	int r = dir_fid(dir, &fid);
+	int r;
 
 	(void)c;
+	if (gs->exclusive && gofer_ahead_find(gofer_i(dir), name, &known)) {
+		if (!known)
+			return -ENOENT;
+		*ret = &known->inode;
+		return 0;
+	}
+	r = dir_fid(dir, &fid);
 	if (r == 0)
 		r = p9_client_walk(gs->client, fid, &n, 1, false, &w);
 	if (r == -EMFILE || (r == 0 && w.err == -EMFILE)) {
@@ -45,6 +54,7 @@ int gofer_lookup(struct inode *dir, struct ctx *c, const char *name, struct inod
 /* The directory's own times and size moved. */
 static void touched(struct inode *dir)
 {
+	gofer_ahead_drop(gofer_i(dir));
 	GUARD(&dir->lock);
 	gofer_i(dir)->attr_old = true;
 }
@@ -280,42 +290,66 @@ int gofer_rename(struct inode *dir, struct ctx *c, const char *name, struct inod
 	return 0;
 }
 
+/* One reply's names; *offset moves on. */
+static int take_names(struct gofer_ahead *ahead, u8 *buf, size_t n, struct dir_list *l, u64 *offset)
+{
+	struct p9_buf b = p9_buf(buf, n);
+	struct p9_dirent_plus p;
+	struct p9_dirent d;
+
+	while (ahead && p9_get_dirent_plus(&b, &p)) {
+		*offset = p.offset;
+		if (!p9_name_ok(p.name))
+			continue;
+		dir_list_add(l, p.name.s, p.name.len, p.attr.qid.path, dirent_type(p.attr.mode));
+		gofer_ahead_add(ahead, p.name.s, p.name.len, &p.attr);
+	}
+	while (!ahead && p9_get_dirent(&b, &d)) {
+		*offset = d.offset;
+		if (p9_name_ok(d.name))
+			dir_list_add(l, d.name.s, d.name.len, d.qid.path, d.type);
+	}
+	return b.bad ? -EIO : 0;
+}
+
 int gofer_list(struct gofer_inode *dir, struct dir_list *l)
 {
 	struct gofer_super *gs = gofer_sb(&dir->inode);
-	size_t size = MIN(p9_client_max_io(gs->client), 64 * KIB), n = 0;
-	AUTO_FREE u8 *buf = malloc(size);
+	size_t size, n = 0;
+	AUTO_FREE u8 *buf = NULL;
 	struct p9_opened o = {.fd = -1, .fid = P9_NOFID};
-	u64 offset = 0;
+	struct gofer_ahead *ahead = NULL;
+	u64 offset = 0, changes;
 	u32 fid;
 	int r = gofer_fid(dir, &fid);
 
-	if (!buf)
-		return -ENOMEM;
 	if (r == 0)
 		r = p9_client_open(gs->client, fid, O_RDONLY | O_DIRECTORY, true, &o);
 	if (r < 0)
 		return r == -ESTALE ? -ENOENT : r;
 	if (o.fd >= 0)
 		close(o.fd);
+	size = MIN(p9_client_max_io(gs->client), 64 * KIB);
+	buf = malloc(size);
+	BUG_ON(!buf);
+	mutex_lock(&gs->lock);
+	changes = dir->changes;
+	mutex_unlock(&gs->lock);
+	if (gs->exclusive && p9_client_extended(gs->client))
+		ahead = gofer_ahead_new(dir);
 	for (;;) {
-		struct p9_dirent d;
-		struct p9_buf b;
-
-		r = p9_client_readdir(gs->client, o.fid, offset, buf, size, &n);
+		if (ahead)
+			r = p9_client_readdirplus(gs->client, o.fid, offset, buf, size, &n);
+		else
+			r = p9_client_readdir(gs->client, o.fid, offset, buf, size, &n);
 		if (r < 0 || n == 0)
 			break;
-		b = p9_buf(buf, n);
-		while (p9_get_dirent(&b, &d)) {
-			offset = d.offset;
-			if (p9_name_ok(d.name))
-				dir_list_add(l, d.name.s, d.name.len, d.qid.path, d.type);
-		}
-		if (b.bad) {
-			r = -EIO;
+		r = take_names(ahead, buf, n, l, &offset);
+		if (r < 0)
 			break;
-		}
 	}
 	p9_client_clunk_later(gs->client, o.fid);
+	if (ahead)
+		gofer_ahead_publish(ahead, r < 0 ? changes - 1 : changes);
 	return r;
 }

@@ -18,7 +18,9 @@
 	X(SKIP, lock)                                          \
 	X(SKIP_ARRAY, table) /* inodes enter when they load */ \
 	X(SKIP, idle)                                          \
-	X(SKIP, n_idle)
+	X(SKIP, n_idle)                                        \
+	X(SKIP, ahead)                                         \
+	X(SKIP, n_ahead)
 
 static void gofer_super_init(void *p)
 {
@@ -26,6 +28,7 @@ static void gofer_super_init(void *p)
 
 	mutex_init(&gs->lock, RANK_LEAF);
 	TAILQ_INIT(&gs->idle);
+	TAILQ_INIT(&gs->ahead);
 }
 static void gofer_super_destroy(void *p)
 {
@@ -111,11 +114,17 @@ static bool gofer_revalidate(struct dentry *dir, const char *name, struct dentry
 	return true;
 }
 
+static void gofer_kill(struct super_block *sb)
+{
+	gofer_ahead_drop_all(container_of(sb, struct gofer_super, sb));
+}
+
 static const struct super_ops gofer_super_ops = {
 	.name = "9p",
 	.cache = 8192,
 	.statfs = gofer_statfs,
 	.revalidate = gofer_revalidate,
+	.kill = gofer_kill,
 };
 OBJECT_TYPE(gofer_super, Sentry__GoferSuper, sentry__gofer_super__descriptor, GOFER_SUPER_FIELDS,
             .base = &super_block_type, .ops = &gofer_super_ops, .init = gofer_super_init,
