@@ -66,6 +66,7 @@ static void overlay_inode_sample_names(struct sampler *sp, struct overlay_inode 
 	X(BASE, ti, tmpfs_inode)        \
 	X(REF, lower, inode)            \
 	X(REF, partial, shmem)          \
+	X(VAL, lower_blocks)            \
 	X(VAL, own_xattrs)              \
 	X(SKIP, copy)                   \
 	X(REF, parent, overlay_inode)   \
@@ -231,7 +232,7 @@ struct overlay_inode *overlay_inode_from(struct super_block *sb, struct inode *l
 {
 	struct overlay_inode *oi;
 	struct inode *i;
-	struct kstat st;
+	struct kstat st, full;
 
 	inode_fill_stat(lower, &st);
 	oi = inode_new(sb, NULL, st.ino, st.mode);
@@ -246,6 +247,8 @@ struct overlay_inode *overlay_inode_from(struct super_block *sb, struct inode *l
 	i->mtime = st.mtime;
 	i->ctime = st.ctime;
 	i->btime = st.btime;
+	/* Disk blocks are the file system's to know; it was just asked for the name. */
+	oi->lower_blocks = inode_getattr(lower, NULL, &full) == 0 ? full.blocks : st.blocks;
 	oi->lower = inode_get(lower);
 	oi->shared = !S_ISDIR(st.mode) && st.nlink > 1;
 	return oi;
@@ -255,11 +258,19 @@ struct overlay_inode *overlay_inode_from(struct super_block *sb, struct inode *l
 
 static int overlay_getattr(struct inode *i, struct ctx *c, struct kstat *ret)
 {
-	if (!inode_is_dir(i))
-		return tmpfs_inode_ops.getattr(i, c, ret);
+	const struct overlay_inode *oi = overlay_i(i);
+	int r = 0;
+
+	if (!inode_is_dir(i)) {
+		r = tmpfs_inode_ops.getattr(i, c, ret);
+		if (r == 0 && !tmpfs_data(i))
+			ret->blocks = oi->lower_blocks;
+		return r;
+	}
 	inode_fill_stat(i, ret);
 	if (!ret->size)
 		ret->size = PAGE_SIZE;
+	ret->blocks = oi->lower_blocks;
 	return 0;
 }
 

@@ -43,6 +43,7 @@ struct overlay_inode {
 	 */
 	struct inode *lower;
 	struct shmem *partial; /* owned: content that an interrupted copy-up got so far */
+	u64 lower_blocks;      /* st_blocks below, as long as the content is there; immutable */
 	bool own_xattrs;       /* extended attributes are ti's, not the lower inode's */
 	struct mutex copy;
 	/* The rest is guarded by the super block's names. Of an inode that is not pinned: */
