@@ -13,17 +13,17 @@
 #include <ucontext.h>
 
 /* struct rt_sigframe: the restorer's address, then struct ucontext, then siginfo. */
-#define FRAME_UC   8
-#define UC_GREGS   40
-#define UC_FPREGS  (UC_GREGS + 23 * 8)
-#define UC_SIGMASK 296
-#define UC_SIZE    304
-#define FRAME_INFO (FRAME_UC + UC_SIZE)
-#define INFO_SIZE  128
-#define FP_LEGACY  512
-#define FP_SW      464
-
+#define FRAME_UC    8
+#define UC_GREGS    40
+#define UC_FPREGS   (UC_GREGS + 23 * 8)
+#define UC_SIGMASK  296
+#define UC_SIZE     304
+#define FRAME_INFO  (FRAME_UC + UC_SIZE)
+#define INFO_SIZE   128
+#define INFO_USED   32
 #define USER_CSGSFS (0x33ull | 0x2bull << 48)
+#define FP_LEGACY   512
+#define FP_SW       464
 
 #define SYS_SECCOMP_CODE 1
 #define ERR_WRITE        2
@@ -38,6 +38,14 @@
 #define ERESTARTNOINTR        513
 #define ERESTARTNOHAND        514
 #define ERESTART_RESTARTBLOCK 516
+
+/* clang-format off */
+#define EACH_GREG(R)                                                                               \
+	R(r8, REG_R8) R(r9, REG_R9) R(r10, REG_R10) R(r11, REG_R11) R(r12, REG_R12)                \
+	R(r13, REG_R13) R(r14, REG_R14) R(r15, REG_R15) R(rdi, REG_RDI) R(rsi, REG_RSI)            \
+	R(rbp, REG_RBP) R(rbx, REG_RBX) R(rdx, REG_RDX) R(rax, REG_RAX) R(rcx, REG_RCX)            \
+	R(rsp, REG_RSP) R(rip, REG_RIP) R(rflags, REG_EFL)
+/* clang-format on */
 
 struct fpx_sw {
 	u32 magic1;
@@ -62,27 +70,26 @@ static u64 load64(struct st_vehicle *v, u32 off)
 	return x;
 }
 
-static void store64(struct st_vehicle *v, u32 off, u64 x)
-{
-	memcpy(slot_bytes(v) + off, &x, sizeof(x));
-}
-
 int st_frame_take(struct st_vehicle *v)
 {
 	u64 frame = READ_ONCE(v->slot->frame), fp, off;
 	struct fpx_sw sw;
 
+	/* The host puts it in the same place each time. */
+	if (likely(frame == v->frame))
+		return 0;
 	off = frame - v->slot_addr;
 	if (!range_ok(off, FRAME_INFO + INFO_SIZE, STUB_SLOT_SIZE) || off < SLOT_STACK)
 		return -EBADMSG;
-	v->uc_off = (u32)off + FRAME_UC;
-	fp = load64(v, v->uc_off + UC_FPREGS) - v->slot_addr;
+	fp = load64(v, (u32)off + FRAME_UC + UC_FPREGS) - v->slot_addr;
 	if (!range_ok(fp, FP_LEGACY, STUB_SLOT_SIZE) || fp < SLOT_STACK || (fp & 63))
 		return -EBADMSG;
 	memcpy(&sw, slot_bytes(v) + fp + FP_SW, sizeof(sw));
 	if (sw.magic1 != FPX_MAGIC1 || sw.xstate_size < FP_LEGACY + 64 ||
 	    !range_ok(fp, (u64)sw.xstate_size + 4, STUB_SLOT_SIZE))
 		return -EBADMSG;
+	v->frame = frame;
+	v->uc_off = (u32)off + FRAME_UC;
 	v->fp_off = (u32)fp;
 	v->fp_size = sw.xstate_size;
 	return 0;
@@ -143,36 +150,22 @@ static void get_syscall(const struct st_platform *p, struct regs *r, struct exit
 void st_frame_get(const struct st_platform *p, struct st_vehicle *v, struct regs *r,
                   struct exit_info *e)
 {
-	u32 g = v->uc_off + UC_GREGS;
-	u64 greg[23];
+	const u8 *g = slot_bytes(v) + v->uc_off + UC_GREGS;
+	u64 segments;
 	siginfo_t info;
 	u32 signo = READ_ONCE(v->slot->signo);
 
-	memcpy(greg, slot_bytes(v) + g, sizeof(greg));
-	memcpy(&info, slot_bytes(v) + v->uc_off - FRAME_UC + FRAME_INFO, sizeof(info));
-	*r = (struct regs){
-		.r8 = greg[REG_R8],
-		.r9 = greg[REG_R9],
-		.r10 = greg[REG_R10],
-		.r11 = greg[REG_R11],
-		.r12 = greg[REG_R12],
-		.r13 = greg[REG_R13],
-		.r14 = greg[REG_R14],
-		.r15 = greg[REG_R15],
-		.rdi = greg[REG_RDI],
-		.rsi = greg[REG_RSI],
-		.rbp = greg[REG_RBP],
-		.rbx = greg[REG_RBX],
-		.rdx = greg[REG_RDX],
-		.rax = greg[REG_RAX],
-		.rcx = greg[REG_RCX],
-		.rsp = greg[REG_RSP],
-		.rip = greg[REG_RIP],
-		.rflags = greg[REG_EFL],
-		.orig_rax = ~0ull,
-		.fs_base = READ_ONCE(v->slot->fs_base),
-		.gs_base = READ_ONCE(v->slot->gs_base),
-	};
+	/* The part that all signals have in common with what we look at. */
+	memcpy(&info, slot_bytes(v) + v->uc_off - FRAME_UC + FRAME_INFO, INFO_USED);
+	r->orig_rax = ~0ull;
+#define GET(name, index) memcpy(&r->name, g + (index)*8, 8);
+	EACH_GREG(GET)
+#undef GET
+	r->fs_base = READ_ONCE(v->slot->fs_base);
+	r->gs_base = READ_ONCE(v->slot->gs_base);
+	v->last = *r;
+	memcpy(&segments, g + REG_CSGSFS * 8, sizeof(segments));
+	v->odd_segments = segments != USER_CSGSFS;
 	memset(e, 0, sizeof(*e));
 	if (signo == SIGSYS) {
 		get_syscall(p, r, e, &info);
@@ -194,34 +187,32 @@ void st_frame_get(const struct st_platform *p, struct st_vehicle *v, struct regs
 	e->signo = (int)signo;
 	e->code = info.si_code;
 	e->addr = (u64)info.si_addr;
-	e->trapno = (u32)greg[REG_TRAPNO];
-	e->error_code = greg[REG_ERR];
+	memcpy(&e->trapno, g + REG_TRAPNO * 8, sizeof(e->trapno));
+	memcpy(&e->error_code, g + REG_ERR * 8, sizeof(e->error_code));
 	if ((signo == SIGSEGV || signo == SIGBUS) && get_fault(p, e))
 		return;
 	e->reason = EXIT_SIGNAL;
 }
 
+/* Only what changed: each line written here must move to the guest's core. What else is in the
+ * frame may have been spoiled by the guest, but then by and for itself. */
 void st_frame_set(struct st_vehicle *v, const struct regs *r)
 {
-	u32 g = v->uc_off + UC_GREGS;
-	u64 greg[23];
+	u8 *g = slot_bytes(v) + v->uc_off + UC_GREGS;
 
-	memcpy(greg, slot_bytes(v) + g, sizeof(greg));
-	greg[REG_R8] = r->r8, greg[REG_R9] = r->r9, greg[REG_R10] = r->r10;
-	greg[REG_R11] = r->r11, greg[REG_R12] = r->r12, greg[REG_R13] = r->r13;
-	greg[REG_R14] = r->r14, greg[REG_R15] = r->r15, greg[REG_RDI] = r->rdi;
-	greg[REG_RSI] = r->rsi, greg[REG_RBP] = r->rbp, greg[REG_RBX] = r->rbx;
-	greg[REG_RDX] = r->rdx, greg[REG_RAX] = r->rax, greg[REG_RCX] = r->rcx;
-	greg[REG_RSP] = r->rsp;
-	greg[REG_RIP] = r->rip;
-	greg[REG_EFL] = r->rflags;
-	greg[REG_CSGSFS] = USER_CSGSFS;
-	memcpy(slot_bytes(v) + g, greg, sizeof(greg));
-	store64(v, v->uc_off + UC_SIGMASK, 0);
-	store64(v, v->uc_off + UC_FPREGS, v->slot_addr + v->fp_off);
-	WRITE_ONCE(v->slot->fs_base, r->fs_base);
-	WRITE_ONCE(v->slot->gs_base, r->gs_base);
-	WRITE_ONCE(v->slot->frame, v->slot_addr + v->uc_off - FRAME_UC);
+#define SET(name, index)             \
+	if (r->name != v->last.name) \
+		memcpy(g + (index)*8, &r->name, 8);
+	EACH_GREG(SET)
+#undef SET
+	/* It went to the 32-bit code segment. */
+	if (unlikely(v->odd_segments))
+		memcpy(g + REG_CSGSFS * 8, &(u64){USER_CSGSFS}, 8);
+	if (r->fs_base != v->last.fs_base)
+		WRITE_ONCE(v->slot->fs_base, r->fs_base);
+	if (r->gs_base != v->last.gs_base)
+		WRITE_ONCE(v->slot->gs_base, r->gs_base);
+	v->last = *r;
 }
 
 void st_frame_get_fp(struct st_platform *p, struct st_vehicle *v, struct fpstate *fp)

@@ -21,10 +21,10 @@ stub_blob_systrap_start:
 	mov	%r9, %rbx
 	/* sigaltstack: the descriptor lies in the slot for the moment. */
 	lea	SLOT_STACK(%rbx), %rax
-	mov	%rax, 256(%rbx)
-	movq	$0, 264(%rbx)
-	movq	$(STUB_SLOT_SIZE - SLOT_STACK), 272(%rbx)
-	lea	256(%rbx), %rdi
+	mov	%rax, SLOT_SCRATCH(%rbx)
+	movq	$0, SLOT_SCRATCH + 8(%rbx)
+	movq	$(STUB_SLOT_SIZE - SLOT_STACK), SLOT_SCRATCH + 16(%rbx)
+	lea	SLOT_SCRATCH(%rbx), %rdi
 	xor	%esi, %esi
 	mov	$__NR_sigaltstack, %eax
 	syscall
@@ -32,7 +32,7 @@ stub_blob_systrap_start:
 	jnz	.Ldie
 	/* The traps below must not find their signals blocked: the host would end the stub. */
 	mov	$SIG_SETMASK, %edi
-	lea	280(%rbx), %rsi
+	lea	SLOT_SCRATCH + 24(%rbx), %rsi
 	movq	$0, (%rsi)
 	xor	%edx, %edx
 	mov	$8, %r10d
@@ -62,11 +62,14 @@ stub_blob_systrap_handler:
 	mov	%rax, SLOT_GS_BASE(%rbx)
 	mov	%edi, SLOT_SIGNO(%rbx)
 	mov	%rsp, SLOT_FRAME(%rbx)
-	/* Full barrier: the turn is visible before we look whether the sentry sleeps. */
+	mov	$CPU_SEGMENT, %eax
+	lsl	%eax, %eax
+	and	$CPU_MASK, %eax
+	mov	%eax, SLOT_CPU(%rbx)
 	mov	$TURN_SENTRY, %eax
 	xchg	%eax, SLOT_STATE(%rbx)
-	cmpl	$0, SLOT_SENTRY_SLEEPS(%rbx)
-	je	.Lspin
+	test	$TURN_SLEEPS, %eax
+	jz	.Lspin
 	lea	SLOT_STATE(%rbx), %rdi
 	mov	$FUTEX_WAKE, %esi
 	mov	$1, %edx
@@ -77,25 +80,27 @@ stub_blob_systrap_wake_site:
 .Lspin:
 	mov	SLOT_SPIN(%rbx), %r12d
 .Llook:
-	cmpl	$TURN_GUEST, SLOT_STATE(%rbx)
+	cmpb	$TURN_GUEST, SLOT_STATE(%rbx)
 	je	.Lresume
 	pause
 	sub	$1, %r12d
 	jg	.Llook
 
 .Lsleep:
-	mov	$1, %eax
-	xchg	%eax, SLOT_STUB_SLEEPS(%rbx)
+	mov	$TURN_SENTRY, %eax
+	mov	$(TURN_SENTRY | TURN_SLEEPS), %edx
+	lock cmpxchg %edx, SLOT_STATE(%rbx)
+	je	.Lwait
+	cmp	$TURN_GUEST, %al
+	je	.Lresume
+.Lwait:
 	lea	SLOT_STATE(%rbx), %rdi
 	mov	$FUTEX_WAIT, %esi
-	mov	$TURN_SENTRY, %edx
 	xor	%r10d, %r10d
 	mov	$__NR_futex, %eax
 	syscall
 stub_blob_systrap_wait_site:
-	movl	$0, SLOT_STUB_SLEEPS(%rbx)
-	cmpl	$TURN_GUEST, SLOT_STATE(%rbx)
-	jne	.Lsleep
+	jmp	.Lsleep
 
 .Lresume:
 	mov	SLOT_FS_BASE(%rbx), %rax

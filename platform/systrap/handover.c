@@ -1,13 +1,17 @@
 /*
  * Whose turn it is. Both sides first look for a while and then sleep in a futex; the side that
  * hands over wakes the other only if it said that it sleeps. Looking costs a core, so it is done
- * only while there are cores to spare.
+ * only while there are cores to spare, and when the other side was last seen on another core.
+ *
+ * The guest can write the state at any time, and wake our futex. What it can't get is a sentry
+ * thread that waits for ever, or that runs all the time: values that nobody writes end the stub, a
+ * wait that is disturbed too often becomes a series of short sleeps, and all sleeps are short
+ * enough to notice a stub's death and a kick that the guest does not obey.
  */
 #include "platform/runnable.h"
 #include "platform/systrap/systrap.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,21 +20,50 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-/* Looks before sleeping; one is about 20 ns here (pause). */
-#define SPIN_MAX 3000u
-#define SPIN_MIN 50u
+/* Waking a core costs up to 50 us: longer waits than that are not worth looking. */
+#define SPIN_US 60
+/* When the last waits were long, in case this one is not. */
+#define SPIN_SHORT_US 8
+/* The guest's side: most calls are short. */
+#define STUB_SPIN_US 30
+#define TICK_MS      100
+/* After DISTURBED wakes without a turn. */
+#define DISTURBED 16
+#define REST_MS   1
 /* How long a guest that was kicked may take to come back. */
-#define KICK_LIMIT_NS (2 * NSEC_PER_SEC)
-#define TICK_NS       (100 * NSEC_PER_MSEC)
+#define KICK_LIMIT_MS 5000
 
 static long futex(u32 *word, int op, u32 val, const struct timespec *timeout)
 {
 	return syscall(SYS_futex, word, op, val, timeout, NULL, 0);
 }
 
-static bool cores_to_spare(const struct st_platform *p)
+static s64 now_ns(void)
 {
-	return 2 * platform_runnable() <= (int)p->ncpu;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
+void st_calibrate(struct st_platform *p)
+{
+	const u32 n = 1000;
+
+	p->tsc_per_us = ~0u;
+	p->looks_per_us = 1;
+	/* Somebody else may take the core in between: the best of some. */
+	for (int i = 0; i < 5; i++) {
+		s64 ns = now_ns();
+		u64 tsc = __rdtsc();
+
+		for (u32 k = 0; k < n; k++)
+			_mm_pause();
+		tsc = __rdtsc() - tsc;
+		ns = MAX(now_ns() - ns, (s64)1);
+		p->looks_per_us = MAX(p->looks_per_us, (u32)((s64)n * 1000 / ns));
+		p->tsc_per_us = MIN(p->tsc_per_us, (u32)(tsc * 1000 / (u64)ns) + 1);
+	}
 }
 
 static bool stub_ended(struct st_vehicle *v)
@@ -44,67 +77,112 @@ static bool stub_ended(struct st_vehicle *v)
 	return syscall(SYS_tgkill, v->pid, v->tid, 0) < 0 && errno == ESRCH;
 }
 
-static s64 now_ns(void)
+static bool may_spin(const struct st_platform *p, const struct slot *slot)
 {
-	struct timespec ts;
+	return 2 * platform_runnable() <= (int)p->ncpu && READ_ONCE(slot->cpu) != current_cpu();
+}
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+static bool is_ours(const struct slot *slot)
+{
+	return (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) & ~TURN_SLEEPS) == TURN_SENTRY;
+}
+
+static bool spin(struct st_platform *p, const struct slot *slot, u64 start, u32 us)
+{
+	const u64 limit = (u64)us * p->tsc_per_us;
+
+	do {
+		for (int i = 0; i < 8; i++) {
+			if (is_ours(slot))
+				return true;
+			_mm_pause();
+		}
+	} while (__rdtsc() - start < limit);
+	return false;
+}
+
+static void rest(void)
+{
+	const struct timespec ts = {.tv_nsec = REST_MS * NSEC_PER_MSEC};
+	u32 nobody = 0;
+
+	futex(&nobody, FUTEX_WAIT_PRIVATE, 0, &ts);
+}
+
+/* Something may be wrong: ms more have gone by. */
+static int look_after(struct st_context *c, struct st_vehicle *v, u32 ms, u32 *kicked_ms)
+{
+	if (stub_ended(v))
+		return -ESRCH;
+	if (!c || !atomic_load(&c->kicked))
+		return 0;
+	*kicked_ms += ms;
+	if (*kicked_ms > KICK_LIMIT_MS)
+		return -ESRCH;
+	syscall(SYS_tgkill, v->pid, v->tid, SYSTRAP_KICK);
+	return 0;
+}
+
+static int sleep_for_turn(struct st_context *c, struct st_vehicle *v)
+{
+	const struct timespec tick = {.tv_nsec = TICK_MS * NSEC_PER_MSEC};
+	u32 *state = &v->slot->state;
+	u32 now, disturbed = 0, kicked_ms = 0;
+	int r = 0;
+
+	while (r == 0) {
+		now = TURN_GUEST;
+		/* Whatever else it is: now says it. */
+		if (__atomic_compare_exchange_n(state, &now, TURN_GUEST | TURN_SLEEPS, false,
+		                                __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			now = TURN_GUEST | TURN_SLEEPS;
+		if ((now & ~TURN_SLEEPS) == TURN_SENTRY)
+			return 0;
+		if (now != (TURN_GUEST | TURN_SLEEPS))
+			return -ESRCH;
+		if (futex(state, FUTEX_WAIT, now, &tick) < 0 && errno == ETIMEDOUT) {
+			disturbed = 0;
+			r = look_after(c, v, TICK_MS, &kicked_ms);
+		} else if (++disturbed > DISTURBED && !is_ours(v->slot)) {
+			rest();
+			r = look_after(c, v, REST_MS, &kicked_ms);
+		}
+	}
+	return r;
 }
 
 int st_await(struct st_platform *p, struct st_context *c, struct st_vehicle *v)
 {
-	struct slot *slot = v->slot;
-	u32 spin = c && cores_to_spare(p) ? c->spin : 0;
-	const struct timespec tick = {.tv_nsec = TICK_NS};
-	s64 kicked_at = 0;
+	const u64 start = __rdtsc();
+	const u64 limit = (u64)SPIN_US * p->tsc_per_us;
+	u64 took;
+	int r;
 
-	for (u32 i = 0; i < spin; i++) {
-		if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) == TURN_SENTRY) {
-			/* It paid: next time a little longer, up to the limit. */
-			c->spin = MIN(c->spin + c->spin / 8 + 1, SPIN_MAX);
-			return 0;
-		}
-		_mm_pause();
+	if (c && may_spin(p, v->slot) &&
+	    spin(p, v->slot, start, c->wait_avg > limit ? SPIN_SHORT_US : SPIN_US)) {
+		r = 0;
+	} else {
+		r = sleep_for_turn(c, v);
+		if (r < 0)
+			kill(v->pid, SIGKILL);
 	}
-	if (spin)
-		c->spin = MAX(c->spin - c->spin / 8, SPIN_MIN);
-	for (;;) {
-		__atomic_store_n(&slot->sentry_sleeps, 1, __ATOMIC_SEQ_CST);
-		if (__atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) == TURN_SENTRY)
-			break;
-		if (futex(&slot->state, FUTEX_WAIT, TURN_GUEST, &tick) == 0 || errno != ETIMEDOUT) {
-			if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) == TURN_SENTRY)
-				break;
-			/* The guest can write any word here: don't let it make us busy. */
-			if (errno != EINTR)
-				sched_yield();
-		}
-		if (stub_ended(v))
-			return -ESRCH;
-		if (c && atomic_load(&c->kicked)) {
-			if (!kicked_at)
-				kicked_at = now_ns();
-			else if (now_ns() - kicked_at > KICK_LIMIT_NS) {
-				kill(v->pid, SIGKILL);
-				return -ESRCH;
-			} else {
-				syscall(SYS_tgkill, v->pid, v->tid, SYSTRAP_KICK);
-			}
-		}
+	if (c) {
+		/* One long wait is forgotten after a few short ones. */
+		took = MIN(__rdtsc() - start, 2 * limit);
+		c->wait_avg += (s64)(took - c->wait_avg) / 4;
 	}
-	__atomic_store_n(&slot->sentry_sleeps, 0, __ATOMIC_RELAXED);
-	return 0;
+	return r;
 }
 
-int st_run(struct st_platform *p, struct st_context *c, struct st_vehicle *v)
+void st_give(struct st_platform *p, struct st_vehicle *v)
 {
 	struct slot *slot = v->slot;
+	u32 looks = may_spin(p, slot) ? STUB_SPIN_US * p->looks_per_us : 0;
 
-	WRITE_ONCE(slot->spin, cores_to_spare(p) ? SPIN_MAX : 0);
-	__atomic_store_n(&slot->sentry_sleeps, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->state, TURN_GUEST, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&slot->stub_sleeps, __ATOMIC_SEQ_CST))
+	if (v->spin != looks) {
+		v->spin = looks;
+		WRITE_ONCE(slot->spin, looks);
+	}
+	if (__atomic_exchange_n(&slot->state, TURN_GUEST, __ATOMIC_ACQ_REL) & TURN_SLEEPS)
 		futex(&slot->state, FUTEX_WAKE, 1, NULL);
-	return st_await(p, c, v);
 }

@@ -8,42 +8,53 @@
  */
 #include "platform/stub/layout.h"
 
-#define SLOT_STATE         0  /* futex word: whose turn it is */
-#define SLOT_STUB_SLEEPS   4  /* the guest thread waits in a futex for its turn */
-#define SLOT_SENTRY_SLEEPS 64 /* the sentry thread does */
-#define SLOT_SPIN          68 /* how often the guest thread looks before it sleeps */
-#define SLOT_SIGNO         128
-#define SLOT_FRAME         136 /* address of the signal frame */
-#define SLOT_FS_BASE       144
-#define SLOT_GS_BASE       152
-#define SLOT_STACK         0x1000
+/* One cache line: each hand-over moves it from core to core once. */
+#define SLOT_STATE   0 /* futex word: whose turn it is */
+#define SLOT_SIGNO   4
+#define SLOT_FRAME   8 /* address of the signal frame */
+#define SLOT_FS_BASE 16
+#define SLOT_GS_BASE 24
+#define SLOT_SPIN    32 /* how often the guest thread looks before it sleeps */
+#define SLOT_CPU     36 /* where it ran when it handed over */
+#define SLOT_SCRATCH 256
+#define SLOT_STACK   0x1000
 
+/* Values of the state. Who is about to sleep adds TURN_SLEEPS, by compare and exchange; who hands
+ * over exchanges the whole word, and wakes the other if it was there. Whose turn it is, is in the
+ * low byte. */
 #define TURN_SENTRY 1
 #define TURN_GUEST  2
-#define TURN_DEAD   3
+#define TURN_SLEEPS 0x100
+
+/* A segment whose limit is the number of the core (the host's vDSO uses it, too). */
+#define CPU_SEGMENT 0x7b
+#define CPU_MASK    0xfff
 
 #define SYSTRAP_KICK 12 /* SIGUSR2: nothing else sends signals to stubs */
 
 #ifndef __ASSEMBLER__
 struct slot {
 	u32 state;
-	u32 stub_sleeps;
-	u32 pad1[14];
-	u32 sentry_sleeps;
-	u32 spin;
-	u32 pad2[14];
 	u32 signo;
-	u32 pad3;
 	u64 frame;
 	u64 fs_base;
 	u64 gs_base;
+	u32 spin;
+	u32 cpu;
 };
 LAYOUT_IS(slot, state, SLOT_STATE);
-LAYOUT_IS(slot, stub_sleeps, SLOT_STUB_SLEEPS);
-LAYOUT_IS(slot, sentry_sleeps, SLOT_SENTRY_SLEEPS);
-LAYOUT_IS(slot, spin, SLOT_SPIN);
 LAYOUT_IS(slot, signo, SLOT_SIGNO);
 LAYOUT_IS(slot, frame, SLOT_FRAME);
 LAYOUT_IS(slot, fs_base, SLOT_FS_BASE);
 LAYOUT_IS(slot, gs_base, SLOT_GS_BASE);
+LAYOUT_IS(slot, spin, SLOT_SPIN);
+LAYOUT_IS(slot, cpu, SLOT_CPU);
+
+static inline u32 current_cpu(void)
+{
+	u32 cpu = CPU_SEGMENT;
+
+	__asm__ volatile("lsl %0, %0" : "+r"(cpu) : : "cc");
+	return cpu & CPU_MASK;
+}
 #endif

@@ -29,7 +29,6 @@ static const struct platform_syscall st_syscalls[] = {
 	/* Kicks, and looks whether a thread is there. */
 	{SYS_tgkill, 3, SYSTRAP_KICK},
 	{SYS_tgkill, 3, 0},
-	{SYS_sched_yield},
 	{-1},
 };
 
@@ -133,6 +132,7 @@ static int st_create(const struct platform_ops *ops, struct platform **ret)
 	p->slots_fd = -1;
 	mutex_init(&p->lock, RANK_PLATFORM);
 	p->ncpu = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
+	st_calibrate(p);
 	p->base.max_user_addr = STUB_BASE;
 	p->base.min_user_addr = 65536;
 	if (fpstate_probe(&p->base.xfeatures, &p->base.fpstate_size) < 0) {
@@ -219,7 +219,6 @@ static int st_new_context(struct platform *pl, struct context **ret)
 	mutex_init(&c->kick_lock, RANK_LEAF);
 	fpstate_init(pl, &c->fp);
 	c->fp_state = ST_FP_CACHE;
-	c->spin = 500;
 	*ret = &c->base;
 	return 0;
 }
@@ -230,19 +229,6 @@ static void st_context_release(struct context *ctx)
 
 	st_vehicle_drop(c);
 	free(c);
-}
-
-static void enter(struct st_context *c)
-{
-	GUARD(&c->kick_lock);
-	c->running_pid = c->v->pid;
-	c->running_tid = c->v->tid;
-}
-
-static void leave(struct st_context *c)
-{
-	GUARD(&c->kick_lock);
-	c->running_pid = 0;
 }
 
 static int dead(struct st_context *c, struct exit_info *ret_exit)
@@ -256,10 +242,36 @@ static int dead(struct st_context *c, struct exit_info *ret_exit)
 static int end_switch(struct st_context *c, struct regs *regs, struct exit_info *ret_exit,
                       const struct regs *r, const struct exit_info *e)
 {
-	atomic_store(&c->kicked, false);
+	if (atomic_load_explicit(&c->kicked, memory_order_relaxed))
+		atomic_store(&c->kicked, false);
 	*regs = *r;
 	*ret_exit = *e;
 	return 0;
+}
+
+/* Under the lock, so that the two ids belong together. If the context left meanwhile, one more
+ * signal waits for it there, which turns out to be spent. */
+static void send_kick(struct st_context *c)
+{
+	GUARD(&c->kick_lock);
+	if (c->kick_pid)
+		syscall(SYS_tgkill, c->kick_pid, c->kick_tid, SYSTRAP_KICK);
+}
+
+/* To the guest and back. */
+static int turn(struct st_platform *p, struct st_context *c)
+{
+	int r;
+
+	/* Either we see the kick, or the kicker sees us in the guest: the exchange of the turn lies
+	 * between our store and our load, as an exchange does between the kicker's. */
+	atomic_store_explicit(&c->in_guest, true, memory_order_relaxed);
+	st_give(p, c->v);
+	if (unlikely(atomic_load_explicit(&c->kicked, memory_order_relaxed)))
+		send_kick(c);
+	r = st_await(p, c, c->v);
+	atomic_store_explicit(&c->in_guest, false, memory_order_relaxed);
+	return r < 0 ? r : st_frame_take(c->v);
 }
 
 static int st_switch(struct context *ctx, struct aspace *a, struct regs *regs,
@@ -288,27 +300,20 @@ static int st_switch(struct context *ctx, struct aspace *a, struct regs *regs,
 		return end_switch(c, regs, ret_exit, &work, &e);
 	}
 	regs_clean(&work);
-	st_frame_set(c->v, &work);
 	if (c->fp_state == ST_FP_CACHE)
 		st_frame_set_fp(p, c->v, &c->fp);
-	c->fp_state = ST_FP_BOTH;
-	enter(c);
-	/* A kick from before enter found nobody to signal. */
-	if (unlikely(atomic_load(&c->kicked))) {
-		leave(c);
-		return end_switch(c, regs, ret_exit, &work, &e);
-	}
 	c->fp_state = ST_FP_VEHICLE;
-	r = st_run(p, c, c->v);
-	leave(c);
-	if (r == 0)
-		r = st_frame_take(c->v);
-	if (r < 0) {
-		/* Its frame is beyond repair, or it is gone. */
-		kill(c->v->pid, SIGKILL);
-		return dead(c, ret_exit);
-	}
-	st_frame_get(p, c->v, &work, &e);
+	do {
+		st_frame_set(c->v, &work);
+		r = turn(p, c);
+		if (unlikely(r < 0)) {
+			/* Its frame is beyond repair, or it is gone. */
+			kill(c->v->pid, SIGKILL);
+			return dead(c, ret_exit);
+		}
+		st_frame_get(p, c->v, &work, &e);
+		/* A kick that another exit was faster than: spent. */
+	} while (unlikely(e.reason == EXIT_KICK) && !atomic_load(&c->kicked));
 	return end_switch(c, regs, ret_exit, &work, &e);
 }
 
@@ -316,10 +321,8 @@ static void st_kick(struct context *ctx)
 {
 	struct st_context *c = st_context(ctx);
 
-	atomic_store(&c->kicked, true);
-	GUARD(&c->kick_lock);
-	if (c->running_pid)
-		syscall(SYS_tgkill, c->running_pid, c->running_tid, SYSTRAP_KICK);
+	if (!atomic_exchange(&c->kicked, true) && atomic_load(&c->in_guest))
+		send_kick(c);
 }
 
 static int st_pull_fpstate(struct context *ctx, struct fpstate *fp)

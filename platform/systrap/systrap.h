@@ -5,7 +5,7 @@
  * registers into a frame on a stack that we share, and a word beside it says whose turn it is.
  *
  * Locking: an aspace's vehicles are under its stub's lock. A context belongs to its owner thread,
- * but kicked, in_guest and the pids, which kick reads. A vehicle belongs to the context that has
+ * but what kick reads. A vehicle belongs to the context that has
  * it. Lifetime: a vehicle has one reference from its aspace and one from its context. Saved: never.
  */
 #include "platform/platform.h"
@@ -22,7 +22,9 @@ struct st_platform {
 	struct mutex lock; /* RANK_PLATFORM: the free list */
 	u32 *free;
 	u32 n_free, n_used;
-	unsigned ncpu; /* immutable */
+	/* Immutable: cores that we may use, and what a loop of pauses makes of time. */
+	unsigned ncpu;
+	u32 tsc_per_us, looks_per_us;
 };
 
 struct st_vehicle {
@@ -37,9 +39,13 @@ struct st_vehicle {
 	atomic_bool dead;
 	bool busy;      /* under the stub's lock */
 	bool has_frame; /* it has trapped and waits for its turn */
-	/* Where the frame's parts are in the slot, checked when it was taken over. */
+	/* The frame that was checked, and where its parts are in the slot. */
+	u64 frame;
 	u32 uc_off, fp_off;
-	u32 fp_size; /* what the host's kernel restores */
+	u32 fp_size;       /* what the host's kernel restores */
+	struct regs last;  /* the registers that are in the frame; orig_rax is nothing */
+	bool odd_segments; /* the frame has other code and stack segments than ours */
+	u32 spin;          /* what the slot's word is */
 };
 LIST_HEAD(st_vehicles, st_vehicle);
 
@@ -58,13 +64,14 @@ enum st_fp {
 
 struct st_context {
 	struct context base;
-	struct mutex kick_lock; /* RANK_LEAF: running_* */
+	struct mutex kick_lock; /* RANK_LEAF: kick_* */
 	atomic_bool kicked;
-	pid_t running_pid, running_tid; /* 0: not in the guest */
+	atomic_bool in_guest;     /* written by the owner */
+	pid_t kick_pid, kick_tid; /* those of v; 0: none */
 	struct st_vehicle *v;
 	enum st_fp fp_state;
 	struct fpstate fp;
-	u32 spin; /* adaptive: how long the last waits were */
+	u64 wait_avg; /* of the guest's turns, in TSC ticks, long ones cut off */
 };
 
 static inline struct st_platform *st_platform(struct platform *p)
@@ -87,11 +94,13 @@ void st_vehicle_drop(struct st_context *c);
 /* The stub was killed: no vehicle of as is used any more. */
 void st_vehicles_end(struct st_aspace *as);
 
-/* handover.c: the guest's turn until it is ours again. 0, or -ESRCH if the stub is dead (it is
- * killed if it did not react to a kick in time). c may be NULL for a first frame. */
-MUST_CHECK int st_run(struct st_platform *p, struct st_context *c, struct st_vehicle *v);
-/* Waits for the turn without giving it. */
+/* handover.c: hands the turn to the guest. */
+void st_give(struct st_platform *p, struct st_vehicle *v);
+/* Waits for the turn. 0, or -ESRCH if the stub is dead; it is killed if it did not react to a kick
+ * in time, or played with the state. c is NULL for a first frame. */
 MUST_CHECK int st_await(struct st_platform *p, struct st_context *c, struct st_vehicle *v);
+/* Measures what spinning costs. */
+void st_calibrate(struct st_platform *p);
 
 /* frame.c: finds and checks the frame after a turn. -EBADMSG: the guest spoiled it. */
 MUST_CHECK int st_frame_take(struct st_vehicle *v);

@@ -108,13 +108,21 @@ static int take(struct st_platform *p, struct st_aspace *as, struct st_vehicle *
 	return 0;
 }
 
+static void attach(struct st_context *c, struct st_vehicle *v)
+{
+	GUARD(&c->kick_lock);
+	c->v = v;
+	c->kick_pid = v ? v->pid : 0;
+	c->kick_tid = v ? v->tid : 0;
+}
+
 void st_vehicle_drop(struct st_context *c)
 {
 	struct st_vehicle *v = c->v;
 
 	if (!v)
 		return;
-	c->v = NULL;
+	attach(c, NULL);
 	if (!atomic_load(&v->dead)) {
 		GUARD(&v->as->stub.lock);
 		v->busy = false;
@@ -139,13 +147,17 @@ int st_vehicle_get(struct st_context *c, struct st_aspace *as)
 	r = take(p, as, &v);
 	if (r < 0)
 		return r;
-	c->v = v;
+	attach(c, v);
 	if (!v->has_frame) {
+		struct regs regs;
+		struct exit_info e;
+
 		r = st_await(p, NULL, v);
 		if (r == 0)
 			r = st_frame_take(v);
 		if (r < 0)
 			return r == -EBADMSG ? -ESRCH : r;
+		st_frame_get(p, v, &regs, &e);
 		v->has_frame = true;
 	}
 	return 0;

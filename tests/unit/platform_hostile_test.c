@@ -24,6 +24,11 @@ GUEST_CODE(compat, "push $0x23; lea 1f(%rip), %rax; push %rax; lretq; 1: .code32
 GUEST_CODE(vsyscall, "mov $0xffffffffff600000, %rax; call *%rax; mov $0xffffffffff600400, %rax;"
                      "call *%rax; syscall");
 
+/* Writes the four values of rax, rbx, rdx and rsi to a word as fast as it can. */
+GUEST_CODE(toggle, "1: mov %eax, (%rdi); mov %ebx, (%rdi); pause; mov %edx, (%rdi);"
+                   "mov %esi, (%rdi); jmp 1b");
+GUEST_CODE(calls, "1: syscall; jmp 1b");
+
 struct watchdog {
 	struct context *c;
 	atomic_bool stop;
@@ -177,4 +182,77 @@ CONFORM(side_doors)
 	} while (w->e.reason == EXIT_KICK);
 	cr_assert_eq(w->e.reason, EXIT_SYSCALL);
 	cr_assert_eq(w->regs.orig_rax, 11);
+}
+
+struct toggler {
+	struct world *w;
+	struct context *c;
+	u32 values[4];
+	u64 word;
+};
+
+static s64 ms_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void *toggle(void *arg)
+{
+	struct toggler *t = arg;
+	struct regs regs = {.rip = CODE_AT + 64, .rdi = t->word, .rsp = DATA_AT + DATA_OFF};
+	struct exit_info e;
+
+	regs.rax = t->values[0];
+	regs.rbx = t->values[1];
+	regs.rdx = t->values[2];
+	regs.rsi = t->values[3];
+	cr_assert_eq(context_switch(t->c, t->w->as, &regs, &e), 0);
+	return NULL;
+}
+
+/* One thread of the guest plays with the words that another shares with us. The other's switches
+ * come back anyway, and so does a kick. */
+CONFORM(words)
+{
+	static const u32 values[][4] = {
+		{1, 2, 1, 2},   {1, 0x101, 2, 0x102}, {2, 0x102, 2, 0x102},
+		{2, 0, 2, ~0u}, {0x102, 0, 5, 0},
+	};
+	const u64 slots = w->p->max_user_addr + 0x10000000;
+	struct exit_info e;
+	struct context *c;
+	struct toggler t;
+	struct watchdog d;
+	pthread_t th, dog;
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(values); i++) {
+		struct regs regs = {.rip = CODE_AT, .rsp = DATA_AT + DATA_OFF, .rax = 500};
+		s64 start;
+
+		WORLD_CODE(w, 0, calls);
+		WORLD_CODE(w, 64, toggle);
+		cr_assert_eq(context_create(w->p, &c), 0);
+		/* The first thread has the first slot. */
+		cr_assert_eq(context_switch(c, w->as, &regs, &e), 0);
+		cr_assert_eq(e.reason, EXIT_SYSCALL);
+		t = (struct toggler){.w = w, .c = w->c, .word = slots + i % 2 * 4};
+		memcpy(t.values, values[i / 2], sizeof(t.values));
+		pthread_create(&th, NULL, toggle, &t);
+		d = (struct watchdog){.c = c};
+		pthread_create(&dog, NULL, watch, &d);
+		start = ms_now();
+		do {
+			cr_assert_eq(context_switch(c, w->as, &regs, &e), 0);
+		} while (e.reason != EXIT_DEAD && ms_now() - start < 300);
+		atomic_store(&d.stop, true);
+		pthread_join(dog, NULL);
+		context_kick(w->c);
+		pthread_join(th, NULL);
+		context_release(c);
+		renew(w);
+		cr_assert_lt(ms_now() - start, 15000);
+	}
 }
