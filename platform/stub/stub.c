@@ -206,6 +206,18 @@ int stub_unmap(struct stub *s, u64 addr, u64 len)
 	return ranges_remove(&s->mapped, addr, addr + len);
 }
 
+int stub_unmap_all(struct stub *s)
+{
+	const struct stub_call unmap = {SYS_munmap, {0, STUB_BASE}, 0};
+	int r;
+	GUARD(&s->lock);
+
+	r = call(s, &unmap, 1);
+	if (r == 0)
+		ranges_finish(&s->mapped);
+	return r;
+}
+
 /* mprotect stops at a hole: one call for each mapped part, several to a request. */
 int stub_protect(struct stub *s, u64 addr, u64 len, int prot)
 {

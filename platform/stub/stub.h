@@ -36,7 +36,8 @@ struct stub {
 	struct ranges mapped;   /* under lock; guest mappings */
 };
 
-/* What the functions here call while the sentry's filter is on: entries of platform_ops.syscalls. */
+/* What the functions here call while the sentry's filter is on: entries of platform_ops.syscalls.
+ */
 /* clang-format off */
 #define STUB_SYSCALLS                                                                              \
 	{SYS_poll},                                                                                \
@@ -98,6 +99,9 @@ MUST_CHECK int stub_map_file(struct stub *s, u64 addr, int fd, u64 off, u64 len,
                              bool shared, bool precommit);
 MUST_CHECK int stub_unmap(struct stub *s, u64 addr, u64 len);
 MUST_CHECK int stub_protect(struct stub *s, u64 addr, u64 len, int prot);
+
+/* Unmaps all that a guest can have, and forgets that it was there. -ESRCH. */
+MUST_CHECK int stub_unmap_all(struct stub *s);
 
 /* A new thread of the stub, parked in the blob, with its slot mapped. -EAGAIN, -ENOMEM, -ESRCH. The
  * caller holds s->lock. */

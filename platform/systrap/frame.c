@@ -14,6 +14,7 @@
 
 /* struct rt_sigframe: the restorer's address, then struct ucontext, then siginfo. */
 #define FRAME_UC    8
+#define UC_STACK    16
 #define UC_GREGS    40
 #define UC_FPREGS   (UC_GREGS + 23 * 8)
 #define UC_SIGMASK  296
@@ -213,6 +214,26 @@ void st_frame_set(struct st_vehicle *v, const struct regs *r)
 	if (r->gs_base != v->last.gs_base)
 		WRITE_ONCE(v->slot->gs_base, r->gs_base);
 	v->last = *r;
+}
+
+void st_frame_reset(const struct st_platform *p, struct st_vehicle *v, const struct regs *r)
+{
+	const struct st_pristine *f = p->pristine;
+	const u64 stack = v->slot_addr + SLOT_STACK, fp = v->slot_addr + f->fp_off;
+	u8 *slot = slot_bytes(v), *uc = slot + f->off + FRAME_UC;
+
+	/* All but the state, which the thread may be looking at. */
+	memset(slot + sizeof(u32), 0, f->off - sizeof(u32));
+	memcpy(slot + f->off, f->bytes, STUB_SLOT_SIZE - f->off);
+	memcpy(uc + UC_STACK, &stack, sizeof(stack));
+	memcpy(uc + UC_FPREGS, &fp, sizeof(fp));
+#define SET(name, index) memcpy(uc + UC_GREGS + (index)*8, &r->name, 8);
+	EACH_GREG(SET)
+#undef SET
+	v->slot->fs_base = r->fs_base;
+	v->slot->gs_base = r->gs_base;
+	v->frame = 0;
+	v->spin = 0;
 }
 
 void st_frame_get_fp(struct st_platform *p, struct st_vehicle *v, struct fpstate *fp)

@@ -13,6 +13,7 @@
 	.globl stub_blob_systrap_wake_site
 	.globl stub_blob_systrap_wait_site
 	.globl stub_blob_systrap_return_site
+	.globl stub_blob_systrap_again_site
 
 	.balign 16
 /* A new thread, from the service thread's clone. r9: its slot. The service thread's registers, no
@@ -49,6 +50,10 @@ stub_blob_systrap_start:
 	test	%rax, %rax
 	jnz	.Ldie
 	/* The first trap makes the first frame. */
+	ud2
+
+/* Where threads of a stub that serves again show that they are there. */
+stub_blob_systrap_again_site:
 	ud2
 
 	.balign 64

@@ -66,15 +66,19 @@ void st_calibrate(struct st_platform *p)
 	}
 }
 
-static bool stub_ended(struct st_vehicle *v)
+bool st_stub_ended(const struct stub *s)
 {
-	struct pollfd pfd = {.fd = v->as->stub.listener, .events = 0};
+	struct pollfd pfd = {.fd = s->listener, .events = 0};
 
-	/* The listener hangs up when the last thread is gone; older hosts only say so after the
-	 * process was reaped, so ask for the thread too. */
-	if (poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLHUP | POLLERR | POLLNVAL)))
-		return true;
-	return syscall(SYS_tgkill, v->pid, v->tid, 0) < 0 && errno == ESRCH;
+	/* It hangs up when the last thread is gone. */
+	return poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLHUP | POLLERR | POLLNVAL));
+}
+
+/* Older hosts only say so after the process was reaped, so ask for the thread too. */
+static bool has_ended(struct st_vehicle *v)
+{
+	return st_stub_ended(&v->as->stub) ||
+	       (syscall(SYS_tgkill, v->pid, v->tid, 0) < 0 && errno == ESRCH);
 }
 
 static bool may_spin(const struct st_platform *p, const struct slot *slot)
@@ -82,7 +86,7 @@ static bool may_spin(const struct st_platform *p, const struct slot *slot)
 	return 2 * platform_runnable() <= (int)p->ncpu && READ_ONCE(slot->cpu) != current_cpu();
 }
 
-static bool is_ours(const struct slot *slot)
+bool st_is_ours(const struct slot *slot)
 {
 	return (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) & ~TURN_SLEEPS) == TURN_SENTRY;
 }
@@ -93,7 +97,7 @@ static bool spin(struct st_platform *p, const struct slot *slot, u64 start, u32 
 
 	do {
 		for (int i = 0; i < 8; i++) {
-			if (is_ours(slot))
+			if (st_is_ours(slot))
 				return true;
 			_mm_pause();
 		}
@@ -112,7 +116,7 @@ static void rest(void)
 /* Something may be wrong: ms more have gone by. */
 static int look_after(struct st_context *c, struct st_vehicle *v, u32 ms, u32 *kicked_ms)
 {
-	if (stub_ended(v))
+	if (has_ended(v))
 		return -ESRCH;
 	if (!c || !atomic_load(&c->kicked))
 		return 0;
@@ -143,7 +147,7 @@ static int sleep_for_turn(struct st_context *c, struct st_vehicle *v)
 		if (futex(state, FUTEX_WAIT, now, &tick) < 0 && errno == ETIMEDOUT) {
 			disturbed = 0;
 			r = look_after(c, v, TICK_MS, &kicked_ms);
-		} else if (++disturbed > DISTURBED && !is_ours(v->slot)) {
+		} else if (++disturbed > DISTURBED && !st_is_ours(v->slot)) {
 			rest();
 			r = look_after(c, v, REST_MS, &kicked_ms);
 		}
@@ -185,4 +189,28 @@ void st_give(struct st_platform *p, struct st_vehicle *v)
 	}
 	if (__atomic_exchange_n(&slot->state, TURN_GUEST, __ATOMIC_ACQ_REL) & TURN_SLEEPS)
 		futex(&slot->state, FUTEX_WAKE, 1, NULL);
+}
+
+void st_give_and_wake(struct st_vehicle *v)
+{
+	__atomic_store_n(&v->slot->state, TURN_GUEST, __ATOMIC_RELEASE);
+	futex(&v->slot->state, FUTEX_WAKE, 1, NULL);
+}
+
+bool st_await_ms(struct st_vehicle *v, u32 ms)
+{
+	const struct timespec ts = {.tv_nsec = NSEC_PER_MSEC};
+	u32 *state = &v->slot->state;
+	u32 now;
+
+	for (u32 i = 0; i < ms; i++) {
+		now = TURN_GUEST;
+		if (__atomic_compare_exchange_n(state, &now, TURN_GUEST | TURN_SLEEPS, false,
+		                                __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			now = TURN_GUEST | TURN_SLEEPS;
+		if (now != (TURN_GUEST | TURN_SLEEPS))
+			break;
+		futex(state, FUTEX_WAIT, now, &ts);
+	}
+	return st_is_ours(v->slot);
 }

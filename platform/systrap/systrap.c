@@ -95,6 +95,7 @@ static void st_destroy(struct platform *pl)
 {
 	struct st_platform *p = st_platform(pl);
 
+	st_pool_drain(p);
 	stub_host_destroy(p->host);
 	if (p->slots != MAP_FAILED)
 		munmap(p->slots, (u64)STUB_MAX_SLOTS * STUB_SLOT_SIZE);
@@ -165,9 +166,14 @@ static int st_create(const struct platform_ops *ops, struct platform **ret)
 
 static int st_new_aspace(struct platform *pl, struct aspace **ret)
 {
-	struct st_aspace *as = calloc(1, sizeof(*as));
+	struct st_aspace *as = st_pool_get(st_platform(pl));
 	int r;
 
+	if (as) {
+		*ret = &as->base;
+		return 0;
+	}
+	as = calloc(1, sizeof(*as));
 	if (!as)
 		return -ENOMEM;
 	as->base.platform = pl;
@@ -181,15 +187,21 @@ static int st_new_aspace(struct platform *pl, struct aspace **ret)
 	return 0;
 }
 
-static void st_aspace_release(struct aspace *a)
+void st_aspace_destroy(struct st_aspace *as)
 {
-	struct st_aspace *as = st_aspace(a);
-
 	stub_kill(&as->stub);
 	/* Slots are handed to others only when the stub can't write to them any more. */
 	stub_reap(&as->stub);
 	st_vehicles_end(as);
 	free(as);
+}
+
+static void st_aspace_release(struct aspace *a)
+{
+	struct st_aspace *as = st_aspace(a);
+
+	if (!st_pool_put(st_platform(a->platform), as))
+		st_aspace_destroy(as);
 }
 
 static int st_map_file(struct aspace *a, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,

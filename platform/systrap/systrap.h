@@ -4,9 +4,9 @@
  * (a vehicle). System calls and faults become signals in that thread; the host's kernel writes its
  * registers into a frame on a stack that we share, and a word beside it says whose turn it is.
  *
- * Locking: an aspace's vehicles are under its stub's lock. A context belongs to its owner thread,
- * but what kick reads. A vehicle belongs to the context that has
- * it. Lifetime: a vehicle has one reference from its aspace and one from its context. Saved: never.
+ * Locking: an aspace's list of vehicles is under its stub's lock. A context belongs to its owner
+ * thread, but what kick reads. A vehicle belongs to the context that has it. Lifetime: a vehicle
+ * has one reference from its aspace and one from its context. Saved: never.
  */
 #include "platform/platform.h"
 #include "platform/stub/stub.h"
@@ -19,9 +19,12 @@ struct st_platform {
 	struct stub_host *host;
 	int slots_fd;      /* memfd of all slots, mapped into each stub slot by slot */
 	u8 *slots;         /* immutable; the same, mapped whole */
-	struct mutex lock; /* RANK_PLATFORM: the free list */
-	u32 *free;
+	struct mutex lock; /* RANK_PLATFORM: the next six, busy and dead of vehicles */
+	u32 *free;         /* slots */
 	u32 n_free, n_used;
+	LIST_HEAD(, st_aspace) pool; /* released, without anything of the guest's */
+	u32 n_pool;
+	struct st_pristine *pristine; /* immutable once set */
 	/* Immutable: cores that we may use, and what a loop of pauses makes of time. */
 	unsigned ncpu;
 	u32 tsc_per_us, looks_per_us;
@@ -32,13 +35,13 @@ struct st_vehicle {
 	struct st_aspace *as;        /* valid unless dead */
 	struct st_platform *platform;
 	pid_t pid, tid; /* immutable */
-	u32 index;      /* immutable: of its slot */
+	u32 index;      /* of its slot; ST_NO_SLOT: somebody else's now */
 	struct slot *slot;
 	u64 slot_addr; /* immutable: where the stub sees the slot */
 	atomic_uint refs;
-	atomic_bool dead;
-	bool busy;      /* under the stub's lock */
-	bool has_frame; /* it has trapped and waits for its turn */
+	atomic_bool dead; /* of an aspace that was released; set under the platform's lock */
+	bool busy;        /* under the platform's lock */
+	bool has_frame;   /* it has trapped and waits for its turn */
 	/* The frame that was checked, and where its parts are in the slot. */
 	u64 frame;
 	u32 uc_off, fp_off;
@@ -53,7 +56,17 @@ struct st_aspace {
 	struct aspace base;
 	struct stub stub;
 	struct st_vehicles vehicles;
-	u32 n_threads;
+	u32 n_threads;              /* under the stub's lock */
+	LIST_ENTRY(st_aspace) link; /* of the pool */
+	u64 nonce;                  /* in the pool: what its threads must answer with */
+};
+
+#define ST_NO_SLOT ~0u
+
+/* A first frame, made by the host in a stub that had not yet run any guest code. */
+struct st_pristine {
+	u32 off, fp_off, fp_size; /* in the slot */
+	u8 bytes[STUB_SLOT_SIZE]; /* from off on */
 };
 
 enum st_fp {
@@ -93,12 +106,31 @@ MUST_CHECK int st_vehicle_get(struct st_context *c, struct st_aspace *as);
 void st_vehicle_drop(struct st_context *c);
 /* The stub was killed: no vehicle of as is used any more. */
 void st_vehicles_end(struct st_aspace *as);
+/* Takes as's vehicles from the contexts that have them. -ENOMEM, -EBUSY: one is not ours. */
+MUST_CHECK int st_vehicles_detach(struct st_aspace *as);
+
+/* pool.c: takes as, which nobody uses, into the pool; false: it must be destroyed. */
+bool st_pool_put(struct st_platform *p, struct st_aspace *as);
+/* One whose threads have shown that they wait in our code with nothing of their past, or NULL. */
+struct st_aspace *st_pool_get(struct st_platform *p);
+/* Destroys what is in the pool. */
+void st_pool_drain(struct st_platform *p);
+/* Kills and frees as. */
+void st_aspace_destroy(struct st_aspace *as);
+/* Keeps a copy of v's first frame if it can be trusted. The stub runs nothing else. */
+void st_pristine_take(struct st_platform *p, struct st_vehicle *v);
 
 /* handover.c: hands the turn to the guest. */
 void st_give(struct st_platform *p, struct st_vehicle *v);
+/* The same for a vehicle that may sleep or not: wakes it anyway. */
+void st_give_and_wake(struct st_vehicle *v);
 /* Waits for the turn. 0, or -ESRCH if the stub is dead; it is killed if it did not react to a kick
  * in time, or played with the state. c is NULL for a first frame. */
 MUST_CHECK int st_await(struct st_platform *p, struct st_context *c, struct st_vehicle *v);
+/* Whether it is our turn; waits up to ms for it. */
+bool st_is_ours(const struct slot *slot);
+bool st_await_ms(struct st_vehicle *v, u32 ms);
+bool st_stub_ended(const struct stub *s);
 /* Measures what spinning costs. */
 void st_calibrate(struct st_platform *p);
 
@@ -108,6 +140,8 @@ void st_frame_get(const struct st_platform *p, struct st_vehicle *v, struct regs
                   struct exit_info *ret_exit);
 /* regs are clean (regs_clean), and rip is canonical. */
 void st_frame_set(struct st_vehicle *v, const struct regs *regs);
+/* Puts the pristine frame with these registers in the place of all that the slot holds. */
+void st_frame_reset(const struct st_platform *p, struct st_vehicle *v, const struct regs *regs);
 void st_frame_get_fp(struct st_platform *p, struct st_vehicle *v, struct fpstate *ret_fp);
 void st_frame_set_fp(struct st_platform *p, struct st_vehicle *v, const struct fpstate *fp);
 /* Makes c->fp up to date: what the vehicle has, or a fresh state if that is gone. */

@@ -35,7 +35,8 @@ static void vehicle_put(struct st_vehicle *v)
 {
 	if (atomic_fetch_sub(&v->refs, 1) != 1)
 		return;
-	slot_free(v->platform, v->index);
+	if (v->index != ST_NO_SLOT)
+		slot_free(v->platform, v->index);
 	free(v);
 }
 
@@ -72,19 +73,31 @@ static int start(struct st_platform *p, struct st_aspace *as, struct st_vehicle 
 	return 0;
 }
 
+static struct st_vehicle *find_idle(struct st_platform *p, struct st_aspace *as)
+{
+	struct st_vehicle *v;
+	GUARD(&p->lock);
+
+	LIST_FOREACH (v, &as->vehicles, link) {
+		if (v->busy)
+			continue;
+		v->busy = true;
+		atomic_fetch_add(&v->refs, 1);
+		return v;
+	}
+	return NULL;
+}
+
 static int take(struct st_platform *p, struct st_aspace *as, struct st_vehicle **ret)
 {
 	struct st_vehicle *v;
 	int r;
 	GUARD(&as->stub.lock);
 
-	LIST_FOREACH (v, &as->vehicles, link) {
-		if (!v->busy && !atomic_load(&v->dead)) {
-			v->busy = true;
-			atomic_fetch_add(&v->refs, 1);
-			*ret = v;
-			return 0;
-		}
+	v = find_idle(p, as);
+	if (v) {
+		*ret = v;
+		return 0;
 	}
 	if (as->n_threads == STUB_MAX_SLOTS)
 		return -EAGAIN;
@@ -123,10 +136,11 @@ void st_vehicle_drop(struct st_context *c)
 	if (!v)
 		return;
 	attach(c, NULL);
-	if (!atomic_load(&v->dead)) {
-		GUARD(&v->as->stub.lock);
+	/* The aspace may be released at this moment, the platform may not. */
+	mutex_lock(&v->platform->lock);
+	if (!atomic_load(&v->dead))
 		v->busy = false;
-	}
+	mutex_unlock(&v->platform->lock);
 	vehicle_put(v);
 }
 
@@ -159,8 +173,18 @@ int st_vehicle_get(struct st_context *c, struct st_aspace *as)
 			return r == -EBADMSG ? -ESRCH : r;
 		st_frame_get(p, v, &regs, &e);
 		v->has_frame = true;
+		/* Nobody has run guest code in this stub yet. */
+		if (as->n_threads == 1)
+			st_pristine_take(p, v);
 	}
 	return 0;
+}
+
+static void mark_dead(struct st_vehicle *v)
+{
+	GUARD(&v->platform->lock);
+
+	atomic_store(&v->dead, true);
 }
 
 void st_vehicles_end(struct st_aspace *as)
@@ -169,7 +193,43 @@ void st_vehicles_end(struct st_aspace *as)
 
 	while ((v = LIST_FIRST(&as->vehicles))) {
 		LIST_REMOVE(v, link);
-		atomic_store(&v->dead, true);
+		mark_dead(v);
 		vehicle_put(v);
 	}
+}
+
+/* A struct of its own for the thread behind v; v is only its context's any more. */
+static int replace(struct st_vehicle *v)
+{
+	struct st_vehicle *n = malloc(sizeof(*n));
+
+	if (!n)
+		return -ENOMEM;
+	*n = *v;
+	n->busy = false;
+	atomic_init(&n->refs, 1);
+	LIST_INSERT_AFTER(v, n, link);
+	LIST_REMOVE(v, link);
+	mark_dead(v);
+	v->index = ST_NO_SLOT;
+	vehicle_put(v);
+	return 0;
+}
+
+int st_vehicles_detach(struct st_aspace *as)
+{
+	struct st_vehicle *v, *next;
+	u32 n = 0;
+	int r;
+
+	for (v = LIST_FIRST(&as->vehicles); v; v = next) {
+		next = LIST_NEXT(v, link);
+		if (!v->has_frame || !st_is_ours(v->slot))
+			return -EBUSY;
+		r = replace(v);
+		if (r < 0)
+			return r;
+		n++;
+	}
+	return n == as->n_threads ? 0 : -EBUSY;
 }

@@ -10,6 +10,9 @@
 #include <criterion/criterion.h>
 #include <sys/mman.h>
 
+/* Stubs that a platform may keep for later. */
+#define MAX_SPARE 8
+
 #define CODE_AT  0x400000ull
 #define DATA_AT  0x10000000ull
 #define MEM_SIZE (64 * MIB)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -27,6 +28,9 @@ GUEST_CODE(vsyscall, "mov $0xffffffffff600000, %rax; call *%rax; mov $0xffffffff
 /* Writes the four values of rax, rbx, rdx and rsi to a word as fast as it can. */
 GUEST_CODE(toggle, "1: mov %eax, (%rdi); mov %ebx, (%rdi); pause; mov %edx, (%rdi);"
                    "mov %esi, (%rdi); jmp 1b");
+/* Says that it waits for its turn, and goes on. */
+GUEST_CODE(pretend, "mov %ebx, 4(%rdi); mov %eax, (%rdi); 1: lock incl (%rsi); pause; jmp 1b");
+GUEST_CODE(count, "1: lock incl (%rsi); syscall; jmp 1b");
 GUEST_CODE(calls, "1: syscall; jmp 1b");
 
 struct watchdog {
@@ -255,4 +259,72 @@ CONFORM(words)
 		renew(w);
 		cr_assert_lt(ms_now() - start, 15000);
 	}
+}
+
+struct pretender {
+	struct world *w;
+	struct context *c;
+	u64 slot;
+};
+
+static void *pretend(void *arg)
+{
+	struct pretender *t = arg;
+	struct regs regs = {.rip = CODE_AT + 64,
+	                    .rdi = t->slot,
+	                    .rsi = DATA_AT,
+	                    .rax = 1,
+	                    .rbx = SIGSYS,
+	                    .rsp = DATA_AT + DATA_OFF};
+	struct exit_info e;
+
+	cr_assert_eq(context_switch(t->c, t->w->as, &regs, &e), 0);
+	return NULL;
+}
+
+/* Threads that still run when their address space goes, though they said that they wait, do nothing
+ * to those who come after them. */
+CONFORM(stale_threads)
+{
+	const u64 slots = w->p->max_user_addr + 0x10000000;
+	u32 *counter = (u32 *)(w->mem + DATA_OFF);
+	struct pretender t[2];
+	pthread_t th[2];
+	struct exit_info e;
+	int i, k, n;
+
+	context_release(w->c);
+	for (i = 0; i < 60; i++) {
+		struct regs regs = {.rip = CODE_AT, .rsi = DATA_AT, .rsp = DATA_AT + DATA_OFF};
+
+		WORLD_CODE(w, 0, count);
+		WORLD_CODE(w, 64, pretend);
+		n = 1 + i % 2;
+		for (k = 0; k < n; k++) {
+			/* In this order they have the first slots. */
+			t[k] = (struct pretender){.w = w, .slot = slots + (u64)k * 0x4000};
+			cr_assert_eq(context_create(w->p, &t[k].c), 0);
+			cr_assert_eq(context_switch(t[k].c, w->as, &regs, &e), 0);
+			regs.rip = CODE_AT;
+		}
+		for (k = 0; k < n; k++)
+			pthread_create(&th[k], NULL, pretend, &t[k]);
+		usleep(i % 3 * 300);
+		for (k = 0; k < n; k++) {
+			context_kick(t[k].c);
+			pthread_join(th[k], NULL);
+			context_release(t[k].c);
+		}
+		renew(w);
+		*counter = 0;
+		cr_assert_eq(context_create(w->p, &w->c), 0);
+		regs.rip = CODE_AT;
+		for (k = 0; k < 100; k++) {
+			cr_assert_eq(context_switch(w->c, w->as, &regs, &e), 0);
+			cr_assert_eq(e.reason, EXIT_SYSCALL);
+			cr_assert_eq(*counter, (u32)k + 1);
+		}
+		context_release(w->c);
+	}
+	cr_assert_eq(context_create(w->p, &w->c), 0);
 }
