@@ -143,8 +143,9 @@ MUST_CHECK int aspace_unmap(struct aspace *as, u64 addr, u64 len);
 /* Changes the protection of what is mapped in the range; holes are fine. As strict as unmap: when
  * it returns no guest thread has more than prot. */
 MUST_CHECK int aspace_protect(struct aspace *as, u64 addr, u64 len, int prot);
-/* Around copying an address space for fork: between the two, a platform may take cheaper paths.
- * Both may be no-ops. */
+/* Around copying an address space for fork: what aspace_protect does in between may become true only
+ * when post_fork returns, which then also tells its errors. The caller lets nobody else change the
+ * address space meanwhile. */
 MUST_CHECK int aspace_pre_fork(struct aspace *as);
 MUST_CHECK int aspace_post_fork(struct aspace *as);
 

@@ -135,6 +135,16 @@ static int protect(struct aspace *as, u64 addr, u64 len, int prot)
 	return stub_protect(&pt_aspace(as)->stub, addr, len, prot);
 }
 
+static int pre_fork(struct aspace *a)
+{
+	return stub_pre_fork(&pt_aspace(a)->stub);
+}
+
+static int post_fork(struct aspace *a)
+{
+	return stub_post_fork(&pt_aspace(a)->stub);
+}
+
 static int new_context(struct platform *p, struct context **ret)
 {
 	struct pt_context *c = calloc(1, sizeof(*c));
@@ -209,6 +219,8 @@ const struct platform_ops ptrace_ops = {
 	.map_file = map_file,
 	.unmap = unmap,
 	.protect = protect,
+	.pre_fork = pre_fork,
+	.post_fork = post_fork,
 	.new_context = new_context,
 	.context_release = context_end,
 	.switch_to = pt_switch,

@@ -112,6 +112,15 @@ static int call(struct stub *s, const struct stub_call *calls, u32 n)
 	return result < 0 && result >= -4095 ? (int)result : 0;
 }
 
+/* Makes the calls that wait for others. */
+static int settle(struct stub *s)
+{
+	u32 n = s->n_queued;
+
+	s->n_queued = 0;
+	return n ? call(s, s->queue, n) : 0;
+}
+
 int stub_start(struct stub_host *h, struct stub *s)
 {
 	s64 hello;
@@ -175,6 +184,9 @@ int stub_map_file(struct stub *s, u64 addr, int fd, u64 off, u64 len, int prot, 
 	int r;
 	GUARD(&s->lock);
 
+	r = settle(s);
+	if (r < 0)
+		return r;
 	r = call(s, &map, 1);
 	if (r == 0) {
 		r = ranges_add(&s->mapped, addr, addr + len);
@@ -184,7 +196,9 @@ int stub_map_file(struct stub *s, u64 addr, int fd, u64 off, u64 len, int prot, 
 	if (r == -ESRCH)
 		return r;
 	/* What was there may be gone or not, depending on how far the host came. */
-	if (call(s, &undo, 1) == 0)
+	if (call(s, &undo, 1) < 0)
+		s->unsure = true;
+	else
 		(void)!ranges_remove(&s->mapped, addr, addr + len);
 	return r;
 }
@@ -200,7 +214,9 @@ int stub_unmap(struct stub *s, u64 addr, u64 len)
 		return -ESRCH;
 	if (!ranges_next(&s->mapped, addr, addr + len, &start, &end))
 		return 0;
-	r = call(s, &unmap, 1);
+	r = settle(s);
+	if (r == 0)
+		r = call(s, &unmap, 1);
 	if (r < 0)
 		return r;
 	return ranges_remove(&s->mapped, addr, addr + len);
@@ -209,37 +225,55 @@ int stub_unmap(struct stub *s, u64 addr, u64 len)
 int stub_unmap_all(struct stub *s)
 {
 	const struct stub_call unmap = {SYS_munmap, {0, STUB_BASE}, 0};
+	u64 start, end;
 	int r;
 	GUARD(&s->lock);
 
+	if (s->dead)
+		return -ESRCH;
+	if (!s->unsure && !ranges_next(&s->mapped, 0, STUB_BASE, &start, &end))
+		return 0;
 	r = call(s, &unmap, 1);
-	if (r == 0)
+	if (r == 0) {
 		ranges_finish(&s->mapped);
+		s->unsure = false;
+	}
 	return r;
 }
 
 /* mprotect stops at a hole: one call for each mapped part, several to a request. */
 int stub_protect(struct stub *s, u64 addr, u64 len, int prot)
 {
-	struct stub_call calls[STUB_MAX_CALLS];
 	u64 at = addr, start, end;
-	u32 n;
-	int r;
+	int r = 0;
 	GUARD(&s->lock);
 
 	if (s->dead)
 		return -ESRCH;
-	do {
-		for (n = 0; n < STUB_MAX_CALLS; n++) {
-			if (!ranges_next(&s->mapped, at, addr + len, &start, &end))
-				break;
-			calls[n] = (struct stub_call){
-				SYS_mprotect, {start, end - start, (u64)prot}, 0};
-			at = end;
-		}
-		r = n ? call(s, calls, n) : 0;
-	} while (r == 0 && n == STUB_MAX_CALLS);
-	return r;
+	while (r == 0 && ranges_next(&s->mapped, at, addr + len, &start, &end)) {
+		s->queue[s->n_queued++] =
+			(struct stub_call){SYS_mprotect, {start, end - start, (u64)prot}, 0};
+		at = end;
+		if (s->n_queued == STUB_MAX_CALLS)
+			r = settle(s);
+	}
+	return r == 0 && !s->forking ? settle(s) : r;
+}
+
+int stub_pre_fork(struct stub *s)
+{
+	GUARD(&s->lock);
+
+	s->forking = true;
+	return s->dead ? -ESRCH : 0;
+}
+
+int stub_post_fork(struct stub *s)
+{
+	GUARD(&s->lock);
+
+	s->forking = false;
+	return settle(s);
 }
 
 int stub_thread(struct stub *s, u32 slot, pid_t *ret_tid)

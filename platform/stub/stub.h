@@ -34,6 +34,10 @@ struct stub {
 	u64 report;             /* under lock; id of the report that waits for its answer */
 	bool dead;              /* under lock; set once */
 	struct ranges mapped;   /* under lock; guest mappings */
+	bool unsure;            /* under lock; something may be mapped that is not in there */
+	bool forking;           /* under lock; protections may wait for stub_post_fork */
+	u32 n_queued;           /* under lock; calls to make before the next other one */
+	struct stub_call queue[STUB_MAX_CALLS];
 };
 
 /* What the functions here call while the sentry's filter is on: entries of platform_ops.syscalls.
@@ -100,6 +104,9 @@ MUST_CHECK int stub_map_file(struct stub *s, u64 addr, int fd, u64 off, u64 len,
 MUST_CHECK int stub_unmap(struct stub *s, u64 addr, u64 len);
 MUST_CHECK int stub_protect(struct stub *s, u64 addr, u64 len, int prot);
 
+/* In between, protections may take effect late; an error of theirs is post_fork's. -ESRCH. */
+MUST_CHECK int stub_pre_fork(struct stub *s);
+MUST_CHECK int stub_post_fork(struct stub *s);
 /* Unmaps all that a guest can have, and forgets that it was there. -ESRCH. */
 MUST_CHECK int stub_unmap_all(struct stub *s);
 

@@ -220,6 +220,16 @@ static int st_protect(struct aspace *a, u64 addr, u64 len, int prot)
 	return stub_protect(&st_aspace(a)->stub, addr, len, prot);
 }
 
+static int st_pre_fork(struct aspace *a)
+{
+	return stub_pre_fork(&st_aspace(a)->stub);
+}
+
+static int st_post_fork(struct aspace *a)
+{
+	return stub_post_fork(&st_aspace(a)->stub);
+}
+
 static int st_new_context(struct platform *pl, struct context **ret)
 {
 	struct st_context *c = aligned_alloc(64, sizeof(*c));
@@ -369,6 +379,8 @@ const struct platform_ops systrap_ops = {
 	.map_file = st_map_file,
 	.unmap = st_unmap,
 	.protect = st_protect,
+	.pre_fork = st_pre_fork,
+	.post_fork = st_post_fork,
 	.new_context = st_new_context,
 	.context_release = st_context_release,
 	.switch_to = st_switch,

@@ -134,6 +134,19 @@ static void bench_fault(void)
 		ns[b] = now() - t;
 	}
 	print("map and unmap", ns, BATCHES, 50);
+	for (int i = 0; i < 32; i++)
+		map(as, DATA_AT + (u64)i * 2 * PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, PROT_READ);
+	for (int b = 0; b < BATCHES; b++) {
+		t = now();
+		must(aspace_pre_fork(as) == 0, "pre_fork");
+		for (int i = 0; i < 32; i++)
+			must(aspace_protect(as, DATA_AT + (u64)i * 2 * PAGE_SIZE, PAGE_SIZE,
+			                    b % 2 ? PROT_READ : PROT_NONE) == 0,
+			     "protect");
+		must(aspace_post_fork(as) == 0, "post_fork");
+		ns[b] = now() - t;
+	}
+	print("protect 32 pieces around a fork", ns, BATCHES, 1);
 	context_release(c);
 	aspace_release(as);
 }

@@ -307,6 +307,36 @@ CONFORM(protect)
 	cr_assert_eq(*(u64 *)(w->mem + DATA_OFF), 99);
 }
 
+/* Protections around a fork, more than fit into one request. */
+CONFORM(forked)
+{
+	const u64 base = 0x100000000, n = 50;
+	u64 load = WORLD_CODE(w, 0, load), store = WORLD_CODE(w, 64, store), i;
+
+	for (i = 0; i < n; i++)
+		world_map(w, w->as, base + i * 2 * PAGE_SIZE, DATA_OFF + i * PAGE_SIZE, PAGE_SIZE,
+		          PROT_READ | PROT_WRITE);
+	cr_assert_eq(aspace_pre_fork(w->as), 0);
+	for (i = 0; i < n; i += 2)
+		cr_assert_eq(
+			aspace_protect(w->as, base + i * 2 * PAGE_SIZE, 3 * PAGE_SIZE, PROT_READ),
+			0);
+	cr_assert_eq(aspace_post_fork(w->as), 0);
+	for (i = 0; i < n; i++) {
+		expect_fault(w, store, base + i * 2 * PAGE_SIZE, ACCESS_WRITE, false);
+		w->regs.rip = load;
+		world_run(w, EXIT_SYSCALL);
+	}
+	/* A map in between is not undone by a protection from before it. */
+	cr_assert_eq(aspace_pre_fork(w->as), 0);
+	cr_assert_eq(aspace_protect(w->as, base, PAGE_SIZE, PROT_NONE), 0);
+	world_map(w, w->as, base, DATA_OFF, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	cr_assert_eq(aspace_post_fork(w->as), 0);
+	w->regs.rip = store;
+	w->regs.rdi = base;
+	world_run(w, EXIT_SYSCALL);
+}
+
 CONFORM(private_file)
 {
 	WORLD_CODE(w, 0, load);
