@@ -181,10 +181,12 @@ stub_blob_boot:
 	mov	32(%rbx), %r10
 	mov	40(%rbx), %r8
 	mov	48(%rbx), %r9
-	mov	(%rbx), %rax
+	mov	(%rbx), %rbp
+	mov	%rbp, %rax
 	syscall
 	mov	%rax, %r13
-	cmpq	$__NR_clone, (%rbx)
+	/* A new thread may run so late that the next request is already there. */
+	cmp	$__NR_clone, %rbp
 	jne	.Lcalled
 	test	%rax, %rax
 	jz	.Lthread
