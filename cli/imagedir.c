@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void unlink_tmp(struct imagedir *d)
@@ -26,8 +27,56 @@ static void unlink_tmp(struct imagedir *d)
 	d->tmp_name = NULL;
 }
 
+/*
+ * A child that outlives a kill of this process, and then removes what it made. It holds nothing of
+ * the command's but the parent directory, and stays out of its process group.
+ */
+static int guard_start(struct imagedir *d, struct error *err)
+{
+	int p[2], parent = d->parent_fd;
+	char done;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return error_set(err, "cannot make image %s: %s", d->path, strerror(errno));
+	d->guard = fork();
+	if (d->guard < 0) {
+		d->guard = 0;
+		close(p[0]);
+		close(p[1]);
+		return error_set(err, "cannot make image %s: %s", d->path, strerror(errno));
+	}
+	if (d->guard == 0) {
+		int in = dup2(p[0], 0);
+
+		(void)setsid();
+		if (in == 0 && dup2(parent, 1) == 1 && close_range(2, ~0u, 0) == 0 &&
+		    read(0, &done, 1) == 0) {
+			d->parent_fd = 1;
+			unlink_tmp(d);
+		}
+		_exit(0);
+	}
+	close(p[0]);
+	d->guard_fd = p[1];
+	return 0;
+}
+
+/* What the guard watched over is gone or has its name. */
+static void guard_end(struct imagedir *d)
+{
+	if (!d->guard)
+		return;
+	while (write(d->guard_fd, "", 1) < 0 && errno == EINTR)
+		;
+	close(d->guard_fd);
+	while (waitpid(d->guard, NULL, 0) < 0 && errno == EINTR)
+		;
+	d->guard = 0;
+}
+
 static void finish(struct imagedir *d)
 {
+	guard_end(d);
 	imagedir_close(d->fds);
 	if (d->parent_fd >= 0)
 		close(d->parent_fd);
@@ -72,6 +121,11 @@ static int make_tmp_dir(struct imagedir *d, int *ret_fd, struct error *err)
 	}
 	/* Of an earlier process with our number that was killed. */
 	unlink_tmp(&(struct imagedir){.parent_fd = d->parent_fd, .tmp_name = strdup(d->tmp_name)});
+	if (guard_start(d, err) < 0) {
+		free(d->tmp_name);
+		d->tmp_name = NULL;
+		return -1;
+	}
 	if (mkdirat(d->parent_fd, d->tmp_name, 0700) < 0) {
 		free(d->tmp_name);
 		d->tmp_name = NULL;

@@ -4,20 +4,25 @@
  *
  * While an image is written its files have no name (O_TMPFILE): a command that is killed leaves
  * nothing. When they are complete they are synced, linked into a new directory beside the
- * destination, and that is renamed. A destination that exists is refused, unless it is an empty
- * directory.
+ * destination, and that is renamed. While that directory is there, a child process watches: it
+ * removes the directory if the command is killed. A destination that exists is refused, unless it
+ * is an empty directory.
  *
  * Locking: none. Lifetime: begin, then publish or abort. Saved: it is the image.
  */
 #include "cli/error.h"
 #include "state/image.h"
 
+#include <sys/types.h>
+
 struct imagedir {
 	char *path; /* as given, without slashes at its end */
 	char *name; /* its last part */
 	int parent_fd;
 	int fds[IMAGE_FILES]; /* for writing */
-	char *tmp_name;       /* directory with the files if the host can't do without names */
+	char *tmp_name;       /* directory of the files, while there is one */
+	pid_t guard;          /* child that removes it when guard_fd closes; 0: none */
+	int guard_fd;
 };
 
 MUST_CHECK int imagedir_begin(const char *path, struct imagedir *ret, struct error *err);

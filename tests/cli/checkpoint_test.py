@@ -181,7 +181,7 @@ def disk_full(s):
     if os.geteuid() != 0:
         raise Skip("needs root to mount")
     os.makedirs(s.path("disk"))
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", s.path("disk")],
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12k", "none", s.path("disk")],
                       capture_output=True).returncode:
         raise Skip("mounting is not allowed here")
     try:

@@ -126,5 +126,8 @@ GUEST_TEST(queue_of_a_dead_thread_is_dropped)
 	ASSERT_EQ(pthread_create(&t, NULL, target, (void *)0l), 0);
 	guest_gate_wait(&ready);
 	pthread_join(t, NULL);
+	/* A joined thread has passed the clearing of its id, not yet its last step. */
+	for (int i = 0; i < 1000 && syscall(SYS_tgkill, getpid(), tids[0], 0) == 0; i++)
+		usleep(1000);
 	EXPECT_ERRNO(syscall(SYS_rt_tgsigqueueinfo, getpid(), tids[0], SIGRTMIN + 4, &si), ESRCH);
 }
