@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,7 +37,7 @@ static int guard_start(struct imagedir *d, struct error *err)
 	int p[2], parent = d->parent_fd;
 	char done;
 
-	if (pipe2(p, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p) < 0)
 		return error_set(err, "cannot make image %s: %s", d->path, strerror(errno));
 	d->guard = fork();
 	if (d->guard < 0) {
@@ -66,8 +67,7 @@ static void guard_end(struct imagedir *d)
 {
 	if (!d->guard)
 		return;
-	while (write(d->guard_fd, "", 1) < 0 && errno == EINTR)
-		;
+	(void)send(d->guard_fd, "", 1, MSG_NOSIGNAL);
 	close(d->guard_fd);
 	while (waitpid(d->guard, NULL, 0) < 0 && errno == EINTR)
 		;
