@@ -5,6 +5,7 @@
 #include "sentry/kernel/utsns.h"
 #include "sentry/loader/vdso.h"
 #include "sentry/mm/pageload.h"
+#include "sentry/net/netns.h"
 #include "sentry/vfs/mount.h"
 
 #include "proto/task.pb-c.h"
@@ -65,6 +66,7 @@ static void kernel_destroy(void *p)
 	obj_put(k->pidns);
 	obj_put(k->utsns);
 	obj_put(k->vdso);
+	obj_put(k->netns);
 	kernel_runtime_free(k->rt);
 }
 
@@ -106,6 +108,9 @@ static int kernel_after_load(struct loader *l, void *p)
 		k->machine = kl->machine;
 		kl->kernel = k;
 	}
+	/* Images of sandboxes that had no sockets yet. */
+	if (!k->netns)
+		k->netns = netns_new();
 	return 0;
 }
 
@@ -116,6 +121,7 @@ static int kernel_after_load(struct loader *l, void *p)
 	F(REF, pidns, pidns)                          \
 	F(REF, utsns, utsns)                          \
 	F(REF, vdso, vdso)                            \
+	F(REF, netns, netns)                          \
 	F(LIST, containers, container, link)          \
 	F(SKIP, tasks_lock)                           \
 	F(ATOMIC, next_ino)                           \
@@ -143,6 +149,7 @@ struct kernel *kernel_new(struct machine *m)
 	k->next_id = 1;
 	k->pidns = pidns_new();
 	k->utsns = utsns_new("stasis");
+	k->netns = netns_new();
 	vdso_attach(k);
 	return k;
 }

@@ -18,6 +18,7 @@ struct kernel;
 struct kernel_runtime;
 struct mm;
 struct mount_ns;
+struct netns;
 struct pidns;
 struct task;
 struct timers;
@@ -63,6 +64,7 @@ struct kernel {
 	struct pidns *pidns; /* the root pid namespace */
 	struct utsns *utsns;
 	struct vdso *vdso; /* what programs get mapped; owned; NULL: nothing */
+	struct netns *netns; /* what sockets share */
 	TAILQ_HEAD(, container) containers;
 	struct mutex tasks_lock;   /* RANK_TASKS */
 	_Atomic u64 next_ino;      /* inode numbers of anonymous files, pipes */

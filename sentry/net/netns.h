@@ -1,0 +1,28 @@
+#pragma once
+/*
+ * What the sockets of a sandbox share: tables of addresses. One per kernel so far as guests can
+ * tell (unshare(CLONE_NEWNET) is refused).
+ *
+ * Locking: each part has its own table lock (RANK_SOCK_TABLE). Lifetime: refcounted; owned by the
+ * kernel and by every sock. Saved: what is no table; tables are rebuilt by the socks as they load.
+ */
+#include "state/base/lock.h"
+#include "state/object.h"
+
+#include <sys/queue.h>
+
+struct unix_sock;
+
+#define UNIX_HASH 256u
+
+struct netns {
+	struct obj obj;
+	/* AF_UNIX */
+	struct mutex unix_lock;                                 /* RANK_SOCK_TABLE */
+	TAILQ_HEAD(, unix_sock) unix_socks;                     /* all; unix_lock; not owned */
+	LIST_HEAD(unix_chain, unix_sock) unix_names[UNIX_HASH]; /* bound; unix_lock; not owned */
+	u32 unix_autobind; /* the next name to try; unix_lock */
+};
+OBJECT_DECL(netns);
+
+struct netns *netns_new(void);

@@ -1,0 +1,97 @@
+/* Control messages, to and from the guest. */
+#include "sentry/net/sockmsg.h"
+
+#include "sentry/vfs/fd_table.h"
+
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+
+int sockmsg_next(const struct sockmsg *m, u32 *off, const struct cmsghdr **ret)
+{
+	const struct cmsghdr *h;
+	u32 left = *off < m->control_in_len ? m->control_in_len - *off : 0;
+
+	if (left < sizeof(*h))
+		return 0;
+	h = (const struct cmsghdr *)(const void *)(m->control_in + *off);
+	if (h->cmsg_len < sizeof(*h) || h->cmsg_len > left)
+		return -EINVAL;
+	*off += (u32)MIN((size_t)left, CMSG_ALIGN(h->cmsg_len));
+	*ret = h;
+	return 1;
+}
+
+void sockmsg_put(struct sockmsg *m, struct ctx *c, int level, int type, const void *data,
+                 size_t len)
+{
+	struct cmsghdr h = {.cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
+
+	if (uaddr_null(m->control) || m->control_len < sizeof(h)) {
+		m->out_flags |= MSG_CTRUNC;
+		return;
+	}
+	if (m->control_len < h.cmsg_len) {
+		m->out_flags |= MSG_CTRUNC;
+		h.cmsg_len = m->control_len;
+	}
+	if (user_put(c, m->control, &h) < 0 || user_copy_out(c, uaddr_add(m->control, CMSG_LEN(0)),
+	                                                     data, h.cmsg_len - CMSG_LEN(0)) < 0)
+		return;
+	len = MIN(CMSG_SPACE(len), m->control_len);
+	m->control = uaddr_add(m->control, len);
+	m->control_len -= len;
+}
+
+void sockmsg_put_files(struct sockmsg *m, struct ctx *c, struct file *const *files, unsigned n)
+{
+	bool cloexec = (m->flags & MSG_CMSG_CLOEXEC) != 0;
+	struct cmsghdr h = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	unsigned room = 0, i;
+
+	if (!uaddr_null(m->control) && m->control_len > sizeof(h))
+		room = (unsigned)MIN((m->control_len - sizeof(h)) / sizeof(int), (u64)n);
+	for (i = 0; i < room; i++) {
+		int fd = fd_install(c, files[i], 0, cloexec);
+
+		if (fd < 0)
+			break;
+		if (user_put_u32(c, uaddr_add(m->control, CMSG_LEN(i * sizeof(int))), (u32)fd) <
+		    0) {
+			if (fd_close(c, fd) < 0)
+				break;
+			break;
+		}
+	}
+	if (i > 0) {
+		u64 used = MIN((u64)CMSG_SPACE(i * sizeof(int)), m->control_len);
+
+		h.cmsg_len = CMSG_LEN(i * sizeof(int));
+		if (user_put(c, m->control, &h) == 0) {
+			m->control = uaddr_add(m->control, used);
+			m->control_len -= used;
+		}
+	}
+	if (i < n)
+		m->out_flags |= MSG_CTRUNC;
+}
+
+s64 sock_now(struct ctx *c)
+{
+	return clock_real(c->clocks);
+}
+
+void sockmsg_put_timestamp(struct sockmsg *m, struct ctx *c, const struct sock *sk, s64 ns)
+{
+	if (ns == 0)
+		ns = sock_now(c);
+	if (sk->opts.timestamp == 1) {
+		struct timeval tv = {ns / NSEC_PER_SEC, ns % NSEC_PER_SEC / 1000};
+
+		sockmsg_put(m, c, SOL_SOCKET, SO_TIMESTAMP, &tv, sizeof(tv));
+	} else if (sk->opts.timestamp == 2) {
+		struct timespec ts = ns_timespec(ns);
+
+		sockmsg_put(m, c, SOL_SOCKET, SO_TIMESTAMPNS, &ts, sizeof(ts));
+	}
+}
