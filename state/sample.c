@@ -1,3 +1,4 @@
+#include "state/base/cleanup.h"
 #include "state/sample.h"
 #include "state/base/buf.h"
 #include "state/fields.h"
@@ -208,17 +209,38 @@ static int check_first_record(const struct obj_type *type, const struct buf *ker
 	return r < 0 ? r : 0;
 }
 
+/* malloc'd: the record that byte i lies in. */
+static char *record_around(const struct buf *b, size_t i)
+{
+	struct record_reader rr = {0};
+	struct record rec = {0};
+	char *name = NULL, *why = NULL;
+
+	if (record_reader_open(&rr, b->data, b->len, &why) == 0) {
+		while (!name && record_reader_next(&rr, &rec, &why) == 1) {
+			if (rec.data + rec.len > (const u8 *)b->data + i)
+				name = format_line("record %llu (%s)", (unsigned long long)rec.id,
+				                   record_name(&rr, &rec));
+		}
+		record_reader_close(&rr);
+	}
+	free(why);
+	return name ? name : strdup("the header");
+}
+
 static int compare(const struct obj_type *type, const struct buf *a, const struct buf *b,
                    char **ret_why)
 {
+	AUTO_FREE char *where = NULL;
 	size_t i = 0;
 
 	while (i < a->len && i < b->len && a->data[i] == b->data[i])
 		i++;
 	if (i == a->len && i == b->len)
 		return 0;
-	*ret_why = format_line("%s: a save of what was loaded differs at byte %zu of %zu, %zu",
-	                       type->name, i, a->len, b->len);
+	where = record_around(a, i);
+	*ret_why = format_line("%s: a save of what was loaded differs at byte %zu of %zu, %zu: %s",
+	                       type->name, i, a->len, b->len, where);
 	return -EINVAL;
 }
 

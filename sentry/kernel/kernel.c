@@ -73,7 +73,7 @@ static void kernel_destroy(void *p)
 static int kernel_save_clocks(struct saver *s, const struct kernel *k, Sentry__Kernel *m)
 {
 	m->clocks = saver_msg(s, Sentry__Clocks, sentry__clocks__init);
-	m->clocks->mono_now = clock_mono(&k->clocks);
+	m->clocks->mono_now = k->clocks.stopped ? k->clocks.stopped : clock_mono(&k->clocks);
 	m->clocks->boot_realtime = k->clocks.boot_realtime;
 	return 0;
 }
@@ -88,13 +88,14 @@ static int kernel_load_clocks(struct loader *l, struct kernel *k, const Sentry__
 		return loader_range(l, "clocks");
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	k->clocks.mono_offset = m->clocks->mono_now - timespec_ns(&now);
+	k->clocks.stopped = m->clocks->mono_now;
 	k->clocks.boot_realtime = m->clocks->boot_realtime;
 	return 0;
 }
 
 static void kernel_sample_clocks(struct sampler *sp, struct kernel *k)
 {
-	k->clocks.mono_offset = 1;
+	k->clocks.stopped = 12345;
 	k->clocks.boot_realtime = (s64)sampler_value(sp);
 }
 

@@ -107,8 +107,8 @@ int kernel_start_all(struct kernel *k)
 	struct kernel_runtime *rt = k->rt;
 	int r = 0;
 
-	/* Nobody runs before all are there: a task that clones meanwhile would have its child, which
-	 * has a thread already, started a second time. */
+	/* Nobody runs before all are there: a task that clones meanwhile would have its child,
+	 * which has a thread already, started a second time. */
 	mutex_lock(&rt->lock);
 	rt->pauses++;
 	rt->stopping = true;
@@ -202,6 +202,8 @@ int kernel_pause(struct kernel *k, s64 timeout_ns)
 				waited += 20 * NSEC_PER_MSEC;
 		}
 		done = rt->parked >= rt->threads;
+		if (done && !k->clocks.stopped)
+			k->clocks.stopped = clock_mono(&k->clocks);
 		mutex_unlock(&rt->lock);
 		if (done)
 			return 0;
@@ -221,6 +223,7 @@ void kernel_resume(struct kernel *k)
 	BUG_ON(rt->pauses == 0);
 	if (--rt->pauses == 0) {
 		rt->stopping = false;
+		k->clocks.stopped = 0;
 		pthread_cond_broadcast(&rt->changed);
 	}
 	mutex_unlock(&rt->lock);

@@ -215,6 +215,7 @@ static void thread_group_sample(struct sampler *sp, void *p)
 	struct thread_group *tg = p;
 
 	tg->stop = STOP_STOPPED;
+	tg->exit_signal = SIGCHLD;
 }
 
 static int thread_group_after_load(struct loader *l, void *p)
@@ -421,6 +422,7 @@ static void task_sample(struct sampler *sp, void *p)
 
 	t->exit_state = TASK_ZOMBIE;
 	t->blocked = t->saved_mask = 3;
+	t->comm[TASK_COMM_LEN - 1] = 0;
 }
 
 static int task_after_load(struct loader *l, void *p)

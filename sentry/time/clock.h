@@ -15,6 +15,8 @@ struct fastclock;
 struct clocks {
 	s64 mono_offset;   /* guest CLOCK_MONOTONIC - host CLOCK_MONOTONIC, ns */
 	s64 boot_realtime; /* realtime when the sandbox was first started, ns: /proc/stat btime */
+	s64 stopped;       /* guest CLOCK_MONOTONIC when everything was parked: what a save writes;
+	                    * 0 while tasks run */
 	struct fastclock *fast; /* the machine's, which the vDSO reads too; NULL: the host's clocks */
 };
 

@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +18,15 @@ static void *load_user(void *user, const struct snapshot *snap)
 	kl->in_place = &snap->pages;
 	kl->kernel = NULL;
 	return kl;
+}
+
+/* A standard descriptor that keeps its offset, as saved host files do. */
+static int seekable(void)
+{
+	int fd = memfd_create("stdio", MFD_CLOEXEC);
+
+	cr_assert(fd >= 0 && ftruncate(fd, 4096) == 0);
+	return fd;
 }
 
 /* Its own process per type: one that crashes does not hide the others. */
@@ -33,6 +43,7 @@ static bool holds(const struct obj_type *t)
 		char *why = NULL;
 
 		w->load.kernel = NULL;
+		w->machine.stdio[2] = seekable();
 		if (state_type_selftest(t, &p, &why) < 0) {
 			fprintf(stderr, "%s: %s\n", t->name, why);
 			_exit(1);
