@@ -104,6 +104,12 @@ static void restart_for_handler(struct task *t, const struct ksigaction *act)
 
 	if (!t->in_syscall)
 		return;
+	/* It had moved bytes when a stop interrupted it: they count, as they would without the
+	 * stop. */
+	if (t->ctx.restart.done > 0) {
+		task_syscall_done(t, (long)t->ctx.restart.done);
+		return;
+	}
 	switch (-t->syscall_ret) {
 	case ERESTARTNOINTR:
 		again = true;

@@ -166,6 +166,12 @@ static struct thread_group *find_reaper_locked(struct thread_group *tg)
 	return tg->kernel->pidns->init != tg ? tg->kernel->pidns->init : NULL;
 }
 
+/* parent, of a member of g, is what keeps a group from being orphaned. */
+static bool is_link(const struct thread_group *parent, const struct pgrp *g)
+{
+	return parent->pgrp && g && parent->pgrp != g && parent->pgrp->session == g->session;
+}
+
 /* SIGHUP and SIGCONT for stopped members of a group that loses its last outside parent. */
 static void check_orphaned_pgrp_locked(struct pgrp *g, struct thread_group *leaving)
 {
@@ -179,8 +185,7 @@ static void check_orphaned_pgrp_locked(struct pgrp *g, struct thread_group *leav
 			continue;
 		if (m->stop == STOP_STOPPED)
 			stopped = true;
-		if (m->parent && m->parent != leaving && m->parent->pgrp && m->parent->pgrp != g &&
-		    m->parent->pgrp->session == g->session)
+		if (m->parent && m->parent != leaving && is_link(m->parent, g))
 			return;
 	}
 	if (!stopped)
@@ -217,7 +222,7 @@ static void reparent_children_locked(struct thread_group *tg, struct thread_grou
 		if (c->zombie) {
 			if (notify_parent_exit_locked(c))
 				TAILQ_INSERT_TAIL(ret_dead, c, dead_link);
-		} else if (g && g != tg->pgrp) {
+		} else if (g && is_link(tg, g)) {
 			check_orphaned_pgrp_locked(g, NULL);
 		}
 	}
@@ -342,7 +347,8 @@ const struct run_state *task_exit_step(struct task *t)
 		tg->zombie = true;
 		session_leader_exit_locked(tg);
 		reparent_children_locked(tg, &dead);
-		check_orphaned_pgrp_locked(tg->pgrp, tg);
+		if (tg->parent && is_link(tg->parent, tg->pgrp))
+			check_orphaned_pgrp_locked(tg->pgrp, tg);
 		if (tg->container && tg->container->init == tg) {
 			tg->container->init = NULL;
 			tg->container->exited = true;

@@ -165,13 +165,13 @@ SYSCALL1(times, uaddr_t, out)
 
 /* ---- sleeping ---- */
 
-/* What is left, where the call will really end: a kick that nobody sees must not write. */
+/* What is left. Also if only a stop interrupts: a handler may run before the call is made again, and
+ * then this was its end. (Linux writes it at its freezer's stops, too.) */
 static int put_remaining(struct task *t, struct deadline d, uaddr_t rem)
 {
 	struct timespec left;
 
-	if (uaddr_null(rem) ||
-	    !(atomic_load(&t->ctx.interrupt) & (INTERRUPT_SIGNAL | INTERRUPT_KILL)))
+	if (uaddr_null(rem))
 		return 0;
 	left = ns_timespec(MAX(d.ns - clock_now(t->ctx.clocks, d.clock), (s64)0));
 	return user_put(&t->ctx, rem, &left);
