@@ -51,12 +51,12 @@ enum exit_reason {
 
 struct exit_info {
 	enum exit_reason reason;
-	u64 addr;	/* FAULT: any 64-bit value, also non-canonical. SIGNAL: si_addr */
-	u32 access;	/* FAULT: one or more of enum access */
-	bool bus;	/* FAULT: the page is mapped but has nothing behind it (SIGBUS) */
-	int signo;	/* SIGNAL: SIGSEGV (not a page fault), SIGFPE, SIGILL, SIGTRAP, SIGBUS */
-	int code;	/* SIGNAL: si_code */
-	u32 trapno;	/* x86 exception number, for the guest's sigcontext */
+	u64 addr;       /* FAULT: any 64-bit value, also non-canonical. SIGNAL: si_addr */
+	u32 access;     /* FAULT: one or more of enum access */
+	bool bus;       /* FAULT: the page is mapped but has nothing behind it (SIGBUS) */
+	int signo;      /* SIGNAL: SIGSEGV (not a page fault), SIGFPE, SIGILL, SIGTRAP, SIGBUS */
+	int code;       /* SIGNAL: si_code */
+	u32 trapno;     /* x86 exception number, for the guest's sigcontext */
 	u64 error_code; /* x86 error code, likewise */
 };
 
@@ -84,7 +84,7 @@ struct platform_ops {
 	/* No context may be inside switch_to on it. May be called from any thread. */
 	void (*aspace_release)(struct aspace *as);
 	int (*map_file)(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot,
-			bool shared, bool precommit);
+	                bool shared, bool precommit);
 	int (*unmap)(struct aspace *as, u64 addr, u64 len);
 	int (*protect)(struct aspace *as, u64 addr, u64 len, int prot);
 	int (*pre_fork)(struct aspace *as);
@@ -93,7 +93,7 @@ struct platform_ops {
 	int (*new_context)(struct platform *p, struct context **ret);
 	void (*context_release)(struct context *c);
 	int (*switch_to)(struct context *c, struct aspace *as, struct regs *regs,
-			 struct exit_info *ret_exit);
+	                 struct exit_info *ret_exit);
 	void (*kick)(struct context *c);
 	int (*pull_fpstate)(struct context *c, struct fpstate *ret_fp);
 	int (*push_fpstate)(struct context *c, const struct fpstate *fp);
@@ -104,7 +104,7 @@ struct platform {
 	u64 max_user_addr; /* first address that a guest can't have; page aligned */
 	u64 min_user_addr; /* as vm.mmap_min_addr */
 	u32 fpstate_size;  /* immutable: struct fpstate.size of every context */
-	u64 xfeatures;	   /* immutable: XCR0 bits that fpstate carries */
+	u64 xfeatures;     /* immutable: XCR0 bits that fpstate carries */
 };
 struct aspace {
 	struct platform *platform;
@@ -136,16 +136,16 @@ void aspace_release(struct aspace *as);
  * (the stub is dead).
  */
 MUST_CHECK int aspace_map_file(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot,
-			       bool shared, bool precommit);
+                               bool shared, bool precommit);
 /* When it returns no guest thread can reach the range any more, whatever the guest does: the pages
  * behind it may be reused. Unmapped holes inside are fine. Any thread. */
 MUST_CHECK int aspace_unmap(struct aspace *as, u64 addr, u64 len);
 /* Changes the protection of what is mapped in the range; holes are fine. As strict as unmap: when
  * it returns no guest thread has more than prot. */
 MUST_CHECK int aspace_protect(struct aspace *as, u64 addr, u64 len, int prot);
-/* Around copying an address space for fork: what aspace_protect does in between may become true only
- * when post_fork returns, which then also tells its errors. The caller lets nobody else change the
- * address space meanwhile. */
+/* Around copying an address space for fork: what aspace_protect does in between may become true
+ * only when post_fork returns, which then also tells its errors. The caller lets nobody else change
+ * the address space meanwhile. */
 MUST_CHECK int aspace_pre_fork(struct aspace *as);
 MUST_CHECK int aspace_post_fork(struct aspace *as);
 
@@ -162,14 +162,14 @@ void context_release(struct context *c);
  * change its aspace from one call to the next (execve, vfork).
  */
 MUST_CHECK int context_switch(struct context *c, struct aspace *as, struct regs *regs,
-			      struct exit_info *ret_exit);
+                              struct exit_info *ret_exit);
 /* Any thread, any time between create and release: the current switch, or else the next one,
  * returns EXIT_KICK (or another reason that came first; then the kick is spent too). Sticky: a kick
  * is never lost in a window. */
 void context_kick(struct context *c);
-/* FP/vector state of the guest as of the last switch; the owner thread, outside switch_to. A context
- * that has never run has the state of a fresh process (FCW 0x37f, MXCSR 0x1f80); so may one whose
- * last aspace was released, unless this was called before. */
+/* FP/vector state of the guest as of the last switch; the owner thread, outside switch_to. A
+ * context that has never run has the state of a fresh process (FCW 0x37f, MXCSR 0x1f80); so may one
+ * whose last aspace was released, unless this was called before. */
 MUST_CHECK int context_pull_fpstate(struct context *c, struct fpstate *ret_fp);
 /* Replaces it; taken over before the next instruction. Reserved bits are hostile and are cleaned:
  * XSTATE_BV outside xfeatures, MXCSR outside its mask. -EINVAL if fp->size does not match. */

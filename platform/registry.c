@@ -1,5 +1,6 @@
 /* Finds platforms by name and wraps their ops: what every platform may rely on is checked here. */
 #include "platform/platform.h"
+#include "platform/placement.h"
 #include "platform/runnable.h"
 
 #include <errno.h>
@@ -31,6 +32,7 @@ const char *platform_name(unsigned i)
 
 int platform_create(const struct platform_ops *ops, struct platform **ret)
 {
+	placement_init(ops == &systrap_ops);
 	return ops->create(ops, ret);
 }
 
@@ -145,5 +147,7 @@ int context_push_fpstate(struct context *c, const struct fpstate *fp)
 
 void platform_runnable_add(int delta)
 {
+	if (delta < 0)
+		placement_count_block();
 	atomic_fetch_add_explicit(&g_runnable, delta, memory_order_relaxed);
 }

@@ -32,6 +32,7 @@ struct pt_vehicle {
 	atomic_bool dead;   /* its aspace was released, or its stub ended */
 	atomic_bool busy;   /* some context has it; set under the stub's lock */
 	atomic_bool traced; /* set and cleared by the owner thread */
+	u32 placed;         /* of placement_apply; the owner */
 	struct regs last;   /* the registers that it has now */
 };
 LIST_HEAD(pt_vehicles, pt_vehicle);

@@ -1,4 +1,5 @@
 /* Running a vehicle until the guest needs its kernel. */
+#include "platform/placement.h"
 #include "platform/fpstate_x86_64.h"
 #include "platform/ptrace/ptrace.h"
 #include "platform/regs_x86_64.h"
@@ -197,6 +198,8 @@ static int prepare(struct pt_context *c, struct pt_vehicle *v, const struct regs
 	return pt_set_regs(v, regs);
 }
 
+static _Thread_local u32 self_placed = PLACEMENT_UNKNOWN;
+
 static int run(struct pt_context *c, struct pt_vehicle *v, struct regs *regs, struct exit_info *e)
 {
 	int r;
@@ -206,6 +209,9 @@ static int run(struct pt_context *c, struct pt_vehicle *v, struct regs *regs, st
 		if (r < 0)
 			return r;
 		c->fp_state = PT_FP_VEHICLE;
+		placement_count_switch();
+		placement_apply(0, &self_placed);
+		placement_apply(v->tid, &v->placed);
 		if (ptrace(PTRACE_SYSEMU, v->tid, 0, 0) < 0)
 			return -ESRCH;
 		r = pt_wait(v);

@@ -1,4 +1,5 @@
 /* Vehicles: threads of a stub that a context runs as. */
+#include "platform/placement.h"
 #include "platform/ptrace/ptrace.h"
 #include "state/base/bug.h"
 
@@ -109,6 +110,7 @@ static int take(struct pt_aspace *as, struct pt_vehicle **ret)
 	v = calloc(1, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
+	v->placed = PLACEMENT_UNKNOWN;
 	r = stub_thread(&as->stub, as->n_slots, &v->tid);
 	if (r < 0) {
 		free(v);

@@ -1,4 +1,5 @@
 #include "platform/stub/stub.h"
+#include "platform/placement.h"
 #include "platform/stub/host.h"
 #include "state/base/bug.h"
 
@@ -92,6 +93,7 @@ int stub_call(struct stub *s, const struct stub_call *calls, u32 n, s64 *ret_res
 	BUG_ON(n > STUB_MAX_CALLS);
 	if (s->dead)
 		return -ESRCH;
+	placement_apply(s->pid, &s->placed);
 	memcpy(s->ctrl->calls, calls, n * sizeof(*calls));
 	s->ctrl->n_calls = n;
 	while (ioctl(s->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) < 0)
@@ -130,6 +132,7 @@ int stub_start(struct stub_host *h, struct stub *s)
 	mutex_init(&s->lock, RANK_ASPACE);
 	ranges_init(&s->mapped);
 	s->host = h;
+	s->placed = PLACEMENT_UNKNOWN;
 	r = stub_host_page(h, &s->index);
 	if (r < 0)
 		return r;

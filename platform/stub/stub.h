@@ -31,6 +31,7 @@ struct stub {
 	int listener;           /* immutable; seccomp listener of the service thread's reports */
 	u32 index;              /* immutable; which control page */
 	struct stub_ctrl *ctrl; /* under lock; written by us only */
+	u32 placed;             /* under lock; of placement_apply, for the service thread */
 	u64 report;             /* under lock; id of the report that waits for its answer */
 	bool dead;              /* under lock; set once */
 	struct ranges mapped;   /* under lock; guest mappings */

@@ -6,6 +6,7 @@
  *
  * Everything in a slot is hostile to the sentry: guest code can write all of it at any time.
  */
+#include "platform/cpu.h"
 #include "platform/stub/layout.h"
 
 /* One cache line: each hand-over moves it from core to core once. */
@@ -26,10 +27,6 @@
 #define TURN_GUEST  2
 #define TURN_SLEEPS 0x100
 
-/* A segment whose limit is the number of the core (the host's vDSO uses it, too). */
-#define CPU_SEGMENT 0x7b
-#define CPU_MASK    0xfff
-
 #define SYSTRAP_KICK 12 /* SIGUSR2: nothing else sends signals to stubs */
 
 #ifndef __ASSEMBLER__
@@ -49,12 +46,4 @@ LAYOUT_IS(slot, fs_base, SLOT_FS_BASE);
 LAYOUT_IS(slot, gs_base, SLOT_GS_BASE);
 LAYOUT_IS(slot, spin, SLOT_SPIN);
 LAYOUT_IS(slot, cpu, SLOT_CPU);
-
-static inline u32 current_cpu(void)
-{
-	u32 cpu = CPU_SEGMENT;
-
-	__asm__ volatile("lsl %0, %0" : "+r"(cpu) : : "cc");
-	return cpu & CPU_MASK;
-}
 #endif

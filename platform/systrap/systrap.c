@@ -1,4 +1,5 @@
 /* The platform's operations. */
+#include "platform/placement.h"
 #include "platform/systrap/systrap.h"
 #include "platform/fpstate_x86_64.h"
 #include "platform/regs_x86_64.h"
@@ -280,11 +281,16 @@ static void send_kick(struct st_context *c)
 		syscall(SYS_tgkill, c->kick_pid, c->kick_tid, SYSTRAP_KICK);
 }
 
+static _Thread_local u32 self_placed = PLACEMENT_UNKNOWN;
+
 /* To the guest and back. */
 static int turn(struct st_platform *p, struct st_context *c)
 {
 	int r;
 
+	placement_count_switch();
+	placement_apply(0, &self_placed);
+	placement_apply(c->v->tid, &c->v->placed);
 	/* Either we see the kick, or the kicker sees us in the guest: the exchange of the turn lies
 	 * between our store and our load, as an exchange does between the kicker's. */
 	atomic_store_explicit(&c->in_guest, true, memory_order_relaxed);

@@ -49,6 +49,7 @@ struct st_vehicle {
 	struct regs last;  /* the registers that are in the frame; orig_rax is nothing */
 	bool odd_segments; /* the frame has other code and stack segments than ours */
 	u32 spin;          /* what the slot's word is */
+	u32 placed;        /* of placement_apply; belongs to the context */
 };
 LIST_HEAD(st_vehicles, st_vehicle);
 

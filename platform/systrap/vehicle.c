@@ -1,5 +1,6 @@
 /* Vehicles: threads of a stub that a context runs as. One that is given up keeps waiting for its
  * turn, with its frame, and serves the next context. */
+#include "platform/placement.h"
 #include "platform/systrap/systrap.h"
 #include "state/base/bug.h"
 
@@ -70,6 +71,7 @@ static int start(struct st_platform *p, struct st_aspace *as, struct st_vehicle 
 	v->pid = as->stub.pid;
 	v->as = as;
 	v->platform = p;
+	v->placed = PLACEMENT_UNKNOWN;
 	return 0;
 }
 

@@ -1,0 +1,181 @@
+#include "platform/placement.h"
+#include "platform/cpu.h"
+#include "platform/runnable.h"
+
+#include <sched.h>
+#include <time.h>
+#include <x86intrin.h>
+
+/* Between looks at the clock, in switches of one core. */
+#define LOOK_EACH 64u
+/* How long a window is: a trial, and what it is compared with. */
+#define WINDOW_NS (4 * NSEC_PER_MSEC)
+/* Windows from one trial to the next; it doubles when the trial fails. */
+#define WAIT_MIN 8u
+#define WAIT_MAX 256u
+/* Tasks that block less often than this, per ms, don't wait for each other... */
+#define BLOCKS_PER_MS 4u
+/* ...and if they don't switch this often either, they are left alone. */
+#define SWITCHES_PER_MS 10u
+/* The other way must be better by this much, in percent. */
+#define GAIN    15u
+#define COUNTED 64u
+
+_Atomic u32 g_placement;
+
+/* One cache line for each core; cores beyond share them. */
+static struct {
+	_Atomic u64 switches, blocks;
+} __attribute__((aligned(64))) counts[COUNTED];
+
+static cpu_set_t allowed;
+static bool can_spin;
+static bool usable;     /* there is more than one core */
+static bool ever_moved; /* threads may have a placement from their maker */
+static atomic_flag deciding = ATOMIC_FLAG_INIT;
+/* Written by who has set deciding: */
+static _Atomic s64 window_start;
+static u64 seen_switches, seen_blocks;
+static u64 rate_before; /* switches per second in the window before the trial */
+static u32 before;      /* the placement there */
+static u32 windows, wait = 1;
+static bool trial;
+
+static s64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
+void placement_init(bool spins)
+{
+	can_spin = spins;
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0)
+		usable = CPU_COUNT(&allowed) > 1;
+	window_start = now_ns();
+}
+
+static void place(u32 where)
+{
+	ever_moved = true;
+	atomic_store_explicit(&g_placement, where, memory_order_relaxed);
+}
+
+/* What may be better than leaving it to the host. */
+static u32 candidate(u64 switches_per_ms, u64 blocks_per_ms)
+{
+	if (blocks_per_ms >= BLOCKS_PER_MS)
+		return 1 + current_cpu();
+	if (switches_per_ms < SWITCHES_PER_MS)
+		return PLACEMENT_FREE;
+	if (!can_spin)
+		return 1 + current_cpu();
+	if (2 * platform_runnable() <= CPU_COUNT(&allowed))
+		return PLACEMENT_APART | (1 + current_cpu());
+	return PLACEMENT_FREE;
+}
+
+static bool same_kind(u32 a, u32 b)
+{
+	return (a == PLACEMENT_FREE) == (b == PLACEMENT_FREE) &&
+	       (a & PLACEMENT_APART) == (b & PLACEMENT_APART);
+}
+
+static void end_trial(u64 rate)
+{
+	trial = false;
+	windows = 0;
+	if (rate * 100 > rate_before * (100 + GAIN)) {
+		wait = WAIT_MIN;
+		return;
+	}
+	place(before);
+	wait = MIN(2 * wait, WAIT_MAX);
+}
+
+/* A window has ended. */
+static void decide(u64 rate, u64 blocks_per_ms)
+{
+	u32 now = atomic_load_explicit(&g_placement, memory_order_relaxed);
+	u32 want = candidate(rate / 1000, blocks_per_ms);
+
+	windows++;
+	if (trial) {
+		end_trial(rate);
+		return;
+	}
+	if (now != PLACEMENT_FREE && !same_kind(now, want)) {
+		/* The reason is gone. */
+		place(PLACEMENT_FREE);
+		now = PLACEMENT_FREE;
+		windows = 0;
+		wait = 1;
+	}
+	if (now == PLACEMENT_FREE && want == PLACEMENT_FREE) {
+		windows = 0;
+		wait = 1;
+	} else if (windows >= wait) {
+		trial = true;
+		before = now;
+		rate_before = rate;
+		place(now == PLACEMENT_FREE ? want : PLACEMENT_FREE);
+	}
+}
+
+static void look(void)
+{
+	u64 switches = 0, blocks = 0;
+	s64 now = now_ns(), took = now - window_start;
+
+	if (took < (s64)WINDOW_NS || atomic_flag_test_and_set(&deciding))
+		return;
+	took = now - window_start;
+	if (took >= (s64)WINDOW_NS) {
+		for (u32 i = 0; i < COUNTED; i++) {
+			switches += atomic_load_explicit(&counts[i].switches, memory_order_relaxed);
+			blocks += atomic_load_explicit(&counts[i].blocks, memory_order_relaxed);
+		}
+		decide((switches - seen_switches) * NSEC_PER_SEC / (u64)took,
+		       (blocks - seen_blocks) * NSEC_PER_MSEC / (u64)took);
+		seen_switches = switches;
+		seen_blocks = blocks;
+		window_start = now;
+	}
+	atomic_flag_clear(&deciding);
+}
+
+void placement_count_switch(void)
+{
+	u64 n = atomic_fetch_add_explicit(&counts[current_cpu() % COUNTED].switches, 1,
+	                                  memory_order_relaxed);
+
+	if (unlikely(n % LOOK_EACH == 0) && usable)
+		look();
+}
+
+void placement_count_block(void)
+{
+	atomic_fetch_add_explicit(&counts[current_cpu() % COUNTED].blocks, 1, memory_order_relaxed);
+}
+
+void placement_move(pid_t tid, u32 *placed, u32 where)
+{
+	cpu_set_t set;
+	u32 from = *placed;
+
+	*placed = where;
+	if (from == PLACEMENT_UNKNOWN && where == PLACEMENT_FREE && !READ_ONCE(ever_moved))
+		return;
+	if (where == PLACEMENT_FREE) {
+		set = allowed;
+	} else if (tid != 0 && where & PLACEMENT_APART) {
+		set = allowed;
+		CPU_CLR((where & ~PLACEMENT_APART) - 1, &set);
+	} else {
+		CPU_ZERO(&set);
+		CPU_SET((where & ~PLACEMENT_APART) - 1, &set);
+	}
+	(void)sched_setaffinity(tid, sizeof(set), &set);
+}
