@@ -8,6 +8,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+static __thread struct ctx *current;
+
+struct ctx *ctx_current(void)
+{
+	return current;
+}
+
+void ctx_bind(struct ctx *c)
+{
+	current = c;
+}
+
 void ctx_wake(struct ctx *c)
 {
 	/* A word that is 1 already has nobody asleep on it: whoever set it has woken the sleeper.

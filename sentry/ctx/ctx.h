@@ -68,6 +68,10 @@ static inline bool ctx_killed(struct ctx *c)
 	return (atomic_load_explicit(&c->interrupt, memory_order_acquire) & INTERRUPT_KILL) != 0;
 }
 
+/* The calling host thread's, NULL if it runs no task. Its task binds it when its thread starts. */
+struct ctx *ctx_current(void);
+void ctx_bind(struct ctx *c);
+
 /* The context that an interrupt kicks from now on; NULL: none. When it returns nobody uses the old
  * one, which may then be released. The owner, between two switches. */
 void ctx_set_vehicle(struct ctx *c, struct context *vehicle);

@@ -51,6 +51,7 @@ static void kernel_init(void *p)
 	mutex_init(&k->mms_lock, RANK_LEAF);
 	TAILQ_INIT(&k->containers);
 	TAILQ_INIT(&k->mms);
+	waitq_init(&k->signalfd_wait);
 	k->rt = kernel_runtime_new();
 }
 
@@ -128,6 +129,7 @@ static int kernel_after_load(struct loader *l, void *p)
 	F(ATOMIC, next_ino)                           \
 	F(ATOMIC, next_id)                            \
 	F(VAL, generation)                            \
+	F(SKIP, signalfd_wait)                        \
 	F(SKIP, rt)  /* threads are made again */     \
 	F(SKIP, mms) /* each mm enters itself */      \
 	F(SKIP, mms_lock)

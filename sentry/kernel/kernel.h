@@ -7,6 +7,7 @@
  * Saved: the REFs and values; the vehicles (platform, memfile, threads) are SKIP and handed over.
  */
 #include "platform/platform.h"
+#include "sentry/ctx/waitq.h"
 #include "sentry/mm/memfile.h"
 #include "sentry/time/clock.h"
 #include "state/base/lock.h"
@@ -70,6 +71,7 @@ struct kernel {
 	_Atomic u64 next_ino;      /* inode numbers of anonymous files, pipes */
 	_Atomic u64 next_id;       /* anything else that must be unique: mount ids, timers */
 	u64 generation;            /* restores so far */
+	struct waitq signalfd_wait; /* pollers of signalfds: a signal was queued for somebody */
 	struct kernel_runtime *rt; /* host threads, stop flag */
 	TAILQ_HEAD(, mm) mms;      /* every address space; mms_lock; rebuilt at load */
 	struct mutex mms_lock;     /* RANK_LEAF: held only to take references while walking */

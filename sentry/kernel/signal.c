@@ -294,6 +294,7 @@ static int send_locked(struct thread_group *tg, struct task *target, const sigin
 		TAILQ_FOREACH (t, &tg->tasks, tg_link)
 			waitq_wake(&t->signal_wait, EPOLLIN);
 	}
+	waitq_wake(&tg->kernel->signalfd_wait, EPOLLIN);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* clone(2) and the first task of a container. */
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/itimer.h"
+#include "sentry/kernel/pidfd.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/posix_timer.h"
 #include "sentry/kernel/quiesce.h"
@@ -115,13 +116,16 @@ static int check_flags(struct task *t, const struct clone_args_k *a)
 		return -EINVAL;
 	if ((f & CLONE_THREAD) && (f & CLONE_PIDFD))
 		return -EINVAL;
+	/* clone(2) has one pointer for both. */
+	if ((f & CLONE_PIDFD) && (f & CLONE_PARENT_SETTID) && a->pidfd.a == a->parent_tid.a)
+		return -EINVAL;
 	if ((f & CLONE_CLEAR_SIGHAND) && (f & CLONE_SIGHAND))
 		return -EINVAL;
 	if (a->exit_signal < 0 || a->exit_signal > SIGNAL_MAX)
 		return -EINVAL;
-	/* Namespaces beyond UTS, and pidfds, are not offered. */
+	/* Namespaces beyond UTS are not offered. */
 	if (f & (CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWCGROUP |
-	         CLONE_NEWNS | CLONE_PIDFD | CLONE_INTO_CGROUP))
+	         CLONE_NEWNS | CLONE_INTO_CGROUP))
 		return -EINVAL;
 	if ((f & CLONE_NEWUTS) && !creds_capable(t->ctx.creds, CAP_SYS_ADMIN))
 		return -EPERM;
@@ -287,13 +291,29 @@ static void unlink_task(struct task *n)
 	}
 }
 
+/* CLONE_PIDFD: unlike the ids, a bad address fails the call. */
+static int install_pidfd(struct task *t, struct thread_group *tg, uaddr_t where, int *ret)
+{
+	AUTO(file) f = pidfd_create(&t->ctx, tg, 0);
+	int fd = fd_install(&t->ctx, f, 0, true), r;
+
+	if (fd < 0)
+		return fd;
+	r = user_put_u32(&t->ctx, where, (u32)fd);
+	if (r < 0 && fd_close(&t->ctx, fd) < 0)
+		return r;
+	if (r == 0)
+		*ret = fd;
+	return r;
+}
+
 long task_clone(struct task *t, const struct clone_args_k *a)
 {
 	AUTO(thread_group) tg = NULL;
 	AUTO(task) n = NULL;
 	u64 flags = a->flags;
 	u32 tid;
-	int r;
+	int pidfd = -1, r;
 
 	r = check_flags(t, a);
 	if (r < 0)
@@ -346,12 +366,22 @@ long task_clone(struct task *t, const struct clone_args_k *a)
 		log_debug("task %u: CLONE_PARENT_SETTID at a bad address", t->tid);
 	if ((flags & CLONE_CHILD_SETTID) && user_put_u32(&n->ctx, a->child_tid, tid) < 0)
 		log_debug("task %u: CLONE_CHILD_SETTID at a bad address", t->tid);
+	if (flags & CLONE_PIDFD) {
+		r = install_pidfd(t, tg, a->pidfd, &pidfd);
+		if (r < 0) {
+			unlink_task(n);
+			drop_resources(n);
+			return r;
+		}
+	}
 	if (flags & CLONE_VFORK) {
 		n->vfork_parent = obj_get(t);
 		t->vfork_child = n;
 	}
 	r = runtime_start_task(n);
 	if (r < 0) {
+		if (pidfd >= 0 && fd_close(&t->ctx, pidfd) < 0)
+			log_debug("task %u: its new pidfd is gone already", t->tid);
 		if (n->vfork_parent) {
 			t->vfork_child = NULL;
 			obj_put(TAKE(n->vfork_parent));

@@ -290,6 +290,7 @@ struct task *thread_group_reap_locked(struct thread_group *tg)
 	}
 	pgrp_leave_locked(tg);
 	tg->leader = NULL;
+	waitq_wake(&tg->pidfd_wait, ~0u);
 	return detach_member_locked(leader);
 }
 
@@ -345,6 +346,7 @@ const struct run_state *task_exit_step(struct task *t)
 		notify_parent_stop_locked(tg, CLD_STOPPED, tg->stop_signo);
 	if (last) {
 		tg->zombie = true;
+		waitq_wake(&tg->pidfd_wait, ~0u);
 		session_leader_exit_locked(tg);
 		reparent_children_locked(tg, &dead);
 		if (tg->parent && is_link(tg->parent, tg->pgrp))

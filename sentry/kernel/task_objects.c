@@ -148,6 +148,7 @@ static void thread_group_init(void *p)
 	sigqueue_init(&tg->shared);
 	waitq_init(&tg->child_wait);
 	waitq_init(&tg->stop_wait);
+	waitq_init(&tg->pidfd_wait);
 	waitq_init(&tg->exec_wait);
 }
 
@@ -265,6 +266,7 @@ static int thread_group_after_load(struct loader *l, void *p)
 	F(VAL, continued)                                              \
 	F(SKIP, child_wait) /* nobody waits while parked */            \
 	F(SKIP, stop_wait)                                             \
+	F(SKIP, pidfd_wait)                                            \
 	F(SKIP, exec_wait)                                             \
 	F(CUSTOM_ARRAY, rlimits, thread_group)                         \
 	F(REF, itimers, itimers)                                       \

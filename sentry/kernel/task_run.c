@@ -30,12 +30,14 @@ void task_run_loop(struct task *t)
 {
 	t->last_tsc = __rdtsc();
 	platform_runnable_add(1);
+	ctx_bind(&t->ctx);
 	while (t->run) {
 		lock_assert_none();
 		if (!runtime_park(t))
 			break;
 		t->run = t->run->step(t);
 	}
+	ctx_bind(NULL);
 	platform_runnable_add(-1);
 }
 

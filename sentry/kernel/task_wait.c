@@ -14,6 +14,8 @@ static bool eligible(struct thread_group *c, const struct wait_request *req)
 		return false;
 	if (req->kind == WAIT_PGRP && (!c->pgrp || c->pgrp->pgid != req->id))
 		return false;
+	if (req->kind == WAIT_GROUP && c != req->group)
+		return false;
 	if (req->options & __WALL)
 		return true;
 	return clone == ((req->options & __WCLONE) != 0);
@@ -136,7 +138,7 @@ static bool scan_for_init(void *arg)
 /* The built-in init waits for anyone, for ever. */
 static const struct run_state *init_step(struct task *t)
 {
-	static const struct wait_request any = {WAIT_ALL, 0, WEXITED | __WALL};
+	static const struct wait_request any = {.kind = WAIT_ALL, .options = WEXITED | __WALL};
 	struct wait_result res;
 	struct wait_state w = {.t = t, .req = &any, .ret = &res};
 	int r;

@@ -10,11 +10,13 @@
 enum wait_kind {
 	WAIT_ALL,
 	WAIT_PID,
-	WAIT_PGRP
+	WAIT_PGRP,
+	WAIT_GROUP /* exactly this one, whatever has its number: a pidfd's */
 };
 struct wait_request {
 	enum wait_kind kind;
 	u32 id;
+	struct thread_group *group; /* borrowed */
 	int options; /* WNOHANG, WEXITED, WSTOPPED, WCONTINUED, WNOWAIT, __WALL, __WCLONE */
 };
 struct wait_result {

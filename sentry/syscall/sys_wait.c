@@ -1,8 +1,10 @@
 /* wait4(2), waitid(2), process groups and sessions. */
+#include "sentry/kernel/pidfd.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/task_run.h"
 #include "sentry/kernel/task_wait.h"
 #include "sentry/syscall/sysarg.h"
+#include "sentry/vfs/fd_table.h"
 
 #include <string.h>
 #include <sys/wait.h>
@@ -45,6 +47,7 @@ SYSCALL4(wait4, int, pid, uaddr_t, status, int, options, uaddr_t, rusage)
 SYSCALL5(waitid, int, type, int, id, uaddr_t, uinfo, int, options, uaddr_t, rusage)
 {
 	struct wait_request req = {.options = options};
+	AUTO(file) pidf = NULL;
 	struct wait_result res;
 	siginfo_t info;
 	int r;
@@ -70,12 +73,28 @@ SYSCALL5(waitid, int, type, int, id, uaddr_t, uinfo, int, options, uaddr_t, rusa
 		req.kind = WAIT_PGRP;
 		req.id = id ? (u32)id : thread_group_pgid(t->tg);
 		break;
+	case P_PIDFD:
+		if (id < 0)
+			return -EINVAL;
+		r = fd_get(&t->ctx, id, &pidf);
+		if (r < 0)
+			return r;
+		if (!file_is_pidfd(pidf))
+			return -EBADF;
+		/* NULL, as every other that was reaped, is nobody's child. */
+		req.kind = WAIT_GROUP;
+		req.group = pidfd_group(pidf);
+		if (file_nonblock(pidf))
+			req.options |= WNOHANG;
+		break;
 	default:
 		return -EINVAL;
 	}
 	r = task_wait_child(t, &req, &res);
 	if (r < 0)
 		return r;
+	if (!res.pid && pidf && file_nonblock(pidf) && !(options & WNOHANG))
+		return -EAGAIN;
 	memset(&info, 0, sizeof(info));
 	if (res.pid) {
 		info.si_signo = SIGCHLD;

@@ -2,6 +2,7 @@
 #include "sentry/syscall/sysarg.h"
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/namei.h"
+#include "sentry/vfs/notify.h"
 #include "sentry/vfs/xattr.h"
 #include "state/base/cleanup.h"
 
@@ -44,6 +45,14 @@ static int by_fd(struct subject *s, struct ctx *c, int fd)
 	s->inode = s->f->path.dentry ? s->f->path.dentry->inode : s->f->inode;
 	s->mount = s->f->path.mount;
 	return 0;
+}
+
+static void subject_changed(struct subject *s)
+{
+	const struct path *p = s->f ? &s->f->path : &s->path;
+
+	if (p->dentry)
+		notify_dentry(p->dentry, IN_ATTRIB);
 }
 
 static int get_name(struct ctx *c, uaddr_t uname, char name[XATTR_NAME_LIMIT + 1])
@@ -115,7 +124,11 @@ static long do_set(struct ctx *c, struct subject *s, uaddr_t uname, uaddr_t valu
 	r = user_copy_in(c, buf, value, size);
 	if (r == 0 && s->mount)
 		r = mount_want_write(s->mount);
-	return r < 0 ? r : vfs_setxattr(c, s->inode, name, buf, size, flags);
+	if (r == 0)
+		r = vfs_setxattr(c, s->inode, name, buf, size, flags);
+	if (r == 0)
+		subject_changed(s);
+	return r;
 }
 SYSCALL5(setxattr, uaddr_t, path, uaddr_t, name, uaddr_t, value, size_t, size, int, flags)
 {
@@ -184,7 +197,11 @@ static long do_remove(struct ctx *c, struct subject *s, uaddr_t uname)
 
 	if (r == 0 && s->mount)
 		r = mount_want_write(s->mount);
-	return r < 0 ? r : vfs_removexattr(c, s->inode, name);
+	if (r == 0)
+		r = vfs_removexattr(c, s->inode, name);
+	if (r == 0)
+		subject_changed(s);
+	return r;
 }
 SYSCALL2(removexattr, uaddr_t, path, uaddr_t, name)
 {

@@ -2,6 +2,7 @@
 
 #include "proto/vfs.pb-c.h"
 #include "sentry/vfs/inode.h"
+#include "sentry/vfs/notify.h"
 #include "sentry/vfs/super.h"
 #include "state/base/cleanup.h"
 #include "state/fields.h"
@@ -140,6 +141,7 @@ static void dentry_destroy(void *p)
 {
 	struct dentry *d = p;
 
+	notify_gone(d);
 	if (d->parent) {
 		mutex_lock(&d->parent->lock);
 		table_remove(d->parent, d);
@@ -342,8 +344,14 @@ struct dentry *dentry_instantiate(struct dentry *dir, const char *name, struct i
 	old = table_find(dir, name, strlen(name), d->hash);
 	if (old)
 		table_remove(dir, old);
+	if (old && !obj_tryget(old))
+		old = NULL;
 	table_insert(dir, d);
 	mutex_unlock(&dir->lock);
+	/* The negative one would hold its directory, which may be removed, for nothing. */
+	if (old)
+		super_uncache(old->sb, old);
+	dentry_put(old);
 	super_cache(dir->sb, d);
 	return d;
 }

@@ -5,6 +5,7 @@
 #include "sentry/vfs/epoll.h"
 #include "sentry/vfs/flock.h"
 #include "sentry/vfs/namei.h"
+#include "sentry/vfs/notify.h"
 #include "sentry/vfs/path_file.h"
 #include "sentry/vfs/path_state.h"
 
@@ -42,6 +43,7 @@ static void file_last_put(void *p)
 {
 	struct file *f = p;
 
+	notify_file(f, file_writable(f) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 	epoll_file_gone(f);
 	locks_file_gone(f);
 }
@@ -99,6 +101,20 @@ void file_setup(struct file *f, u32 flags, const struct path *path, struct inode
 
 /* ---- transfers ---- */
 
+static long accessed(struct file *f, long r)
+{
+	if (r > 0)
+		notify_file(f, IN_ACCESS);
+	return r;
+}
+
+static long modified(struct file *f, long r)
+{
+	if (r > 0)
+		notify_file(f, IN_MODIFY);
+	return r;
+}
+
 long file_pread(struct file *f, struct ctx *c, struct uiter *dst, s64 pos)
 {
 	const struct file_ops *ops = file_ops_of(f);
@@ -111,7 +127,13 @@ long file_pread(struct file *f, struct ctx *c, struct uiter *dst, s64 pos)
 		return -EINVAL;
 	if (!ops->read)
 		return inode_is_dir(f->inode) ? -EISDIR : -EINVAL;
-	return ops->read(f, c, dst, &pos);
+	return accessed(f, ops->read(f, c, dst, &pos));
+}
+
+static long read_at_pos(struct file *f, struct ctx *c, struct uiter *dst)
+{
+	GUARD(&f->pos_lock);
+	return file_ops_of(f)->read(f, c, dst, &f->pos);
 }
 
 long file_read(struct file *f, struct ctx *c, struct uiter *dst)
@@ -122,10 +144,7 @@ long file_read(struct file *f, struct ctx *c, struct uiter *dst)
 		return -EBADF;
 	if (!ops->read)
 		return inode_is_dir(f->inode) ? -EISDIR : -EINVAL;
-	if (!f->seekable)
-		return ops->read(f, c, dst, NULL);
-	GUARD(&f->pos_lock);
-	return ops->read(f, c, dst, &f->pos);
+	return accessed(f, f->seekable ? read_at_pos(f, c, dst) : ops->read(f, c, dst, NULL));
 }
 
 /* RLIMIT_FSIZE: shortens src, or says what happens at the limit. */
@@ -168,7 +187,13 @@ long file_pwrite(struct file *f, struct ctx *c, struct uiter *src, s64 pos)
 		return -ESPIPE;
 	if (pos < 0 || !file_ops_of(f)->write)
 		return -EINVAL;
-	return do_write(f, c, src, &pos);
+	return modified(f, do_write(f, c, src, &pos));
+}
+
+static long write_at_pos(struct file *f, struct ctx *c, struct uiter *src)
+{
+	GUARD(&f->pos_lock);
+	return do_write(f, c, src, &f->pos);
 }
 
 long file_write(struct file *f, struct ctx *c, struct uiter *src)
@@ -177,10 +202,7 @@ long file_write(struct file *f, struct ctx *c, struct uiter *src)
 		return -EBADF;
 	if (!file_ops_of(f)->write)
 		return -EINVAL;
-	if (!f->seekable)
-		return do_write(f, c, src, NULL);
-	GUARD(&f->pos_lock);
-	return do_write(f, c, src, &f->pos);
+	return modified(f, f->seekable ? write_at_pos(f, c, src) : do_write(f, c, src, NULL));
 }
 
 /* ---- the rest ---- */
@@ -227,9 +249,16 @@ int file_mmap(struct file *f, struct ctx *c, struct mmap_args *args)
 	return ops->mmap(f, c, args);
 }
 
+static int iterate_at_pos(struct file *f, struct ctx *c, struct dir_sink *sink)
+{
+	GUARD(&f->pos_lock);
+	return file_ops_of(f)->iterate(f, c, sink, &f->pos);
+}
+
 int file_iterate(struct file *f, struct ctx *c, struct dir_sink *sink)
 {
 	const struct file_ops *ops = file_ops_of(f);
+	int r;
 
 	if (file_flags(f) & O_PATH)
 		return -EBADF;
@@ -237,8 +266,10 @@ int file_iterate(struct file *f, struct ctx *c, struct dir_sink *sink)
 		return -ENOTDIR;
 	if (f->path.dentry && f->path.dentry->unlinked)
 		return -ENOENT;
-	GUARD(&f->pos_lock);
-	return ops->iterate(f, c, sink, &f->pos);
+	r = iterate_at_pos(f, c, sink);
+	if (r >= 0)
+		notify_file(f, IN_ACCESS);
+	return r;
 }
 
 s64 file_llseek(struct file *f, struct ctx *c, s64 off, int whence)
@@ -291,6 +322,11 @@ s64 file_llseek(struct file *f, struct ctx *c, s64 off, int whence)
 	return base;
 }
 
+s64 file_llseek_nowhere(struct file *f, struct ctx *c, s64 off, int whence)
+{
+	return 0;
+}
+
 int file_fsync(struct file *f, struct ctx *c, bool data_only)
 {
 	const struct file_ops *ops = file_ops_of(f);
@@ -306,6 +342,7 @@ int file_fsync(struct file *f, struct ctx *c, bool data_only)
 int file_fallocate(struct file *f, struct ctx *c, int mode, s64 off, s64 len)
 {
 	const struct file_ops *ops = file_ops_of(f);
+	int r;
 
 	if (!file_writable(f))
 		return -EBADF;
@@ -322,7 +359,10 @@ int file_fallocate(struct file *f, struct ctx *c, int mode, s64 off, s64 len)
 		ctx_signal_self(c, SIGXFSZ);
 		return -EFBIG;
 	}
-	return ops->fallocate ? ops->fallocate(f, c, mode, off, len) : -EOPNOTSUPP;
+	r = ops->fallocate ? ops->fallocate(f, c, mode, off, len) : -EOPNOTSUPP;
+	if (r == 0)
+		notify_file(f, IN_MODIFY);
+	return r;
 }
 
 struct inode *file_place(const struct file *f)

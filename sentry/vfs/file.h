@@ -133,6 +133,8 @@ MUST_CHECK s64 file_llseek(struct file *f, struct ctx *c, s64 off, int whence);
 MUST_CHECK int file_fsync(struct file *f, struct ctx *c, bool data_only);
 MUST_CHECK int file_fallocate(struct file *f, struct ctx *c, int mode, s64 off, s64 len);
 MUST_CHECK int file_stat(struct file *f, struct ctx *c, struct kstat *ret);
+/* A file_ops.llseek for files that have no position but say that all went well. */
+s64 file_llseek_nowhere(struct file *f, struct ctx *c, s64 off, int whence);
 void file_describe(struct mapid *id, char *buf, size_t size, u64 *ret_dev, u64 *ret_ino);
 
 /*

@@ -5,6 +5,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/vfs/flock.h"
 #include "sentry/vfs/mount.h"
+#include "sentry/vfs/notify.h"
 #include "sentry/vfs/super.h"
 #include "state/fields.h"
 
@@ -32,6 +33,7 @@ OBJECT_TYPE(inode_extra, Sentry__InodeExtra, sentry__inode_extra__descriptor, IN
 	X(VAL, btime)              \
 	X(REF, extra, inode_extra) \
 	X(REF, locks, inode_locks) \
+	X(SKIP, watches) /* they attach themselves */ \
 	X(SKIP, writers) /* open files count themselves */
 
 static void inode_init(void *p)
@@ -42,6 +44,7 @@ static void inode_destroy(void *p)
 {
 	struct inode *i = p;
 
+	notify_inode_destroyed(i);
 	obj_put(i->locks);
 	obj_put(i->extra);
 	obj_put(i->sb);

@@ -14,6 +14,7 @@
 #include "sentry/vfs/stat.h"
 #include "state/base/lock.h"
 
+#include <sys/queue.h>
 #include <sys/stat.h>
 
 struct creds;
@@ -49,6 +50,7 @@ struct inode {
 	struct inode_extra *extra GUARDED_BY(lock); /* owned; NULL: none */
 	struct inode_locks *
 		locks GUARDED_BY(lock); /* owned; sentry/vfs/flock.h; NULL: never locked */
+	LIST_HEAD(, inotify_watch) watches; /* sentry/vfs/inotify.h; not owned */
 	_Atomic u32 writers; /* descriptions open for writing: execve says ETXTBSY */
 };
 OBJECT_DECL(inode);

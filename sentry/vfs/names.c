@@ -3,6 +3,7 @@
 
 #include "sentry/auth/creds.h"
 #include "sentry/vfs/fs_context.h"
+#include "sentry/vfs/notify.h"
 #include "sentry/vfs/walk.h"
 #include "state/base/cleanup.h"
 
@@ -115,6 +116,7 @@ int vfs_mknod_path(struct ctx *c, int dirfd, const char *name, u32 mode, u32 rde
 	if (r < 0)
 		return r;
 	d = dentry_instantiate(n.w.cur.dentry, n.w.last, inode);
+	notify_name(path_inode(&n.w.cur), IN_CREATE, n.w.last, false, 0);
 	ret->mount = mount_get(n.w.cur.mount);
 	ret->dentry = d;
 	return 0;
@@ -144,6 +146,7 @@ int vfs_mkdir(struct ctx *c, int dirfd, const char *name, u32 mode)
 	if (r < 0)
 		return r;
 	dentry_put(dentry_instantiate(n.w.cur.dentry, n.w.last, inode));
+	notify_name(path_inode(&n.w.cur), IN_CREATE, n.w.last, true, 0);
 	return 0;
 }
 
@@ -166,6 +169,7 @@ int vfs_symlink(struct ctx *c, const char *target, int dirfd, const char *name)
 	if (r < 0)
 		return r;
 	dentry_put(dentry_instantiate(n.w.cur.dentry, n.w.last, inode));
+	notify_name(path_inode(&n.w.cur), IN_CREATE, n.w.last, false, 0);
 	return 0;
 }
 
@@ -204,6 +208,8 @@ int vfs_link(struct ctx *c, int olddirfd, const char *oldname, int newdirfd, con
 	if (r < 0)
 		return r;
 	dentry_put(dentry_instantiate(n.w.cur.dentry, n.w.last, path_inode(&old)));
+	notify_inode(path_inode(&old), IN_ATTRIB);
+	notify_name(path_inode(&n.w.cur), IN_CREATE, n.w.last, false, 0);
 	return 0;
 }
 
@@ -258,9 +264,13 @@ int vfs_unlink(struct ctx *c, int dirfd, const char *name)
 		dentry_drop(d, false);
 		return -ENOENT;
 	}
-	if (r == 0)
-		dentry_drop(d, true);
-	return r;
+	if (r < 0)
+		return r;
+	notify_inode(d->inode, IN_ATTRIB);
+	dentry_drop(d, true);
+	notify_unlinked(d);
+	notify_name(dir, IN_DELETE, n.w.last, false, 0);
+	return 0;
 }
 
 int vfs_rmdir(struct ctx *c, int dirfd, const char *name)
@@ -305,6 +315,8 @@ int vfs_rmdir(struct ctx *c, int dirfd, const char *name)
 	dentry_drop(d, true);
 	/* What is cached below are names that do not exist. */
 	dentry_prune(d);
+	notify_unlinked(d);
+	notify_name(dir, IN_DELETE, n.w.last, true, 0);
 	return 0;
 }
 
@@ -312,7 +324,11 @@ int vfs_setattr(struct ctx *c, const struct path *p, struct iattr *attr)
 {
 	int r = mount_want_write(p->mount);
 
-	return r < 0 ? r : inode_setattr(path_inode(p), c, attr);
+	if (r == 0)
+		r = inode_setattr(path_inode(p), c, attr);
+	if (r == 0)
+		notify_attr(p->dentry, attr->valid);
+	return r;
 }
 
 int vfs_truncate(struct ctx *c, const struct path *p, u64 size, struct file *f)
@@ -331,10 +347,12 @@ int vfs_truncate(struct ctx *c, const struct path *p, u64 size, struct file *f)
 		ctx_signal_self(c, SIGXFSZ);
 		return -EFBIG;
 	}
-	if (f) {
+	if (f)
 		a.valid |= IATTR_OPEN;
-		return inode_setattr(i, c, &a);
-	}
-	r = mount_want_write(p->mount);
-	return r < 0 ? r : inode_setattr(i, c, &a);
+	r = f ? 0 : mount_want_write(p->mount);
+	if (r == 0)
+		r = inode_setattr(i, c, &a);
+	if (r == 0 && p->dentry)
+		notify_attr(p->dentry, IATTR_SIZE);
+	return r;
 }

@@ -2,6 +2,7 @@
 #include "sentry/auth/creds.h"
 #include "sentry/vfs/fs_context.h"
 #include "sentry/vfs/names.h"
+#include "sentry/vfs/notify.h"
 #include "sentry/vfs/path_file.h"
 #include "sentry/vfs/walk.h"
 #include "state/base/cleanup.h"
@@ -61,6 +62,16 @@ static u32 open_mask(u32 flags)
 	return flags & O_TRUNC ? mask | MAY_WRITE : mask;
 }
 
+/* inode_open, which watches hear of. */
+static int open_inode(struct ctx *c, const struct path *p, u32 flags, struct file **ret)
+{
+	int r = inode_open(path_inode(p), c, p, kept_flags(flags), ret);
+
+	if (r == 0)
+		notify_file(*ret, IN_OPEN);
+	return r;
+}
+
 static int open_checked(struct ctx *c, const struct path *p, u32 flags, struct file **ret)
 {
 	struct inode *i = path_inode(p);
@@ -73,7 +84,10 @@ static int open_checked(struct ctx *c, const struct path *p, u32 flags, struct f
 		if (r < 0)
 			return r;
 	}
-	return inode_open(i, c, p, kept_flags(flags), ret);
+	r = open_inode(c, p, flags, ret);
+	if (r == 0 && (flags & O_TRUNC) && inode_is_reg(i))
+		notify_attr(p->dentry, IATTR_SIZE);
+	return r;
 }
 
 int path_open_found(struct ctx *c, const struct path *p, u32 flags, struct file **ret)
@@ -134,6 +148,7 @@ static int create_last(struct walk *w, u32 mode, struct dentry **ret_d, bool *re
 	if (r < 0)
 		return r;
 	*ret_d = dentry_instantiate(dir, w->last, inode);
+	notify_name(dir->inode, IN_CREATE, w->last, false, 0);
 	*ret_made = true;
 	return 0;
 }
@@ -170,7 +185,7 @@ static int open_create(struct walk *w, const char *name, const struct open_how_k
 		if (made) {
 			walk_enter(w, d);
 			/* Whoever makes a file may use it as asked, whatever its mode. */
-			return inode_open(d->inode, w->c, &w->cur, kept_flags(flags), ret);
+			return open_inode(w->c, &w->cur, flags, ret);
 		}
 		if (flags & O_EXCL)
 			return -EEXIST;
@@ -218,7 +233,7 @@ static int open_tmpfile(struct walk *w, const char *name, const struct open_how_
 	snprintf(label, sizeof(label), "#%llu", (unsigned long long)inode->ino);
 	d = dentry_new_detached(w->cur.dentry, label, inode);
 	struct path p = {w->cur.mount, d};
-	return inode_open(inode, w->c, &p, kept_flags(how->flags), ret);
+	return open_inode(w->c, &p, how->flags, ret);
 }
 
 int path_open(struct ctx *c, int dirfd, const char *name, const struct open_how_k *how,
@@ -274,5 +289,5 @@ int path_open_exec(struct ctx *c, int dirfd, const char *name, int flags, struct
 		return r;
 	if (atomic_load(&path_inode(&p)->writers) > 0)
 		return -ETXTBSY;
-	return inode_open(path_inode(&p), c, &p, kept_flags(O_RDONLY), ret);
+	return open_inode(c, &p, O_RDONLY, ret);
 }

@@ -1,6 +1,7 @@
 /* rename(2) and renameat2(2). */
 #include "sentry/auth/creds.h"
 #include "sentry/vfs/names.h"
+#include "sentry/vfs/notify.h"
 #include "sentry/vfs/walk.h"
 #include "state/base/cleanup.h"
 
@@ -137,5 +138,12 @@ int vfs_rename(struct ctx *c, int olddirfd, const char *oldname, int newdirfd, c
 	dentry_move(e.victim, e.new.cur.dentry, e.new.last, exchange ? e.target : NULL);
 	if (!exchange && e.target->inode && inode_is_dir(e.target->inode))
 		dentry_prune(e.target);
+	notify_moved(c, dir, e.old.last, path_inode(&e.new.cur), e.new.last, e.victim->inode,
+	             exchange ? NULL : e.target->inode);
+	if (exchange)
+		notify_moved(c, path_inode(&e.new.cur), e.new.last, dir, e.old.last,
+		             e.target->inode, NULL);
+	else
+		notify_unlinked(e.target);
 	return 0;
 }

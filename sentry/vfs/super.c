@@ -3,6 +3,7 @@
 #include "proto/vfs.pb-c.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/vfs/inode.h"
+#include "sentry/vfs/notify.h"
 #include "state/base/cleanup.h"
 #include "state/fields.h"
 
@@ -54,6 +55,7 @@ void super_deactivate(struct super_block *sb)
 
 	if (atomic_fetch_sub(&sb->active, 1) != 1)
 		return;
+	notify_unmount(sb);
 	super_shrink(sb);
 	if (ops->kill)
 		ops->kill(sb);

@@ -5,6 +5,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/utsns.h"
+#include "sentry/vfs/inotify.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -182,9 +183,21 @@ FACT(show_max_watches, "1048576\n")
 static const struct pseudo_entry epoll_entries[] = {REG("max_user_watches", show_max_watches)};
 PSEUDO_DIR(proc_sys_epoll, .id = "proc.sys.fs.epoll", PSEUDO_ENTRIES(epoll_entries));
 
+FACT(show_inotify_events, "%u\n", INOTIFY_MAX_EVENTS)
+FACT(show_inotify_instances, "%u\n", INOTIFY_MAX_INSTANCES)
+FACT(show_inotify_watches, "%u\n", INOTIFY_MAX_WATCHES)
+
+static const struct pseudo_entry inotify_entries[] = {
+	REG("max_queued_events", show_inotify_events),
+	REG("max_user_instances", show_inotify_instances),
+	REG("max_user_watches", show_inotify_watches),
+};
+PSEUDO_DIR(proc_sys_inotify, .id = "proc.sys.fs.inotify", PSEUDO_ENTRIES(inotify_entries));
+
 static const struct pseudo_entry fs_entries[] = {
 	DIR_OF("epoll", proc_sys_epoll),    REG("file-max", show_file_max),
-	REG("file-nr", show_file_nr),       REG("lease-break-time", show_lease_break),
+	REG("file-nr", show_file_nr),       DIR_OF("inotify", proc_sys_inotify),
+	REG("lease-break-time", show_lease_break),
 	REG("nr_open", show_nr_open),       REG("pipe-max-size", show_pipe_max_size),
 	REG("protected_hardlinks", show_0), REG("protected_symlinks", show_0),
 	REG("suid_dumpable", show_0),

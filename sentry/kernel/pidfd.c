@@ -1,0 +1,113 @@
+#include "sentry/kernel/pidfd.h"
+
+#include "proto/events.pb-c.h"
+#include "sentry/vfs/inode.h"
+#include "state/base/cleanup.h"
+#include "state/fields.h"
+
+#include <stdio.h>
+
+static u32 pidfd_poll(struct file *f, struct poll_table *pt)
+{
+	struct thread_group *tg = ((struct pidfd *)f)->tg;
+
+	if (!tg)
+		return READY_IN | EPOLLHUP;
+	poll_add(pt, &tg->pidfd_wait);
+	GUARD(&tg->kernel->tasks_lock);
+	if (!tg->leader)
+		return READY_IN | EPOLLHUP;
+	return tg->zombie ? READY_IN : 0;
+}
+
+static void pidfd_fdinfo(struct file *f, char *buf, size_t size)
+{
+	struct thread_group *tg = ((struct pidfd *)f)->tg;
+	int pid = -1;
+
+	if (tg) {
+		mutex_lock(&tg->kernel->tasks_lock);
+		if (tg->leader)
+			pid = (int)tg->tgid;
+		mutex_unlock(&tg->kernel->tasks_lock);
+	}
+	snprintf(buf, size, "Pid:\t%d\nNSpid:\t%d\n", pid, pid);
+}
+
+static void pidfd_link_name(struct file *f, char *buf, size_t size)
+{
+	snprintf(buf, size, "anon_inode:[pidfd]");
+}
+
+static const struct file_ops pidfd_ops = {
+	.id = {.describe = file_describe},
+	.poll = pidfd_poll,
+	.fdinfo = pidfd_fdinfo,
+	.link_name = pidfd_link_name,
+};
+
+struct file *pidfd_create(struct ctx *c, struct thread_group *tg, u32 flags)
+{
+	struct pidfd *p = obj_new(pidfd);
+	AUTO(inode) inode = anon_inode_new(c->kernel, 0600);
+
+	file_setup(&p->file, O_RDWR | (flags & O_NONBLOCK), NULL, inode);
+	p->tg = obj_get(tg);
+	return &p->file;
+}
+
+bool file_is_pidfd(struct file *f)
+{
+	return obj_cast(pidfd, f) != NULL;
+}
+
+struct thread_group *pidfd_group(struct file *f)
+{
+	struct pidfd *p = obj_cast(pidfd, f);
+
+	return p ? p->tg : NULL;
+}
+
+int pidfd_leader(struct file *f, struct task **ret)
+{
+	struct pidfd *p = obj_cast(pidfd, f);
+	struct task *leader;
+
+	if (!p)
+		return -EBADF;
+	if (!p->tg)
+		return -ESRCH;
+	mutex_lock(&p->tg->kernel->tasks_lock);
+	leader = obj_get(p->tg->leader);
+	mutex_unlock(&p->tg->kernel->tasks_lock);
+	if (!leader)
+		return -ESRCH;
+	*ret = leader;
+	return 0;
+}
+
+static void pidfd_destroy(void *o)
+{
+	obj_put(((struct pidfd *)o)->tg);
+}
+
+static int pidfd_save_tg(struct saver *s, const struct pidfd *p, Sentry__Pidfd *m)
+{
+	m->tg = p->tg && p->tg->leader ? saver_ref(s, p->tg) : 0;
+	return 0;
+}
+
+static int pidfd_load_tg(struct loader *l, struct pidfd *p, const Sentry__Pidfd *m)
+{
+	return loader_ref(l, m->tg, &thread_group_type, &p->tg);
+}
+
+static void pidfd_sample_tg(struct sampler *sp, struct pidfd *p)
+{
+	p->tg = sampler_ref(sp, &thread_group_type);
+	p->tg->leader = sampler_weak(sp, &task_type);
+}
+
+#define PIDFD_FIELDS(F) F(BASE, file, file) F(CUSTOM, tg, pidfd)
+OBJECT_TYPE(pidfd, Sentry__Pidfd, sentry__pidfd__descriptor, PIDFD_FIELDS, .base = &file_type,
+            .ops = &pidfd_ops, .destroy = pidfd_destroy);
