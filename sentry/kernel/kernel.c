@@ -112,7 +112,7 @@ static int kernel_after_load(struct loader *l, void *p)
 	}
 	/* Images of sandboxes that had no sockets yet. */
 	if (!k->netns)
-		k->netns = netns_new();
+		k->netns = netns_new(&k->clocks);
 	return 0;
 }
 
@@ -152,7 +152,7 @@ struct kernel *kernel_new(struct machine *m)
 	k->next_id = 1;
 	k->pidns = pidns_new();
 	k->utsns = utsns_new("stasis");
-	k->netns = netns_new();
+	k->netns = netns_new(&k->clocks);
 	vdso_attach(k);
 	return k;
 }

@@ -2,6 +2,7 @@
 #include "sentry/net/netns.h"
 
 #include "proto/net.pb-c.h"
+#include "sentry/net/inet/ports.h"
 #include "state/fields.h"
 
 static void netns_init(void *p)
@@ -14,15 +15,25 @@ static void netns_init(void *p)
 		LIST_INIT(&ns->unix_names[i]);
 }
 
+static void netns_destroy(void *p)
+{
+	inet_ns_put(((struct netns *)p)->inet);
+}
+
 #define NETNS_FIELDS(F)                                        \
 	F(HDR, obj)                                            \
 	F(SKIP, unix_lock)                                     \
 	F(SKIP, unix_socks)       /* socks enter themselves */ \
 	F(SKIP_ARRAY, unix_names) /* the same */               \
-	F(VAL, unix_autobind)
-OBJECT_TYPE(netns, Sentry__Netns, sentry__netns__descriptor, NETNS_FIELDS, .init = netns_init);
+	F(VAL, unix_autobind)                                 \
+	F(REF, inet, inet_ns)
+OBJECT_TYPE(netns, Sentry__Netns, sentry__netns__descriptor, NETNS_FIELDS, .init = netns_init,
+            .destroy = netns_destroy);
 
-struct netns *netns_new(void)
+struct netns *netns_new(const struct clocks *clocks)
 {
-	return obj_new(netns);
+	struct netns *ns = obj_new(netns);
+
+	ns->inet = inet_ns_new(clocks);
+	return ns;
 }

@@ -7,10 +7,12 @@
  * kernel and by every sock. Saved: what is no table; tables are rebuilt by the socks as they load.
  */
 #include "state/base/lock.h"
+#include "sentry/time/clock.h"
 #include "state/object.h"
 
 #include <sys/queue.h>
 
+struct inet_ns;
 struct unix_sock;
 
 #define UNIX_HASH 256u
@@ -22,7 +24,9 @@ struct netns {
 	TAILQ_HEAD(, unix_sock) unix_socks;                     /* all; unix_lock; not owned */
 	LIST_HEAD(unix_chain, unix_sock) unix_names[UNIX_HASH]; /* bound; unix_lock; not owned */
 	u32 unix_autobind; /* the next name to try; unix_lock */
+	struct inet_ns *inet; /* owned; ports, settings of the Internet protocols */
 };
 OBJECT_DECL(netns);
 
-struct netns *netns_new(void);
+/* With the kernel's clocks. */
+struct netns *netns_new(const struct clocks *clocks);

@@ -4,6 +4,7 @@
 #include "proto/net.pb-c.h"
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/net/netdev.h"
 #include "sentry/net/sockmsg.h"
 #include "sentry/vfs/inode.h"
 #include "state/base/cleanup.h"
@@ -250,7 +251,9 @@ static long sf_ioctl(struct file *f, struct ctx *c, u32 cmd, u64 arg)
 	struct sock *sk = ((struct socket_file *)f)->sock;
 	const struct sock_ops *ops = sock_ops_of(sk);
 
-	return ops->ioctl ? ops->ioctl(sk, c, cmd, arg) : -ENOTTY;
+	long r = ops->ioctl ? ops->ioctl(sk, c, cmd, arg) : -ENOTTY;
+
+	return r == -ENOTTY ? netdev_ioctl(c, cmd, arg) : r;
 }
 
 static void sf_link_name(struct file *f, char *buf, size_t size)

@@ -1,0 +1,81 @@
+/* Queues of datagrams, bounded by SO_RCVBUF as Linux counts. */
+#include "sentry/net/inet/udp.h"
+
+#include "state/base/bug.h"
+#include "state/base/cleanup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct packet *packet_new(u32 len)
+{
+	struct packet *p = malloc(sizeof(*p) + len);
+
+	BUG_ON(!p);
+	memset(p, 0, sizeof(*p));
+	p->len = len;
+	return p;
+}
+
+/* An sk_buff's overhead and its data rounded up, about: 768 for small ones. */
+u32 packet_charge(const struct packet *p)
+{
+	return 512 + ALIGN_UP(p->len + 192, 256u);
+}
+
+bool udp_enqueue(struct udp_sock *u, struct packet *p)
+{
+	struct sock *sk = &u->inet.sk;
+
+	mutex_lock(&sk->lock);
+	if (u->charge > (u64)sk->opts.rcvbuf || (sock_shut(sk) & SOCK_RCV_CLOSED)) {
+		u->drops++;
+		mutex_unlock(&sk->lock);
+		free(p);
+		return false;
+	}
+	p->drops = u->drops;
+	STAILQ_INSERT_TAIL(&u->rxq, p, link);
+	u->charge += packet_charge(p);
+	u->n_rx++;
+	mutex_unlock(&sk->lock);
+	waitq_wake(&sk->rwait, READY_IN);
+	return true;
+}
+
+void udp_enqueue_error(struct udp_sock *u, struct packet *p)
+{
+	struct sock *sk = &u->inet.sk;
+
+	mutex_lock(&sk->lock);
+	if (u->err_charge > (u64)sk->opts.rcvbuf) {
+		mutex_unlock(&sk->lock);
+		free(p);
+		return;
+	}
+	STAILQ_INSERT_TAIL(&u->errq, p, link);
+	u->err_charge += packet_charge(p);
+	mutex_unlock(&sk->lock);
+}
+
+struct packet *udp_dequeue(struct udp_sock *u)
+{
+	struct packet *p = STAILQ_FIRST(&u->rxq);
+
+	if (!p)
+		return NULL;
+	STAILQ_REMOVE_HEAD(&u->rxq, link);
+	u->charge -= packet_charge(p);
+	u->n_rx--;
+	return p;
+}
+
+void packets_free(struct packet_list *l)
+{
+	struct packet *p;
+
+	while ((p = STAILQ_FIRST(l))) {
+		STAILQ_REMOVE_HEAD(l, link);
+		free(p);
+	}
+}

@@ -1,0 +1,155 @@
+/* ICMP echo sockets (icmp(7)): what is sent to an address of this machine comes back as its reply.
+ */
+#include "sentry/net/inet/udp.h"
+
+#include "sentry/auth/creds.h"
+#include "sentry/kernel/kernel.h"
+#include "state/base/bug.h"
+
+#include <errno.h>
+#include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The caller's groups, against ping_group_range. */
+int ping_may_create(struct ctx *c)
+{
+	const struct inet_ns *ns = c->kernel->netns->inet;
+	const struct creds *cr = c->creds;
+
+	if (cr->fsgid >= ns->ping_lo && cr->fsgid <= ns->ping_hi)
+		return 0;
+	for (u32 i = 0; i < cr->n_groups; i++) {
+		if (cr->groups[i] >= ns->ping_lo && cr->groups[i] <= ns->ping_hi)
+			return 0;
+	}
+	return -EACCES;
+}
+
+static u16 checksum(const u8 *p, u32 len, u32 sum)
+{
+	for (u32 i = 0; i + 1 < len; i += 2)
+		sum += (u32)p[i] << 8 | p[i + 1];
+	if (len & 1)
+		sum += (u32)p[len - 1] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return htons((u16)~sum);
+}
+
+/* The pseudo header that ICMPv6 sums too. */
+static u32 pseudo_sum(const struct packet *p)
+{
+	u32 sum = p->len + IPPROTO_ICMPV6;
+
+	for (unsigned i = 0; i < 16; i += 2) {
+		sum += (u32)p->src.ip.b[i] << 8 | p->src.ip.b[i + 1];
+		sum += (u32)p->dst.ip.b[i] << 8 | p->dst.ip.b[i + 1];
+	}
+	return sum;
+}
+
+static void answer(struct udp_sock *u, struct packet *p)
+{
+	struct inet_ns *ns = inet_ns_of(&u->inet.sk);
+	bool v6 = u->inet.sk.family == AF_INET6;
+	struct inet_addr was = p->src;
+	struct inet_sock *is;
+	u16 sum;
+
+	inet_count(ns, INET_ICMP_ECHO, 1);
+	inet_count(ns, INET_LO_PACKETS, 2);
+	inet_count(ns, INET_LO_BYTES, 2 * (u64)(p->len + (v6 ? 40 : 20)));
+	p->src = p->dst;
+	p->dst = was;
+	p->data[0] = v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY;
+	p->data[2] = p->data[3] = 0;
+	sum = checksum(p->data, p->len, v6 ? pseudo_sum(p) : 0);
+	memcpy(p->data + 2, &sum, sizeof(sum));
+	rwlock_rdlock(&ns->lock);
+	is = obj_get(
+		port_receiver_locked(ns, INET_PING, &(struct inet_addr){.ip = p->src.ip}, &p->dst));
+	rwlock_unlock(&ns->lock);
+	if (!is) {
+		free(p);
+		return;
+	}
+	udp_enqueue((struct udp_sock *)is, p);
+	obj_put(is);
+}
+
+static int destination(struct udp_sock *u, const struct sockmsg *m, struct inet_addr *dst)
+{
+	struct inet_sock *is = &u->inet;
+	bool v6 = is->sk.family == AF_INET6;
+	int r;
+
+	if (m->name_len == 0) {
+		GUARD_READ(&inet_ns_of(&is->sk)->lock);
+		*dst = is->remote;
+		return u->connected ? 0 : -EDESTADDRREQ;
+	}
+	r = inet_addr_parse(is->sk.family, &m->name, m->name_len, dst);
+	if (r < 0)
+		return r;
+	if (v6 && ip_is_v4(&dst->ip))
+		return -EINVAL;
+	return inet_destination(is, dst);
+}
+
+long ping_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
+{
+	struct udp_sock *u = udp_sk(sk);
+	bool v6 = sk->family == AF_INET6;
+	u64 len = uiter_count(m->it);
+	struct send_how how = {.ttl = 64};
+	struct packet *p;
+	u16 id;
+	long r;
+
+	if (len > 0xffff)
+		return -EMSGSIZE;
+	if (m->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (len < 8)
+		return -EINVAL;
+	r = destination(u, m, &how.dst);
+	if (r == 0)
+		r = udp_control(u, m, &how);
+	if (r == 0 && ip_is_broadcast(&how.dst.ip) && !sk->opts.broadcast)
+		r = -EACCES;
+	if (r == 0)
+		r = udp_autobind(u);
+	if (r == 0)
+		r = sock_take_error(sk);
+	if (r < 0)
+		return r;
+	p = packet_new((u32)len);
+	if (uiter_copy_in(m->it, p->data, len) != (long)len) {
+		free(p);
+		return -EFAULT;
+	}
+	if (p->data[0] != (v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO) || p->data[1] != 0) {
+		free(p);
+		return -EINVAL;
+	}
+	p->stamp = sock_now(c);
+	p->ttl = how.ttl;
+	p->tos = how.tos;
+	p->dst = how.dst;
+	{
+		GUARD_READ(&inet_ns_of(sk)->lock);
+		p->src = u->inet.local;
+	}
+	if (ip_is_any(&p->src.ip))
+		p->src.ip = how.has_src ? how.src.ip : ip_source_for(&p->dst.ip);
+	id = htons(p->src.port);
+	memcpy(p->data + 4, &id, sizeof(id));
+	/* Broadcasts and groups are not answered. */
+	if (ip_is_local(&p->dst.ip))
+		answer(u, p);
+	else
+		free(p);
+	return (long)len;
+}

@@ -1,0 +1,155 @@
+#pragma once
+/*
+ * TCP without packets (tcp(7)): a connection is two sockets that know each other, and what one
+ * sends goes straight into the other's ring. All that a peer can observe - states, half-closed
+ * connections, resets, urgent data, TIME_WAIT - is as if segments had been exchanged without delay
+ * or loss.
+ *
+ * Locking: state, peer, the accept queue and shutdowns change under the port table's lock for
+ * writing (RANK_INET) and, where senders and receivers look at them, sk.lock as well. The ring and
+ * what belongs to it are under sk.lock of the receiver; a send takes that lock alone.
+ * hold is set once per connection and cleared when the file is closed, so calls on the socket may
+ * follow it without a lock; disconnects put it aside (retired) until then.
+ * Lifetime: the file's; in the accept queue the listener's; after its file is closed a socket that
+ * waits for its peer's end belongs to that peer.
+ * Saved: everything, bytes in the ring included.
+ */
+#include "sentry/net/inet/inet.h"
+#include "sentry/net/inet/ports.h"
+#include "sentry/net/sockmsg.h"
+
+#include <linux/tcp.h>
+
+#ifndef SOL_TCP
+#define SOL_TCP 6
+#endif
+
+/* As /proc/net/tcp and TCP_INFO number them. */
+enum tcp_state {
+	TCPS_ESTABLISHED = 1,
+	TCPS_SYN_SENT = 2,
+	TCPS_FIN_WAIT2 = 5,
+	TCPS_TIME_WAIT = 6,
+	TCPS_CLOSE = 7,
+	TCPS_CLOSE_WAIT = 8,
+	TCPS_LISTEN = 10,
+};
+
+/* How connect(2) sees it. */
+enum tcp_phase {
+	TCP_UNCONNECTED,
+	TCP_CONNECTING, /* begun; nobody was told yet how it ended */
+	TCP_CONNECTED,
+};
+
+enum tcp_urgent {
+	TCP_URG_NONE,
+	TCP_URG_THERE,
+	TCP_URG_TAKEN, /* read, the mark is still ahead */
+};
+
+/* Options that are a number: X(id, name, smallest, largest, default); smallest -1, largest 0: on or
+ * off. */
+#define TCP_INT_OPTIONS(X)                                   \
+	X(NODELAY, TCP_NODELAY, -1, 0, 0)                    \
+	X(CORK, TCP_CORK, -1, 0, 0)                          \
+	X(KEEPIDLE, TCP_KEEPIDLE, 1, 32767, 7200)            \
+	X(KEEPINTVL, TCP_KEEPINTVL, 1, 32767, 75)            \
+	X(KEEPCNT, TCP_KEEPCNT, 1, 127, 9)                   \
+	X(SYNCNT, TCP_SYNCNT, 1, 127, 6)                     \
+	X(MAXSEG, TCP_MAXSEG, 0, 32767, 0)                   \
+	X(LINGER2, TCP_LINGER2, -1, 120, 60)                 \
+	X(DEFER_ACCEPT, TCP_DEFER_ACCEPT, 0, 255, 0)         \
+	X(WINDOW_CLAMP, TCP_WINDOW_CLAMP, 0, INT32_MAX, 0)   \
+	X(QUICKACK, TCP_QUICKACK, -1, 0, 1)                  \
+	X(USER_TIMEOUT, TCP_USER_TIMEOUT, 0, INT32_MAX, 0)   \
+	X(FASTOPEN, TCP_FASTOPEN, 0, INT32_MAX, 0)           \
+	X(FASTOPEN_CONNECT, TCP_FASTOPEN_CONNECT, 0, 1, 0)   \
+	X(NOTSENT_LOWAT, TCP_NOTSENT_LOWAT, 0, INT32_MAX, 0) \
+	X(THIN_LINEAR, TCP_THIN_LINEAR_TIMEOUTS, 0, 1, 0)    \
+	X(SAVE_SYN, TCP_SAVE_SYN, 0, 1, 0)                   \
+	X(INQ, TCP_INQ, 0, 1, 0)
+
+enum tcp_opt {
+#define X(id, name, lo, hi, def) TCPO_##id,
+	TCP_INT_OPTIONS(X)
+#undef X
+	TCPO_N
+};
+
+struct tcp_sock {
+	struct inet_sock inet;
+	u8 state;              /* enum tcp_state */
+	u8 phase;              /* enum tcp_phase; table lock */
+	bool orphan;           /* its file is closed, or it never had one and never will */
+	struct tcp_sock *peer; /* the other end while there is a connection; not owned */
+	struct tcp_sock *hold; /* owned: peer, or what it was */
+	/* What the peer sent and nobody has read yet. */
+	u8 *ring; /* ring_size is a power of two */
+	u32 ring_size, head, len;
+	u32 limit;   /* how much it may hold */
+	u64 taken;   /* bytes read so far: the position of ring[head] in the stream */
+	u64 urg_pos; /* position of the urgent byte */
+	u8 urg;      /* enum tcp_urgent */
+	u8 urg_byte;
+	bool fin; /* the peer sends no more */
+	/* A listener's. */
+	TAILQ_HEAD(, tcp_sock) accept_q; /* owned; table lock */
+	TAILQ_HEAD(, tcp_sock) pending;  /* SYN_SENT, until there is room; table lock */
+	TAILQ_ENTRY(tcp_sock) q_link;    /* in one of the two */
+	struct tcp_sock *pends_on;       /* the listener whose pending it is in */
+	u32 n_accept, backlog;           /* n_accept is read without the lock by poll */
+	s32 v[TCPO_N];
+	char congestion[16];
+	struct tcp_sock **retired; /* owned */
+	u32 n_retired;
+};
+OBJECT_DECL(tcp_sock);
+
+#define TCP_RCVBUF_DEFAULT 131072
+#define TCP_SNDBUF_DEFAULT 16384
+/* A sender who never chose a size may have this much under way. */
+#define TCP_SNDBUF_TUNED 131072u
+#define TCP_RETIRED_MAX  1024u
+
+static inline struct tcp_sock *tcp_sk(struct sock *sk)
+{
+	return (struct tcp_sock *)sk;
+}
+
+/* tcp.c */
+int tcp_create(struct ctx *c, u16 family, struct sock **ret);
+struct tcp_sock *tcp_new(u16 family);
+/* What t's ring may hold, given who sends: under t's sk.lock. */
+void tcp_set_limit(struct tcp_sock *t, const struct tcp_sock *sender);
+void tcp_info_fill(struct tcp_sock *t, void *buf, size_t size);
+
+/* tcp_conn.c: sock_ops, and what a send or receive finds out. */
+int tcp_connect(struct sock *sk, struct ctx *c, const struct sockaddr_storage *a, u32 len,
+                bool nonblock);
+int tcp_listen(struct sock *sk, struct ctx *c, int backlog);
+int tcp_accept(struct sock *sk, struct ctx *c, bool nonblock, struct sock **ret);
+int tcp_shutdown(struct sock *sk, struct ctx *c, int how);
+void tcp_release(struct sock *sk);
+/* t sent data to a peer that reads no more: both ends are reset. */
+void tcp_sent_to_closed(struct tcp_sock *t);
+
+/* tcp_ring.c; under t's sk.lock. */
+u32 tcp_ring_room(const struct tcp_sock *t);
+/* Appends up to n bytes of src, n <= room. Bytes, or -EFAULT for none. */
+MUST_CHECK long tcp_ring_fill(struct tcp_sock *t, struct uiter *src, u32 n);
+/* Copies n bytes from offset off on; nothing is taken. Bytes, or -EFAULT for none. */
+MUST_CHECK long tcp_ring_peek(struct tcp_sock *t, struct uiter *dst, u32 off, u32 n);
+void tcp_ring_drop(struct tcp_sock *t, u32 n);
+void tcp_ring_free(struct tcp_sock *t);
+
+/* tcp_io.c */
+long tcp_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m);
+long tcp_recvmsg(struct sock *sk, struct ctx *c, struct sockmsg *m);
+u32 tcp_poll(struct sock *sk, struct poll_table *pt);
+long tcp_ioctl(struct sock *sk, struct ctx *c, u32 cmd, u64 arg);
+
+/* tcp_sockopt.c */
+int tcp_setsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t val, u32 len);
+int tcp_getsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t val, uaddr_t len);
+void tcp_options_init(struct tcp_sock *t);

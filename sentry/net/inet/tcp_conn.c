@@ -1,0 +1,578 @@
+/*
+ * How connections begin and end. Everything here runs under the port table's lock for writing, so
+ * that both ends of a connection change at once; socks are put after it is dropped.
+ */
+#include "sentry/net/inet/tcp.h"
+
+#include "state/base/cleanup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHUT_BOTH (SOCK_RCV_CLOSED | SOCK_SEND_CLOSED)
+
+static void wake_all(struct tcp_sock *t)
+{
+	waitq_wake(&t->inet.sk.rwait, READY_IN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+	waitq_wake(&t->inet.sk.wwait, READY_OUT | EPOLLHUP | EPOLLERR);
+}
+
+static void add_shutdown(struct tcp_sock *t, u32 bits)
+{
+	atomic_fetch_or(&t->inet.sk.shutdown, bits);
+}
+
+/* Both ends' locks, or the one's if there is no other. */
+static void lock_ends(struct tcp_sock *t, struct tcp_sock *p)
+{
+	mutex_lock_pair(&t->inet.sk.lock, p ? &p->inet.sk.lock : &t->inet.sk.lock);
+}
+
+static void unlock_ends(struct tcp_sock *t, struct tcp_sock *p)
+{
+	mutex_unlock_pair(&t->inet.sk.lock, p ? &p->inet.sk.lock : &t->inet.sk.lock);
+}
+
+/* The connection is over for t. Its port is free again unless bind(2) chose it. */
+static void done_locked(struct tcp_sock *t)
+{
+	t->state = TCPS_CLOSE;
+	t->peer = NULL;
+	add_shutdown(t, SHUT_BOTH);
+	if (!t->inet.bound_port || t->orphan)
+		port_remove_locked(inet_ns_of(&t->inet.sk), &t->inet);
+}
+
+/* A reset arrives at t. */
+static void reset_locked(struct tcp_sock *t)
+{
+	int err = ECONNRESET;
+
+	if (t->state == TCPS_CLOSE)
+		return;
+	if (t->state == TCPS_SYN_SENT)
+		err = ECONNREFUSED;
+	else if (t->state == TCPS_CLOSE_WAIT)
+		err = EPIPE;
+	done_locked(t);
+	inet_count(inet_ns_of(&t->inet.sk), INET_TCP_RESETS, 1);
+	if (t->orphan)
+		return;
+	atomic_store(&t->inet.sk.err, err);
+	wake_all(t);
+}
+
+/* t has sent its end and seen the peer's: who ended first waits. */
+static void time_wait_locked(struct tcp_sock *t)
+{
+	port_time_wait_locked(inet_ns_of(&t->inet.sk), &t->inet);
+	done_locked(t);
+	if (!t->orphan)
+		wake_all(t);
+}
+
+/* t sends no more. Both ends' locks are held. */
+static void fin_locked(struct tcp_sock *t)
+{
+	struct tcp_sock *p = t->peer;
+
+	if (t->state != TCPS_ESTABLISHED && t->state != TCPS_CLOSE_WAIT)
+		return;
+	add_shutdown(t, SOCK_SEND_CLOSED);
+	if (p) {
+		p->fin = true;
+		add_shutdown(p, SOCK_RCV_CLOSED);
+	}
+	if (t->state == TCPS_ESTABLISHED) {
+		t->state = TCPS_FIN_WAIT2;
+		if (p) {
+			p->state = TCPS_CLOSE_WAIT;
+			waitq_wake(&p->inet.sk.rwait, READY_IN | EPOLLRDHUP);
+		}
+		return;
+	}
+	/* CLOSE_WAIT, LAST_ACK and acknowledged in one step. */
+	if (p)
+		time_wait_locked(p);
+	done_locked(t);
+	if (!t->orphan)
+		wake_all(t);
+}
+
+/* t resets the connection. Both ends' locks are held. */
+static void abort_locked(struct tcp_sock *t)
+{
+	struct tcp_sock *p = t->peer;
+
+	inet_count(inet_ns_of(&t->inet.sk), INET_TCP_OUTRSTS, 1);
+	done_locked(t);
+	if (p)
+		reset_locked(p);
+}
+
+void tcp_sent_to_closed(struct tcp_sock *t)
+{
+	struct inet_ns *ns = inet_ns_of(&t->inet.sk);
+	struct tcp_sock *p;
+
+	GUARD_WRITE(&ns->lock);
+	p = t->peer;
+	if (!p)
+		return;
+	lock_ends(t, p);
+	if (p->orphan)
+		done_locked(p);
+	else
+		reset_locked(p);
+	reset_locked(t);
+	unlock_ends(t, p);
+}
+
+/* ---- connect ---- */
+
+/* The two are connected; l is the listener that took it. */
+static void establish_locked(struct inet_ns *ns, struct tcp_sock *t, struct tcp_sock *l)
+{
+	struct tcp_sock *child = tcp_new(l->inet.sk.family);
+	struct sock *sk = &child->inet.sk;
+
+	sk->ns = netns_get(l->inet.sk.ns);
+	sk->family = l->inet.sk.family;
+	sk->type = l->inet.sk.type;
+	sk->protocol = l->inet.sk.protocol;
+	sk->uid = l->inet.sk.uid;
+	inet_inherit(&child->inet, &l->inet);
+	memcpy(child->v, l->v, sizeof(child->v));
+	memcpy(child->congestion, l->congestion, sizeof(child->congestion));
+	child->inet.local = t->inet.remote;
+	child->inet.remote = t->inet.local;
+	child->state = TCPS_ESTABLISHED;
+	child->phase = TCP_CONNECTED;
+	child->peer = t;
+	child->hold = tcp_sock_get(t);
+	tcp_set_limit(child, t);
+	port_add_locked(ns, &child->inet);
+
+	mutex_lock(&t->inet.sk.lock);
+	t->state = TCPS_ESTABLISHED;
+	t->peer = child;
+	t->hold = tcp_sock_get(child);
+	tcp_set_limit(t, child);
+	mutex_unlock(&t->inet.sk.lock);
+
+	TAILQ_INSERT_TAIL(&l->accept_q, child, q_link);
+	WRITE_ONCE(l->n_accept, l->n_accept + 1);
+	inet_count(ns, INET_TCP_ACTIVE, 1);
+	inet_count(ns, INET_TCP_PASSIVE, 1);
+	waitq_wake(&l->inet.sk.rwait, READY_IN);
+	waitq_wake(&t->inet.sk.wwait, READY_OUT);
+}
+
+static bool has_room(const struct tcp_sock *l)
+{
+	return l->n_accept <= l->backlog;
+}
+
+static void pend_locked(struct tcp_sock *t, struct tcp_sock *l)
+{
+	t->state = TCPS_SYN_SENT;
+	t->pends_on = l;
+	TAILQ_INSERT_TAIL(&l->pending, t, q_link);
+}
+
+static void unpend_locked(struct tcp_sock *t)
+{
+	if (!t->pends_on)
+		return;
+	TAILQ_REMOVE(&t->pends_on->pending, t, q_link);
+	t->pends_on = NULL;
+}
+
+/* A port that nobody chose goes back, and the source address with it. */
+static void forget_source(struct inet_ns *ns, struct inet_sock *is)
+{
+	if (!is->bound_port) {
+		port_remove_locked(ns, is);
+		is->local.port = 0;
+	}
+	if (!is->bound_ip)
+		is->local.ip = is->sk.family == AF_INET ? ip_any4 : ip_any6;
+	is->remote = (struct inet_addr){.ip = is->sk.family == AF_INET ? ip_any4 : ip_any6};
+}
+
+/* Sends the SYN, as it were. 0: connected or pending; -ECONNREFUSED. */
+static int start_locked(struct inet_ns *ns, struct tcp_sock *t, const struct inet_addr *dst)
+{
+	struct inet_sock *is = &t->inet, *l;
+	struct ipaddr src =
+		is->bound_ip && !ip_is_any(&is->local.ip) ? is->local.ip : ip_source_for(&dst->ip);
+	int r;
+
+	is->remote = *dst;
+	if (!is->local.port) {
+		r = port_connect_locked(ns, is, &src);
+	} else {
+		struct ipaddr was = is->local.ip;
+
+		is->local.ip = src;
+		r = port_unique_locked(ns, is) ? 0 : -EADDRNOTAVAIL;
+		if (r < 0)
+			is->local.ip = was;
+		else if (!is->hashed)
+			port_add_locked(ns, is);
+	}
+	if (r < 0) {
+		is->remote = (struct inet_addr){.ip = is->remote.ip};
+		return r;
+	}
+	atomic_store(&is->sk.shutdown, 0);
+	/* Who is in the table as a listener has a file, whose end has to wait for the lock. */
+	l = port_listener_locked(ns, &is->local, dst);
+	if (!l) {
+		inet_count(ns, INET_TCP_FAILS, 1);
+		inet_count(ns, INET_TCP_OUTRSTS, 1);
+		return -ECONNREFUSED;
+	}
+	if (has_room(tcp_sk(&l->sk)))
+		establish_locked(ns, t, tcp_sk(&l->sk));
+	else
+		pend_locked(t, tcp_sk(&l->sk));
+	return 0;
+}
+
+/* Puts an old connection's peer aside: calls under way may still look at it. */
+static int retire(struct tcp_sock *t)
+{
+	struct tcp_sock **more;
+
+	if (!t->hold)
+		return 0;
+	if (t->n_retired >= TCP_RETIRED_MAX)
+		return -ENOBUFS;
+	more = realloc(t->retired, (t->n_retired + 1) * sizeof(struct tcp_sock *));
+	BUG_ON(!more);
+	t->retired = more;
+	t->retired[t->n_retired++] = TAKE(t->hold);
+	return 0;
+}
+
+/* connect(2) with AF_UNSPEC: the socket is as new, but for what bind(2) chose. */
+static int disconnect(struct tcp_sock *t)
+{
+	struct inet_ns *ns = inet_ns_of(&t->inet.sk);
+	TAILQ_HEAD(, tcp_sock) gone = TAILQ_HEAD_INITIALIZER(gone);
+	struct tcp_sock *p, *q;
+
+	int r;
+
+	{
+		GUARD_WRITE(&ns->lock);
+		if (t->n_retired >= TCP_RETIRED_MAX)
+			return -ENOBUFS;
+		unpend_locked(t);
+		while ((q = TAILQ_FIRST(&t->pending))) {
+			unpend_locked(q);
+			reset_locked(q);
+		}
+		while ((q = TAILQ_FIRST(&t->accept_q))) {
+			TAILQ_REMOVE(&t->accept_q, q, q_link);
+			TAILQ_INSERT_TAIL(&gone, q, q_link);
+		}
+		WRITE_ONCE(t->n_accept, 0);
+		p = t->peer;
+		lock_ends(t, p);
+		if (p || t->state == TCPS_SYN_SENT)
+			atomic_store(&t->inet.sk.err, ECONNRESET);
+		if (p)
+			abort_locked(t);
+		t->state = TCPS_CLOSE;
+		t->phase = TCP_UNCONNECTED;
+		t->fin = false;
+		t->urg = TCP_URG_NONE;
+		t->len = t->head = 0;
+		unlock_ends(t, p);
+		if (t->inet.listening) {
+			port_remove_locked(ns, &t->inet);
+			t->inet.listening = false;
+			if (t->inet.bound_port)
+				port_add_locked(ns, &t->inet);
+		}
+		forget_source(ns, &t->inet);
+		atomic_store(&t->inet.sk.shutdown, 0);
+		r = retire(t);
+	}
+	while ((q = TAILQ_FIRST(&gone))) {
+		TAILQ_REMOVE(&gone, q, q_link);
+		tcp_release(&q->inet.sk);
+		tcp_sock_put(q);
+	}
+	wake_all(t);
+	return r;
+}
+
+static long connect_step(void *arg)
+{
+	struct tcp_sock *t = arg;
+
+	GUARD_READ(&inet_ns_of(&t->inet.sk)->lock);
+	return t->state == TCPS_SYN_SENT ? -EAGAIN : 0;
+}
+
+/* Begins (*ret_fresh), finds one begun, or says why not. */
+static int connect_start(struct tcp_sock *t, struct inet_addr *dst, bool *ret_fresh)
+{
+	struct inet_ns *ns = inet_ns_of(&t->inet.sk);
+	int r;
+
+	GUARD_WRITE(&ns->lock);
+	if (t->phase == TCP_CONNECTED)
+		return -EISCONN;
+	if (t->phase == TCP_CONNECTING) {
+		*ret_fresh = false;
+		return 0;
+	}
+	if (t->state != TCPS_CLOSE)
+		return -EISCONN;
+	r = inet_destination(&t->inet, dst);
+	if (r < 0)
+		return r;
+	if (ip_is_multicast(&dst->ip))
+		return -ENETUNREACH;
+	if (ip_is_broadcast(&dst->ip))
+		return -EACCES;
+	r = retire(t);
+	if (r < 0)
+		return r;
+	mutex_lock(&t->inet.sk.lock);
+	t->len = t->head = 0;
+	t->fin = false;
+	t->urg = TCP_URG_NONE;
+	mutex_unlock(&t->inet.sk.lock);
+	r = start_locked(ns, t, dst);
+	if (r == -ECONNREFUSED) {
+		if (!t->inet.bound_port)
+			port_remove_locked(ns, &t->inet);
+		add_shutdown(t, SHUT_BOTH);
+		atomic_store(&t->inet.sk.err, ECONNREFUSED);
+		r = 0;
+	}
+	if (r < 0)
+		return r;
+	t->phase = TCP_CONNECTING;
+	*ret_fresh = true;
+	return 0;
+}
+
+/* How it ended, once it has. */
+static int connect_result(struct tcp_sock *t)
+{
+	struct inet_ns *ns = inet_ns_of(&t->inet.sk);
+	int err;
+
+	GUARD_WRITE(&ns->lock);
+	if (t->state == TCPS_SYN_SENT)
+		return -EALREADY;
+	if (t->phase != TCP_CONNECTING)
+		return t->phase == TCP_CONNECTED ? 0 : -ECONNABORTED;
+	if (t->state != TCPS_CLOSE) {
+		t->phase = TCP_CONNECTED;
+		return 0;
+	}
+	err = sock_take_error(&t->inet.sk);
+	t->phase = TCP_UNCONNECTED;
+	if (!t->hold) {
+		forget_source(ns, &t->inet);
+		atomic_store(&t->inet.sk.shutdown, 0);
+	}
+	return err ? err : -ECONNABORTED;
+}
+
+int tcp_connect(struct sock *sk, struct ctx *c, const struct sockaddr_storage *a, u32 len,
+                bool nonblock)
+{
+	struct tcp_sock *t = tcp_sk(sk);
+	struct inet_addr dst;
+	bool fresh;
+	long r;
+
+	if (len < sizeof(sa_family_t))
+		return -EINVAL;
+	if (a->ss_family == AF_UNSPEC)
+		return disconnect(t);
+	r = inet_addr_parse(sk->family, a, len, &dst);
+	if (r < 0)
+		return (int)r;
+	r = connect_start(t, &dst, &fresh);
+	if (r < 0)
+		return (int)r;
+	if (fresh)
+		wake_all(t);
+	/* What a non-blocking call has begun is never over when it returns. */
+	if (fresh && nonblock)
+		return -EINPROGRESS;
+	r = sock_block(c, &sk->wwait, sk->opts.sndtimeo, nonblock, connect_step, t);
+	if (r == -EAGAIN)
+		return fresh || c->restart.active ? -EINPROGRESS : -EALREADY;
+	return r < 0 ? (int)r : connect_result(t);
+}
+
+/* ---- listen, accept ---- */
+
+int tcp_listen(struct sock *sk, struct ctx *c, int backlog)
+{
+	struct tcp_sock *t = tcp_sk(sk);
+	struct inet_ns *ns = inet_ns_of(sk);
+	int r;
+
+	(void)c;
+	GUARD_WRITE(&ns->lock);
+	if (t->phase != TCP_UNCONNECTED || (t->state != TCPS_CLOSE && t->state != TCPS_LISTEN))
+		return -EINVAL;
+	WRITE_ONCE(t->backlog, sock_backlog(backlog));
+	if (t->state == TCPS_LISTEN)
+		return 0;
+	if (!t->inet.local.port) {
+		struct ipaddr any = t->inet.bound_ip        ? t->inet.local.ip
+		                    : sk->family == AF_INET ? ip_any4
+		                                            : ip_any6;
+
+		r = port_bind_locked(ns, &t->inet, &any, 0);
+		if (r < 0)
+			return r;
+	}
+	r = port_listen_locked(ns, &t->inet);
+	if (r < 0)
+		return r;
+	atomic_store(&sk->shutdown, 0);
+	t->state = TCPS_LISTEN;
+	return 0;
+}
+
+struct accept_op {
+	struct tcp_sock *l, *ret;
+};
+
+static long accept_step(void *arg)
+{
+	struct accept_op *op = arg;
+	struct tcp_sock *l = op->l, *t, *p;
+	struct inet_ns *ns = inet_ns_of(&l->inet.sk);
+
+	if (READ_ONCE(l->n_accept) == 0 && READ_ONCE(l->state) == TCPS_LISTEN)
+		return -EAGAIN;
+	GUARD_WRITE(&ns->lock);
+	if (l->state != TCPS_LISTEN)
+		return -EINVAL;
+	t = TAILQ_FIRST(&l->accept_q);
+	if (!t)
+		return -EAGAIN;
+	TAILQ_REMOVE(&l->accept_q, t, q_link);
+	WRITE_ONCE(l->n_accept, l->n_accept - 1);
+	while ((p = TAILQ_FIRST(&l->pending)) && has_room(l)) {
+		unpend_locked(p);
+		/* As it always is, but for an image that lies. */
+		if (p->state == TCPS_SYN_SENT && !p->hold)
+			establish_locked(ns, p, l);
+	}
+	op->ret = t;
+	/* Only an image that lies has one with a file. */
+	return t->inet.sk.has_file ? -ECONNABORTED : 0;
+}
+
+int tcp_accept(struct sock *sk, struct ctx *c, bool nonblock, struct sock **ret)
+{
+	struct accept_op op = {.l = tcp_sk(sk)};
+	long r = sock_block(c, &sk->rwait, sk->opts.rcvtimeo, nonblock, accept_step, &op);
+
+	if (r < 0) {
+		tcp_sock_put(op.ret);
+		return (int)r;
+	}
+	*ret = &op.ret->inet.sk;
+	return 0;
+}
+
+/* ---- the end ---- */
+
+int tcp_shutdown(struct sock *sk, struct ctx *c, int how)
+{
+	struct tcp_sock *t = tcp_sk(sk), *p;
+	struct inet_ns *ns = inet_ns_of(sk);
+	u32 bits = how == SHUT_RD ? SOCK_RCV_CLOSED : how == SHUT_WR ? SOCK_SEND_CLOSED : SHUT_BOTH;
+
+	u8 state;
+
+	(void)c;
+	rwlock_wrlock(&ns->lock);
+	state = t->state;
+	if (state == TCPS_CLOSE || state == TCPS_LISTEN || state == TCPS_SYN_SENT) {
+		rwlock_unlock(&ns->lock);
+		if (state == TCPS_LISTEN && !(bits & SOCK_RCV_CLOSED))
+			return 0;
+		if (state != TCPS_CLOSE)
+			return disconnect(t);
+		wake_all(t);
+		return -ENOTCONN;
+	}
+	p = t->peer;
+	lock_ends(t, p);
+	add_shutdown(t, bits);
+	if (bits & SOCK_SEND_CLOSED)
+		fin_locked(t);
+	unlock_ends(t, p);
+	rwlock_unlock(&ns->lock);
+	wake_all(t);
+	return 0;
+}
+
+void tcp_release(struct sock *sk)
+{
+	struct tcp_sock *t = tcp_sk(sk), *p, *q;
+	struct inet_ns *ns = inet_ns_of(sk);
+	TAILQ_HEAD(, tcp_sock) gone = TAILQ_HEAD_INITIALIZER(gone);
+	struct tcp_sock *drop;
+
+	/* A load that failed half way. */
+	if (!ns)
+		return;
+	{
+		GUARD_WRITE(&ns->lock);
+		unpend_locked(t);
+		while ((q = TAILQ_FIRST(&t->pending))) {
+			unpend_locked(q);
+			reset_locked(q);
+		}
+		while ((q = TAILQ_FIRST(&t->accept_q))) {
+			TAILQ_REMOVE(&t->accept_q, q, q_link);
+			TAILQ_INSERT_TAIL(&gone, q, q_link);
+		}
+		WRITE_ONCE(t->n_accept, 0);
+		p = t->peer;
+		lock_ends(t, p);
+		t->orphan = true;
+		if (p && (t->len > 0 || (sk->opts.linger && sk->opts.linger_s == 0)))
+			abort_locked(t);
+		else
+			fin_locked(t);
+		add_shutdown(t, SHUT_BOTH);
+		tcp_ring_free(t);
+		t->inet.listening = false;
+		if (t->state != TCPS_FIN_WAIT2) {
+			t->state = TCPS_CLOSE;
+			t->peer = NULL;
+			port_remove_locked(ns, &t->inet);
+		}
+		unlock_ends(t, p);
+		drop = TAKE(t->hold);
+	}
+	while ((q = TAILQ_FIRST(&gone))) {
+		TAILQ_REMOVE(&gone, q, q_link);
+		/* Nobody will ever read what they were sent. */
+		q->inet.sk.opts.linger = true;
+		q->inet.sk.opts.linger_s = 0;
+		tcp_release(&q->inet.sk);
+		tcp_sock_put(q);
+	}
+	tcp_sock_put(drop);
+}

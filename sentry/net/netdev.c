@@ -1,0 +1,141 @@
+/* SIOCGIF* (netdevice(7)): what there is to say about lo. */
+#include "sentry/net/netdev.h"
+
+#include "sentry/auth/creds.h"
+#include "sentry/mm/usercopy.h"
+#include "sentry/net/inet/addr.h"
+
+#include <linux/capability.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <string.h>
+
+static void put_addr(struct sockaddr *sa, u32 addr)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(addr)};
+
+	memcpy(sa, &in, sizeof(in));
+}
+
+/* struct ifconf of a 64-bit program. */
+struct k_ifconf {
+	s32 len, pad;
+	u64 buf;
+};
+
+static int ifconf(struct ctx *c, uaddr_t arg)
+{
+	struct k_ifconf ic;
+	struct ifreq ifr = {0};
+	int r = user_get(c, arg, &ic);
+
+	if (r < 0)
+		return r;
+	strcpy(ifr.ifr_name, LO_NAME);
+	put_addr(&ifr.ifr_addr, INADDR_LOOPBACK);
+	if (ic.buf == 0) {
+		ic.len = sizeof(ifr);
+	} else if (ic.len >= (s32)sizeof(ifr)) {
+		r = user_put(c, UADDR(ic.buf), &ifr);
+		if (r < 0)
+			return r;
+		ic.len = sizeof(ifr);
+	} else {
+		ic.len = 0;
+	}
+	return user_put(c, arg, &ic);
+}
+
+static int one_interface(u32 cmd, struct ifreq *ifr)
+{
+	switch (cmd) {
+	case SIOCGIFADDR:
+		put_addr(&ifr->ifr_addr, INADDR_LOOPBACK);
+		return 0;
+	case SIOCGIFDSTADDR:
+		put_addr(&ifr->ifr_dstaddr, INADDR_LOOPBACK);
+		return 0;
+	case SIOCGIFBRDADDR:
+		put_addr(&ifr->ifr_broadaddr, INADDR_ANY);
+		return 0;
+	case SIOCGIFNETMASK:
+		put_addr(&ifr->ifr_netmask, 0xff000000);
+		return 0;
+	case SIOCGIFFLAGS:
+		ifr->ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING;
+		return 0;
+	case SIOCGIFMETRIC:
+		ifr->ifr_metric = 0;
+		return 0;
+	case SIOCGIFMTU:
+		ifr->ifr_mtu = LO_MTU;
+		return 0;
+	case SIOCGIFINDEX:
+		ifr->ifr_ifindex = LO_INDEX;
+		return 0;
+	case SIOCGIFTXQLEN:
+		ifr->ifr_qlen = 1000;
+		return 0;
+	case SIOCGIFHWADDR:
+		memset(&ifr->ifr_hwaddr, 0, sizeof(ifr->ifr_hwaddr));
+		ifr->ifr_hwaddr.sa_family = ARPHRD_LOOPBACK;
+		return 0;
+	case SIOCGIFMAP:
+		memset(&ifr->ifr_map, 0, sizeof(ifr->ifr_map));
+		return 0;
+	default:
+		return -ENOTTY;
+	}
+}
+
+long netdev_ioctl(struct ctx *c, u32 cmd, u64 arg)
+{
+	struct ifreq ifr;
+	int r;
+
+	switch (cmd) {
+	case SIOCGIFCONF:
+		return ifconf(c, UADDR(arg));
+	case SIOCGIFNAME:
+		r = user_get(c, UADDR(arg), &ifr);
+		if (r < 0)
+			return r;
+		if (ifr.ifr_ifindex != LO_INDEX)
+			return -ENODEV;
+		memset(ifr.ifr_name, 0, sizeof(ifr.ifr_name));
+		strcpy(ifr.ifr_name, LO_NAME);
+		return user_put(c, UADDR(arg), &ifr);
+	case SIOCGIFADDR:
+	case SIOCGIFDSTADDR:
+	case SIOCGIFBRDADDR:
+	case SIOCGIFNETMASK:
+	case SIOCGIFFLAGS:
+	case SIOCGIFMETRIC:
+	case SIOCGIFMTU:
+	case SIOCGIFINDEX:
+	case SIOCGIFTXQLEN:
+	case SIOCGIFHWADDR:
+	case SIOCGIFMAP:
+		r = user_get(c, UADDR(arg), &ifr);
+		if (r < 0)
+			return r;
+		ifr.ifr_name[IFNAMSIZ - 1] = 0;
+		if (strcmp(ifr.ifr_name, LO_NAME) != 0)
+			return -ENODEV;
+		r = one_interface(cmd, &ifr);
+		return r < 0 ? r : user_put(c, UADDR(arg), &ifr);
+	case SIOCSIFADDR:
+	case SIOCSIFFLAGS:
+	case SIOCSIFNETMASK:
+	case SIOCSIFMTU:
+	case SIOCSIFHWADDR:
+	case SIOCSIFTXQLEN:
+	case SIOCSIFNAME:
+	case SIOCADDRT:
+	case SIOCDELRT:
+		return creds_capable(c->creds, CAP_NET_ADMIN) ? -EOPNOTSUPP : -EPERM;
+	default:
+		return -ENOTTY;
+	}
+}
