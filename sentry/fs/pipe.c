@@ -91,6 +91,7 @@ struct pipe_write {
 	struct uiter *src;
 	u64 total; /* of the whole call: up to PIPE_BUF is atomic */
 	u64 done;
+	bool some; /* ends with what there is room for, atomic or not */
 };
 
 /* Appends what it can. -EAGAIN: no room for more now. */
@@ -117,11 +118,11 @@ static long try_write(struct file *f, struct ctx *c, void *arg)
 			n = MIN(left, (u64)PIPE_BUF);
 			if (pipe_ring_free(p) < n || pipe_slots_full(p))
 				n = 0;
-		} else if (w->total <= PIPE_BUF && n < left) {
+		} else if (w->total <= PIPE_BUF && n < left && !w->some) {
 			n = 0;
 		}
 		if (n == 0) {
-			r = -EAGAIN;
+			r = w->some && w->done ? 0 : -EAGAIN;
 			break;
 		}
 		r = pipe_ring_fill(p, w->src, (u32)n);
@@ -142,6 +143,20 @@ static long try_write(struct file *f, struct ctx *c, void *arg)
 	if (moved)
 		waitq_wake(&p->readable, READY_IN);
 	return r;
+}
+
+long pipe_write_some(struct file *f, struct ctx *c, struct uiter *src)
+{
+	struct pipe *p = ((struct pipe_file *)f)->pipe;
+	struct pipe_write w = {.src = src, .total = uiter_count(src), .some = true};
+	long r;
+
+	if (w.total == 0)
+		return 0;
+	r = file_block(f, c, &p->writable, READY_OUT | EPOLLERR, try_write, &w);
+	if (r == -EPIPE)
+		ctx_signal_self(c, SIGPIPE);
+	return w.done > 0 ? (long)w.done : r;
 }
 
 static long pipe_write(struct file *f, struct ctx *c, struct uiter *src, s64 *pos)
@@ -214,38 +229,6 @@ static long pipe_ioctl(struct file *f, struct ctx *c, u32 cmd, u64 arg)
 static void pipe_link_name(struct file *f, char *buf, size_t size)
 {
 	snprintf(buf, size, "pipe:[%llu]", (unsigned long long)f->inode->ino);
-}
-
-long pipe_get_size(struct pipe *p)
-{
-	GUARD(&p->lock);
-	return p->size;
-}
-
-long pipe_set_size(struct pipe *p, struct ctx *c, u64 size)
-{
-	u32 n = (u32)PAGE_SIZE;
-	bool grew;
-
-	if (size > INT_MAX)
-		return -EINVAL;
-	while (n < size)
-		n *= 2;
-	if (n > PIPE_MAX_SIZE && !creds_capable(c->creds, CAP_SYS_RESOURCE))
-		return -EPERM;
-	mutex_lock(&p->lock);
-	if (n < p->len || n / PAGE_SIZE < p->n_runs) {
-		mutex_unlock(&p->lock);
-		return -EBUSY;
-	}
-	grew = n > p->size;
-	p->size = n;
-	if (p->ring_size > n)
-		pipe_ring_resize(p, n);
-	mutex_unlock(&p->lock);
-	if (grew)
-		waitq_wake(&p->writable, READY_OUT);
-	return n;
 }
 
 /* ---- ends ---- */
@@ -359,22 +342,23 @@ int pipe_open_fifo(struct pipe *p, struct ctx *c, u32 flags, const struct path *
 	u32 acc = flags & O_ACCMODE;
 	u32 seen_readers, seen_writers, no_hup = 0;
 	struct file *f;
-	bool wait = false;
+	/* A pipe's end that is opened again, through /proc/PID/fd, waits for nobody. */
+	bool fifo = inode->sb != NULL, wait = false;
 	int r;
 
 	mutex_lock(&p->lock);
-	if (acc == O_WRONLY && (flags & O_NONBLOCK) && p->readers == 0) {
+	if (fifo && acc == O_WRONLY && (flags & O_NONBLOCK) && p->readers == 0) {
 		mutex_unlock(&p->lock);
 		return -ENXIO;
 	}
 	end_open(p, acc);
 	seen_readers = p->reader_opens;
 	seen_writers = p->writer_opens;
-	if (acc == O_RDONLY && p->writers == 0) {
+	if (fifo && acc == O_RDONLY && p->writers == 0) {
 		no_hup = p->writer_opens;
 		wait = !(flags & O_NONBLOCK);
 	}
-	if (acc == O_WRONLY && p->readers == 0)
+	if (fifo && acc == O_WRONLY && p->readers == 0)
 		wait = true;
 	mutex_unlock(&p->lock);
 	waitq_wake(&p->opened, ~0u);
@@ -389,7 +373,7 @@ int pipe_open_fifo(struct pipe *p, struct ctx *c, u32 flags, const struct path *
 		/* It waited for a writer, so the next end of all writers is a hang-up. */
 		no_hup = seen_writers;
 	}
-	f = end_new(p, flags & ~(u32)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC), path, inode, true);
+	f = end_new(p, flags & ~(u32)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC), path, inode, fifo);
 	((struct pipe_file *)f)->no_hup_before = no_hup;
 	*ret = f;
 	return 0;
@@ -530,7 +514,8 @@ static void pipe_sample_runs(struct sampler *sp, struct pipe *p)
 	F(VAL, size)                                                                               \
 	F(SKIP, ring_size) /* as large as the content needs */                                     \
 	F(CUSTOM, ring, pipe)                                                                      \
-	F(SKIP, head) F(SKIP, len) /* the saved content starts at 0 */                             \
+	F(SKIP, head)                                                                              \
+	F(SKIP, len) /* the saved content starts at 0 */                                           \
 		F(CUSTOM, runs, pipe) F(SKIP, n_runs) F(SKIP, max_runs) /* with runs */            \
 		F(SKIP, readers) F(SKIP, writers)                       /* rebuilt by pipe_file */ \
 		F(VAL, reader_opens) F(VAL, writer_opens)

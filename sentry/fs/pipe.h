@@ -60,6 +60,9 @@ MUST_CHECK int pipe_open_fifo(struct pipe *p, struct ctx *c, u32 flags, const st
 
 /* The pipe of an open file, or NULL: for splice, tee and fcntl. Borrowed. */
 struct pipe *pipe_of(struct file *f);
+/* What fits of src once anything does, as splice(2) and vmsplice(2) write: bytes, -EAGAIN
+ * (O_NONBLOCK), -EPIPE with SIGPIPE, -ERESTARTSYS. */
+MUST_CHECK long pipe_write_some(struct file *f, struct ctx *c, struct uiter *src);
 /* F_GETPIPE_SZ, F_SETPIPE_SZ: the capacity. -EBUSY (holds more), -EPERM, -EINVAL. */
 MUST_CHECK long pipe_get_size(struct pipe *p);
 MUST_CHECK long pipe_set_size(struct pipe *p, struct ctx *c, u64 size);

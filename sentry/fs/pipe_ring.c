@@ -1,5 +1,9 @@
 #include "sentry/fs/pipe_ring.h"
 
+#include "sentry/auth/creds.h"
+
+#include <limits.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,4 +125,38 @@ void pipe_run_shift(struct pipe *p)
 bool pipe_slots_full(const struct pipe *p)
 {
 	return p->n_runs >= p->size / PAGE_SIZE;
+}
+
+/* ---- capacity: F_GETPIPE_SZ, F_SETPIPE_SZ ---- */
+
+long pipe_get_size(struct pipe *p)
+{
+	GUARD(&p->lock);
+	return p->size;
+}
+
+long pipe_set_size(struct pipe *p, struct ctx *c, u64 size)
+{
+	u32 n = (u32)PAGE_SIZE;
+	bool grew;
+
+	if (size > INT_MAX)
+		return -EINVAL;
+	while (n < size)
+		n *= 2;
+	if (n > PIPE_MAX_SIZE && !creds_capable(c->creds, CAP_SYS_RESOURCE))
+		return -EPERM;
+	mutex_lock(&p->lock);
+	if (n < p->len || n / PAGE_SIZE < p->n_runs) {
+		mutex_unlock(&p->lock);
+		return -EBUSY;
+	}
+	grew = n > p->size;
+	p->size = n;
+	if (p->ring_size > n)
+		pipe_ring_resize(p, n);
+	mutex_unlock(&p->lock);
+	if (grew)
+		waitq_wake(&p->writable, READY_OUT);
+	return n;
 }

@@ -41,6 +41,9 @@ OBJECT_DECL(mapid);
 struct mapid_ops {
 	/* What /proc/PID/maps shows: path into buf, device and inode number. */
 	void (*describe)(struct mapid *id, char *buf, size_t size, u64 *ret_dev, u64 *ret_ino);
+	/* An address space begins (or, on false, ends) to have it as its executable. NULL: nothing.
+	 */
+	void (*executed)(struct mapid *id, bool begins);
 };
 
 static inline const struct mappable_ops *mappable_ops_of(const struct mappable *m)

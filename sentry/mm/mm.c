@@ -47,6 +47,12 @@ static void drop_everything(struct mm *mm)
 	mm_unlock(mm);
 }
 
+static void exe_executed(struct mapid *exe, bool begins)
+{
+	if (exe && mapid_ops_of(exe) && mapid_ops_of(exe)->executed)
+		mapid_ops_of(exe)->executed(exe, begins);
+}
+
 static void mm_destroy(void *o)
 {
 	struct mm *mm = o;
@@ -56,6 +62,7 @@ static void mm_destroy(void *o)
 		TAILQ_REMOVE(&mm->kernel->mms, mm, mms_link);
 	}
 	drop_everything(mm);
+	exe_executed(mm->exe, false);
 	obj_put(mm->exe);
 }
 
@@ -63,6 +70,7 @@ static int mm_after_load(struct loader *l, void *o)
 {
 	const struct kernel_load *kl = loader_user(l);
 
+	exe_executed(((struct mm *)o)->exe, true);
 	return mm_check_loaded(l, o, kl) < 0 ? -EBADMSG : (join(o, kl ? kl->kernel : NULL), 0);
 }
 
@@ -248,6 +256,7 @@ static int fork_locked(struct mm *parent, struct mm *child)
 	child->dumpable = parent->dumpable;
 	memcpy(child->auxv, parent->auxv, sizeof(child->auxv));
 	child->exe = obj_get(parent->exe);
+	exe_executed(child->exe, true);
 	return r;
 }
 
@@ -351,6 +360,8 @@ void mm_set_exe(struct mm *mm, struct mapid *exe)
 	mm_lock(mm);
 	old = mm->exe;
 	mm->exe = obj_get(exe);
+	exe_executed(exe, true);
+	exe_executed(old, false);
 	mm_unlock(mm);
 	obj_put(old);
 }

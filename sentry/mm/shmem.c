@@ -141,8 +141,9 @@ static int own(struct shmem *s, struct pma *p, u64 page, struct pma **ret)
 	return 0;
 }
 
-/* A run in the memory file that holds page; a hole is filled with up to chunk bytes below limit. */
-static int make_present(struct shmem *s, u64 page, u64 chunk, u64 limit, struct pma **ret)
+/* A run in the memory file that holds page; a hole is filled with up to chunk bytes, from at least
+ * low and below limit. */
+static int make_present(struct shmem *s, u64 page, u64 chunk, u64 low, u64 limit, struct pma **ret)
 {
 	struct pma *p = pma_from(&s->extents, page), *prev;
 	u64 lo, hi, off;
@@ -156,8 +157,8 @@ static int make_present(struct shmem *s, u64 page, u64 chunk, u64 limit, struct 
 		*ret = p;
 		return 0;
 	}
-	lo = ALIGN_DOWN(page, chunk);
-	hi = MIN(lo + chunk, limit);
+	lo = MAX(ALIGN_DOWN(page, chunk), low);
+	hi = MIN(ALIGN_DOWN(page, chunk) + chunk, limit);
 	if (p)
 		hi = MIN(hi, p->start);
 	prev = pma_from(&s->extents, lo);
@@ -189,7 +190,7 @@ static int shmem_translate(struct mappable *m, u64 off, u64 len, u32 access, str
 	end = PAGE_UP(s->size);
 	if (off >= end)
 		return -EFAULT;
-	r = make_present(s, off, CHUNK_MAX, end, &p);
+	r = make_present(s, off, CHUNK_MAX, 0, end, &p);
 	if (r < 0)
 		return r;
 	ret->mf = p->mf;
@@ -224,7 +225,7 @@ static int zero_part(struct shmem *s, u64 off, u64 end)
 
 	if (!p || off == end)
 		return 0;
-	r = make_present(s, PAGE_DOWN(off), CHUNK_SMALL, UINT64_MAX, &p);
+	r = make_present(s, PAGE_DOWN(off), CHUNK_SMALL, 0, UINT64_MAX, &p);
 	if (r < 0)
 		return r;
 	return guard_zero((u8 *)memfile_at(memfile(s), p->off) + (off - p->start), end - off)
@@ -271,7 +272,7 @@ int shmem_allocate(struct shmem *s, u64 off, u64 len, bool keep_size)
 	GUARD(&s->lock);
 	for (at = PAGE_DOWN(off); at < PAGE_UP(end) && (!keep_size || at < PAGE_UP(s->size));
 	     at = p->end) {
-		r = make_present(s, at, CHUNK_MAX, PAGE_UP(end), &p);
+		r = make_present(s, at, CHUNK_MAX, at, PAGE_UP(end), &p);
 		if (r < 0)
 			return -ENOSPC;
 	}
@@ -321,7 +322,9 @@ static int pin(struct shmem *s, u64 pos, u64 chunk, bool write, u64 *len, u64 *r
 			return -ENODATA;
 		}
 	}
-	r = make_present(s, PAGE_DOWN(pos), chunk, UINT64_MAX, &p);
+	/* A write allocates what it fills, and more only behind the end: holes stay holes. */
+	r = make_present(s, PAGE_DOWN(pos), chunk, PAGE_DOWN(pos),
+	                 pos + *len < s->size ? PAGE_UP(pos + *len) : UINT64_MAX, &p);
 	if (r < 0)
 		return r == -ENOMEM ? -ENOSPC : r;
 	*len = MIN(MIN(*len, p->end - pos), COPY_MAX);

@@ -48,6 +48,26 @@ static bool add_entry(struct dir_sink *s, const char *name, size_t len, u64 ino,
 	return true;
 }
 
+/* Not all of them could be copied: as many as there is room for. What the guest did not get is
+ * still to come. */
+static long copy_entries(struct ctx *c, struct file *f, uaddr_t out, const struct dents *d,
+                         s64 before)
+{
+	size_t done = 0;
+	s64 pos = before;
+	u16 len;
+
+	for (; done < d->len; done += len) {
+		memcpy(&len, d->buf + done + 16, sizeof(len));
+		if (user_copy_out(c, UADDR(out.a + done), d->buf + done, len) < 0)
+			break;
+		memcpy(&pos, d->buf + done + 8, sizeof(pos));
+	}
+	GUARD(&f->pos_lock);
+	f->pos = pos;
+	return done ? (long)done : -EFAULT;
+}
+
 static long do_getdents(struct task *t, int fd, uaddr_t out, u32 count, bool old)
 {
 	struct dents d = {.sink.entry = add_entry, .old = old, .size = MIN(count, DENTS_MAX)};
@@ -67,13 +87,7 @@ static long do_getdents(struct task *t, int fd, uaddr_t out, u32 count, bool old
 	if (d.len == 0)
 		return r < 0 ? r : d.toosmall ? -EINVAL : 0;
 	r = user_copy_out(&t->ctx, out, buf, d.len);
-	if (r < 0) {
-		/* What the guest did not get is still to come. */
-		GUARD(&f->pos_lock);
-		f->pos = before;
-		return r;
-	}
-	return (long)d.len;
+	return r < 0 ? copy_entries(&t->ctx, f, out, &d, before) : (long)d.len;
 }
 
 SYSCALL3(getdents, int, fd, uaddr_t, out, u32, count)

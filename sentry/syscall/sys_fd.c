@@ -208,6 +208,25 @@ static long bytes_left(struct file *f, struct ctx *c, uaddr_t arg)
 	return pos < 0 ? pos : user_put_u32(c, arg, (u32)((s64)st.size - pos));
 }
 
+/* No file system here shares blocks between files; what is wrong with the call comes first. */
+static long clone_file(struct file *dst, struct ctx *c, int fd)
+{
+	AUTO(file) src = NULL;
+	int r = fd_get(c, fd, &src);
+
+	if (r < 0)
+		return r;
+	if (file_place(src)->sb != file_place(dst)->sb)
+		return -EXDEV;
+	if (inode_is_dir(src->inode) || inode_is_dir(dst->inode))
+		return -EISDIR;
+	if (!inode_is_reg(src->inode) || !inode_is_reg(dst->inode))
+		return -EINVAL;
+	if (!file_readable(src) || !file_writable(dst) || (file_flags(dst) & O_APPEND))
+		return -EBADF;
+	return -EOPNOTSUPP;
+}
+
 SYSCALL3(ioctl, int, fd, u32, cmd, u64, arg)
 {
 	struct ctx *c = &t->ctx;
@@ -234,10 +253,13 @@ SYSCALL3(ioctl, int, fd, u32, cmd, u64, arg)
 			return user_put_u32(c, UADDR(arg), PAGE_SIZE);
 		break;
 	case FICLONE:
-	case FICLONERANGE:
-		if (inode_is_reg(f->inode))
-			return -EOPNOTSUPP;
-		break;
+		return clone_file(f, c, (int)arg);
+	case FICLONERANGE: {
+		struct file_clone_range range;
+
+		r = user_get(c, UADDR(arg), &range);
+		return r < 0 ? r : clone_file(f, c, (int)range.src_fd);
+	}
 	default:
 		break;
 	}

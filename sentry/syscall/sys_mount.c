@@ -40,11 +40,28 @@ static long move(struct task *t, const char *source, const struct path *at)
 	return from.dentry == from.mount->root ? mount_move(from.mount, at) : -EINVAL;
 }
 
+#define ATIME_FLAGS (MS_NOATIME | MS_NODIRATIME | MS_RELATIME)
+
+/* What a mount has of the call's flags: relatime unless something else is asked for. */
+static u32 mount_bits(u32 flags)
+{
+	u32 bits = flags & MOUNT_FLAGS & ~(u32)MS_RELATIME;
+
+	if (flags & MS_STRICTATIME)
+		return bits & ~(u32)MS_NOATIME;
+	return flags & MS_NOATIME ? bits : bits | MS_RELATIME;
+}
+
 static long remount(const struct path *at, u32 flags)
 {
+	u32 bits = mount_bits(flags);
+
 	if (at->dentry != at->mount->root)
 		return -EINVAL;
-	atomic_store(&at->mount->flags, flags & MOUNT_FLAGS);
+	/* Without a word on access times, they stay as they were. */
+	if (!(flags & (ATIME_FLAGS | MS_STRICTATIME)))
+		bits = (bits & ~(u32)ATIME_FLAGS) | (mount_flags(at->mount) & ATIME_FLAGS);
+	atomic_store(&at->mount->flags, bits);
 	return 0;
 }
 
@@ -61,7 +78,7 @@ static long mount_named(struct task *t, const char *type, const char *source, u3
 
 	if (!fs || fs->no_user_mount)
 		return -ENODEV;
-	return mount_new_fs(fs, &args, flags, at);
+	return mount_new_fs(fs, &args, mount_bits(flags), at);
 }
 
 SYSCALL5(mount, uaddr_t, usource, uaddr_t, utarget, uaddr_t, utype, u64, flags, uaddr_t, uoptions)

@@ -135,9 +135,9 @@ SYSCALL4(sync_file_range, int, fd, s64, off, s64, len, u32, flags)
 		return r;
 	if (off < 0 || len < 0 || (flags & ~7u))
 		return -EINVAL;
-	if (!f->seekable)
+	if (!inode_is_reg(f->inode) && !inode_is_dir(f->inode) && !S_ISBLK(f->inode->mode))
 		return -ESPIPE;
-	return file_fsync(f, &t->ctx, true);
+	return flags ? file_fsync(f, &t->ctx, true) : 0;
 }
 SYSCALL1(syncfs, int, fd)
 {

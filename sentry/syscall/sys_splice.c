@@ -1,4 +1,5 @@
-/* sendfile(2), copy_file_range(2), splice(2), vmsplice(2), tee(2): through a buffer of the kernel. */
+/* sendfile(2), copy_file_range(2), splice(2), vmsplice(2), tee(2): through a buffer of the kernel.
+ */
 #include "sentry/fs/pipe.h"
 #include "sentry/syscall/sysarg.h"
 #include "sentry/vfs/fd_table.h"
@@ -191,6 +192,15 @@ SYSCALL6(copy_file_range, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out
 	return r < 0 ? r : n;
 }
 
+/* Into a pipe: what there is room for, once there is some. */
+static long pipe_put_some(struct file *f, struct ctx *c, void *buf, u64 len)
+{
+	UITER(it);
+
+	uiter_init_kernel(&it, buf, len);
+	return pipe_write_some(f, c, &it);
+}
+
 #define SPLICE_FLAGS 15u /* SPLICE_F_MOVE, NONBLOCK, MORE, GIFT */
 
 SYSCALL6(splice, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out_off, size_t, count, u32,
@@ -248,7 +258,8 @@ SYSCALL6(splice, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out_off, siz
 		n = end_read(&src, c, buf, count);
 		if (n <= 0)
 			return n;
-		w = end_write(&dst, c, buf, (u64)n);
+		w = pipe_of(out) ? pipe_put_some(out, c, buf, (u64)n)
+		                 : end_write(&dst, c, buf, (u64)n);
 		if (w < 0)
 			return w;
 		src.pos += w;
@@ -283,7 +294,11 @@ SYSCALL4(vmsplice, int, fd, uaddr_t, iov, u64, n, u32, flags)
 	r = uiter_init_iov(&it, c, iov, n);
 	if (r < 0)
 		return r;
-	return file_writable(f) ? file_write(f, c, &it) : file_read(f, c, &it);
+	if (!file_writable(f))
+		return file_read(f, c, &it);
+	if ((flags & SPLICE_F_NONBLOCK) && !(file_poll(f, NULL) & (EPOLLOUT | EPOLLERR)))
+		return -EAGAIN;
+	return pipe_write_some(f, c, &it);
 }
 
 SYSCALL4(tee, int, in_fd, int, out_fd, size_t, count, u32, flags)

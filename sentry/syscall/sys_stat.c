@@ -17,9 +17,11 @@ static int stat_path(struct ctx *c, const struct path *p, struct kstat *ret)
 {
 	int r = inode_getattr(path_inode(p), c, ret);
 
-	if (r == 0)
-		ret->mount_id = p->mount->id;
-	return r;
+	if (r < 0)
+		return r;
+	ret->mount_id = p->mount->id;
+	ret->mount_root = p->dentry == p->mount->root;
+	return 0;
 }
 
 static int stat_fd(struct ctx *c, int fd, struct kstat *ret)
@@ -113,6 +115,9 @@ static struct statx_timestamp statx_time(s64 ns)
 #ifndef STATX_MNT_ID
 #define STATX_MNT_ID 0x1000u
 #endif
+#ifndef STATX_ATTR_MOUNT_ROOT
+#define STATX_ATTR_MOUNT_ROOT 0x2000u
+#endif
 #ifndef STATX__RESERVED
 #define STATX__RESERVED 0x80000000u
 #endif
@@ -146,6 +151,8 @@ SYSCALL5(statx, int, dirfd, uaddr_t, path, int, flags, u32, mask, uaddr_t, out)
 	x.stx_dev_major = major(k.dev);
 	x.stx_dev_minor = minor(k.dev);
 	x.stx_mnt_id = k.mount_id;
+	x.stx_attributes = k.mount_root ? STATX_ATTR_MOUNT_ROOT : 0;
+	x.stx_attributes_mask = STATX_ATTR_MOUNT_ROOT;
 	return user_put(&t->ctx, out, &x);
 }
 
@@ -165,7 +172,9 @@ static int statfs_path(struct ctx *c, const struct path *p, uaddr_t out)
 	st.f_flags |= flags & MS_NODEV ? ST_NODEV : 0;
 	st.f_flags |= flags & MS_NOEXEC ? ST_NOEXEC : 0;
 	st.f_flags |= flags & MS_NOATIME ? ST_NOATIME : 0;
+	st.f_flags |= flags & MS_NODIRATIME ? ST_NODIRATIME : 0;
 	st.f_flags |= flags & MS_RELATIME ? ST_RELATIME : 0;
+	st.f_flags |= flags & MS_NOSYMFOLLOW ? 0x2000 : 0; /* ST_NOSYMFOLLOW */
 	return user_put(c, out, &st);
 }
 

@@ -119,10 +119,10 @@ long file_pread(struct file *f, struct ctx *c, struct uiter *dst, s64 pos)
 {
 	const struct file_ops *ops = file_ops_of(f);
 
+	if (!f->seekable)
+		return file_flags(f) & O_PATH ? -EBADF : -ESPIPE;
 	if (!file_readable(f))
 		return -EBADF;
-	if (!f->seekable)
-		return -ESPIPE;
 	if (pos < 0)
 		return -EINVAL;
 	if (!ops->read)
@@ -181,10 +181,10 @@ static long do_write(struct file *f, struct ctx *c, struct uiter *src, s64 *pos)
 
 long file_pwrite(struct file *f, struct ctx *c, struct uiter *src, s64 pos)
 {
+	if (!f->seekable)
+		return file_flags(f) & O_PATH ? -EBADF : -ESPIPE;
 	if (!file_writable(f))
 		return -EBADF;
-	if (!f->seekable)
-		return -ESPIPE;
 	if (pos < 0 || !file_ops_of(f)->write)
 		return -EINVAL;
 	return modified(f, do_write(f, c, src, &pos));
@@ -335,8 +335,8 @@ int file_fsync(struct file *f, struct ctx *c, bool data_only)
 		return -EBADF;
 	if (ops->fsync)
 		return ops->fsync(f, c, data_only);
-	/* Pipes and their kin have nothing to write back and say so. */
-	return f->path.dentry ? 0 : -EINVAL;
+	/* Pipes, devices and their kin have nothing to write back and say so. */
+	return f->path.dentry && (inode_is_reg(f->inode) || inode_is_dir(f->inode)) ? 0 : -EINVAL;
 }
 
 int file_fallocate(struct file *f, struct ctx *c, int mode, s64 off, s64 len)
@@ -376,7 +376,17 @@ int file_stat(struct file *f, struct ctx *c, struct kstat *ret)
 
 	if (r == 0)
 		ret->mount_id = f->path.mount ? f->path.mount->id : 0;
+	if (r == 0)
+		ret->mount_root = f->path.mount && f->path.dentry == f->path.mount->root;
 	return r;
+}
+
+void file_executed(struct mapid *id, bool begins)
+{
+	struct inode *i = file_place(container_of(id, struct file, id));
+
+	if (i)
+		atomic_fetch_add(&i->executed, begins ? 1u : ~0u);
 }
 
 void file_describe(struct mapid *id, char *buf, size_t size, u64 *ret_dev, u64 *ret_ino)

@@ -61,7 +61,8 @@ struct file_ops {
 	long (*write)(struct file *f, struct ctx *c, struct uiter *src, s64 *pos);
 	/* Ready events now; poll_add(pt, queue) first. NULL: always readable and writable. */
 	u32 (*poll)(struct file *f, struct poll_table *pt);
-	/* False for those of a type that epoll refuses all the same (-EPERM). NULL: as poll says. */
+	/* False for those of a type that epoll refuses all the same (-EPERM). NULL: as poll says.
+	 */
 	bool (*can_poll)(struct file *f);
 	/* NULL: -ENOTTY. */
 	long (*ioctl)(struct file *f, struct ctx *c, u32 cmd, u64 arg);
@@ -98,7 +99,8 @@ static inline bool file_nonblock(const struct file *f)
 }
 static inline bool file_readable(const struct file *f)
 {
-	return (file_flags(f) & O_ACCMODE) != O_WRONLY && !(file_flags(f) & O_PATH);
+	return ((file_flags(f) & O_ACCMODE) == O_RDONLY || (file_flags(f) & O_ACCMODE) == O_RDWR) &&
+	       !(file_flags(f) & O_PATH);
 }
 static inline bool file_writable(const struct file *f)
 {
@@ -135,6 +137,8 @@ MUST_CHECK int file_fallocate(struct file *f, struct ctx *c, int mode, s64 off, 
 MUST_CHECK int file_stat(struct file *f, struct ctx *c, struct kstat *ret);
 /* A file_ops.llseek for files that have no position but say that all went well. */
 s64 file_llseek_nowhere(struct file *f, struct ctx *c, s64 off, int whence);
+/* Counts in inode->executed. */
+void file_executed(struct mapid *id, bool begins);
 void file_describe(struct mapid *id, char *buf, size_t size, u64 *ret_dev, u64 *ret_ino);
 
 /*

@@ -56,12 +56,12 @@ static bool conflicts(const struct file_lock *a, const struct file_lock *b)
 
 static struct file_lock *find_conflict(struct inode_locks *l, const struct file_lock *want)
 {
-	struct file_lock *k;
+	struct file_lock *k, *first = NULL;
 
 	TAILQ_FOREACH (k, &l->held, link)
-		if (conflicts(k, want))
-			return k;
-	return NULL;
+		if (conflicts(k, want) && (!first || k->start < first->start))
+			first = k;
+	return first;
 }
 
 static void lock_add(struct inode_locks *l, const struct file_lock *want, u64 start, u64 end)
@@ -422,11 +422,12 @@ void locks_file_gone(struct file *f)
 
 /* ---- objects ---- */
 
-#define FILE_LOCK_FIELDS(F)                                                          \
-	F(HDR, obj)                                                                  \
-	F(SKIP, link)                                                                \
-	F(VAL, kind) F(VAL, exclusive) F(VAL, start) F(VAL, end) F(WEAK, file, file) \
-		F(WEAK, files, fd_table) F(VAL, pid)
+#define FILE_LOCK_FIELDS(F)                                                                      \
+	F(HDR, obj)                                                                              \
+	F(SKIP, link)                                                                            \
+	F(VAL, kind)                                                                             \
+	F(VAL, exclusive) F(VAL, start) F(VAL, end) F(WEAK, file, file) F(WEAK, files, fd_table) \
+		F(VAL, pid)
 OBJECT_TYPE(file_lock, Sentry__FileLock, sentry__file_lock__descriptor, FILE_LOCK_FIELDS);
 
 static void inode_locks_init(void *o)

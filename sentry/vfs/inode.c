@@ -4,6 +4,7 @@
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/vfs/flock.h"
+#include "sentry/vfs/fs_context.h"
 #include "sentry/vfs/mount.h"
 #include "sentry/vfs/notify.h"
 #include "sentry/vfs/super.h"
@@ -16,25 +17,26 @@
 OBJECT_TYPE(inode_extra, Sentry__InodeExtra, sentry__inode_extra__descriptor, INODE_EXTRA_FIELDS,
             .abstract = true);
 
-#define INODE_FIELDS(X)            \
-	X(BASE, map, mappable)     \
-	X(REF, sb, super_block)    \
-	X(VAL, ino)                \
-	X(SKIP, lock)              \
-	X(VAL, mode)               \
-	X(VAL, uid)                \
-	X(VAL, gid)                \
-	X(VAL, nlink)              \
-	X(VAL, rdev)               \
-	X(VAL, size)               \
-	X(VAL, atime)              \
-	X(VAL, mtime)              \
-	X(VAL, ctime)              \
-	X(VAL, btime)              \
-	X(REF, extra, inode_extra) \
-	X(REF, locks, inode_locks) \
-	X(SKIP, watches) /* they attach themselves */ \
-	X(SKIP, writers) /* open files count themselves */
+#define INODE_FIELDS(X)                                     \
+	X(BASE, map, mappable)                              \
+	X(REF, sb, super_block)                             \
+	X(VAL, ino)                                         \
+	X(SKIP, lock)                                       \
+	X(VAL, mode)                                        \
+	X(VAL, uid)                                         \
+	X(VAL, gid)                                         \
+	X(VAL, nlink)                                       \
+	X(VAL, rdev)                                        \
+	X(VAL, size)                                        \
+	X(VAL, atime)                                       \
+	X(VAL, mtime)                                       \
+	X(VAL, ctime)                                       \
+	X(VAL, btime)                                       \
+	X(REF, extra, inode_extra)                          \
+	X(REF, locks, inode_locks)                          \
+	X(SKIP, watches)  /* they attach themselves */      \
+	X(SKIP, writers)  /* open files count themselves */ \
+	X(SKIP, executed) /* as do address spaces */
 
 static void inode_init(void *p)
 {
@@ -225,7 +227,7 @@ static int check_attr(struct inode *i, struct ctx *c, struct iattr *a)
 
 		if (!inode_owner_or_capable(i, c))
 			return -EPERM;
-		if (!creds_in_group(cr, g) && !creds_capable(cr, CAP_FSETID) && !S_ISDIR(mode))
+		if (!creds_in_group(cr, g) && !creds_capable(cr, CAP_FSETID))
 			a->mode &= ~(u32)S_ISGID;
 	}
 	if ((a->valid & (IATTR_ATIME | IATTR_MTIME)) && !inode_owner_or_capable(i, c))
@@ -251,6 +253,18 @@ static int check_attr(struct inode *i, struct ctx *c, struct iattr *a)
 	return 0;
 }
 
+/* What a file is trusted with does not go over to another owner. */
+static void drop_capabilities(struct inode *i, struct ctx *c)
+{
+	const struct inode_ops *ops = inode_ops_of(i);
+	int r = -ENODATA;
+
+	if (ops->getxattr && ops->removexattr &&
+	    ops->getxattr(i, c, "security.capability", NULL, 0) > 0)
+		r = ops->removexattr(i, c, "security.capability");
+	(void)r;
+}
+
 int inode_setattr(struct inode *i, struct ctx *c, struct iattr *a)
 {
 	const struct inode_ops *ops = inode_ops_of(i);
@@ -262,6 +276,8 @@ int inode_setattr(struct inode *i, struct ctx *c, struct iattr *a)
 			return r;
 	}
 	r = check_attr(i, c, a);
+	if (r == 0 && (a->valid & (IATTR_UID | IATTR_GID)) && inode_is_reg(i))
+		drop_capabilities(i, c);
 	if (r < 0 || !(a->valid & ~(u32)(IATTR_OPEN | IATTR_KILL_PRIV)))
 		return r;
 	if (ops->setattr)
@@ -285,6 +301,16 @@ void inode_touch(struct inode *i, struct ctx *c, bool atime, bool mtime, bool ct
 		i->ctime = now;
 }
 
+u32 inode_new_mode(struct ctx *c, struct inode *dir, u32 mode)
+{
+	mode &= ~fs_umask(c->fs) | S_IFMT;
+	if (S_ISDIR(mode) || (mode & (S_ISGID | S_IXGRP)) != (S_ISGID | S_IXGRP) ||
+	    !(READ_ONCE(dir->mode) & S_ISGID) || creds_in_group(c->creds, READ_ONCE(dir->gid)) ||
+	    creds_capable(c->creds, CAP_FSETID))
+		return mode;
+	return mode & ~(u32)S_ISGID;
+}
+
 void inode_inherit(struct inode *i, const struct inode *dir)
 {
 	if (!(READ_ONCE(dir->mode) & S_ISGID))
@@ -299,12 +325,14 @@ void inode_inherit(struct inode *i, const struct inode *dir)
 void inode_accessed(struct inode *i, struct ctx *c, const struct file *f)
 {
 	u32 skip = MS_NOATIME | MS_RDONLY | (inode_is_dir(i) ? MS_NODIRATIME : 0);
+	u32 flags = f->path.mount ? mount_flags(f->path.mount) : MS_RELATIME;
 	s64 now, atime;
 
-	if ((file_flags(f) & O_NOATIME) || (f->path.mount && (mount_flags(f->path.mount) & skip)))
+	if ((file_flags(f) & O_NOATIME) || (flags & skip))
 		return;
 	atime = READ_ONCE(i->atime);
-	if (likely(atime > READ_ONCE(i->mtime) && atime > READ_ONCE(i->ctime))) {
+	if (likely((flags & MS_RELATIME) && atime > READ_ONCE(i->mtime) &&
+	           atime > READ_ONCE(i->ctime))) {
 		now = inode_now(c);
 		if (now - atime < RELATIME_NS)
 			return;

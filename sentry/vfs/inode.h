@@ -49,9 +49,11 @@ struct inode {
 	s64 atime, mtime, ctime, btime GUARDED_BY(lock);
 	struct inode_extra *extra GUARDED_BY(lock); /* owned; NULL: none */
 	struct inode_locks *
-		locks GUARDED_BY(lock); /* owned; sentry/vfs/flock.h; NULL: never locked */
+		locks GUARDED_BY(lock);     /* owned; sentry/vfs/flock.h; NULL: never locked */
 	LIST_HEAD(, inotify_watch) watches; /* sentry/vfs/inotify.h; not owned */
-	_Atomic u32 writers; /* descriptions open for writing: execve says ETXTBSY */
+	_Atomic u32 writers;                /* descriptions open for writing: execve says ETXTBSY */
+	_Atomic u32
+		executed; /* address spaces that it is the program of: opens for writing say so */
 };
 OBJECT_DECL(inode);
 
@@ -151,6 +153,9 @@ MUST_CHECK int inode_setattr(struct inode *i, struct ctx *c, struct iattr *attr)
 void inode_apply_attr(struct inode *i, struct ctx *c, const struct iattr *attr);
 /* atime/mtime/ctime to now. */
 void inode_touch(struct inode *i, struct ctx *c, bool atime, bool mtime, bool ctime);
+/* What a new inode in dir gets of mode: the umask is taken off, and set-group-id of an executable
+ * that would go to a group (of a set-group-id directory) that its maker is not in. */
+u32 inode_new_mode(struct ctx *c, struct inode *dir, u32 mode);
 /* The owner's group of a new inode in dir, and what a new directory inherits (set-group-id). */
 void inode_inherit(struct inode *i, const struct inode *dir);
 /* A read through f: atime moves as relatime wants it. For file systems that keep it in memory. */

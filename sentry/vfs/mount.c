@@ -348,9 +348,10 @@ void mount_options_text(struct mount *m, char *buf, size_t size)
 		u32 flag;
 		const char *text;
 	} names[] = {
-		{MS_NOSUID, ",nosuid"},         {MS_NODEV, ",nodev"},
-		{MS_NOEXEC, ",noexec"},         {MS_NOATIME, ",noatime"},
-		{MS_NODIRATIME, ",nodiratime"}, {MS_RELATIME, ",relatime"},
+		{MS_NOSUID, ",nosuid"},           {MS_NODEV, ",nodev"},
+		{MS_NOEXEC, ",noexec"},           {MS_NOATIME, ",noatime"},
+		{MS_NODIRATIME, ",nodiratime"},   {MS_RELATIME, ",relatime"},
+		{MS_NOSYMFOLLOW, ",nosymfollow"},
 	};
 	const struct super_ops *ops = super_ops_of(m->sb);
 	size_t n;

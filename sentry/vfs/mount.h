@@ -15,9 +15,14 @@
 struct fs_context;
 struct mount_ns;
 
+#ifndef MS_NOSYMFOLLOW
+#define MS_NOSYMFOLLOW 256
+#endif
+
 /* mount->flags: what restricts access, in mount(2)'s bits. */
-#define MOUNT_FLAGS \
-	(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)
+#define MOUNT_FLAGS                                                                   \
+	(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW | MS_NOATIME | \
+	 MS_NODIRATIME | MS_RELATIME)
 
 struct mount {
 	struct obj obj;

@@ -64,6 +64,8 @@ int walk_init(struct walk *w, struct ctx *c, int dirfd, const char *name, u32 fl
 {
 	w->c = c;
 	w->flags = flags;
+	if (!name[0] && !(flags & LOOKUP_EMPTY))
+		return -ENOENT;
 	fs_get_root(c->fs, &w->root);
 	if (name[0] == '/' && !(flags & (LOOKUP_IN_ROOT | LOOKUP_BENEATH))) {
 		path_copy(&w->cur, &w->root);
@@ -196,7 +198,7 @@ static int read_link(struct walk *w, const struct path *dir, struct inode *link,
 	struct path jump = {0};
 	int r;
 
-	if (w->flags & LOOKUP_NO_SYMLINKS)
+	if ((w->flags & LOOKUP_NO_SYMLINKS) || (mount_flags(dir->mount) & MS_NOSYMFOLLOW))
 		return -ELOOP;
 	if (++w->links > SYMLINKS_MAX)
 		return -ELOOP;

@@ -111,7 +111,7 @@ int vfs_mknod_path(struct ctx *c, int dirfd, const char *name, u32 mode, u32 rde
 	ops = inode_ops_of(path_inode(&n.w.cur));
 	if (!ops->create)
 		return -EPERM;
-	mode &= ~fs_umask(c->fs) | S_IFMT;
+	mode = inode_new_mode(c, path_inode(&n.w.cur), mode);
 	r = ops->create(path_inode(&n.w.cur), c, n.w.last, mode, rdev, &inode);
 	if (r < 0)
 		return r;
@@ -350,6 +350,10 @@ int vfs_truncate(struct ctx *c, const struct path *p, u64 size, struct file *f)
 	if (f)
 		a.valid |= IATTR_OPEN;
 	r = f ? 0 : mount_want_write(p->mount);
+	if (r == 0 && !f)
+		r = inode_permission(i, c, NULL, MAY_WRITE);
+	if (r == 0 && !f && atomic_load(&i->executed) > 0)
+		r = -ETXTBSY;
 	if (r == 0)
 		r = inode_setattr(i, c, &a);
 	if (r == 0 && p->dentry)

@@ -104,6 +104,8 @@ int path_open_found(struct ctx *c, const struct path *p, u32 flags, struct file 
 		return -ELOOP;
 	if (inode_is_dir(i) && ((mask & MAY_WRITE) || (flags & O_CREAT)))
 		return -EISDIR;
+	if (inode_is_dir(i) && (flags & O_DIRECT))
+		return -EINVAL;
 	if ((S_ISCHR(i->mode) || S_ISBLK(i->mode)) && (mount_flags(p->mount) & MS_NODEV))
 		return -EACCES;
 	if ((mask & MAY_WRITE) && inode_is_reg(i)) {
@@ -114,6 +116,8 @@ int path_open_found(struct ctx *c, const struct path *p, u32 flags, struct file 
 	r = inode_permission(i, c, NULL, mask);
 	if (r < 0)
 		return r;
+	if ((mask & MAY_WRITE) && inode_is_reg(i) && atomic_load(&i->executed) > 0)
+		return -ETXTBSY;
 	if ((flags & O_NOATIME) && !inode_owner_or_capable(i, c))
 		return -EPERM;
 	return open_checked(c, p, flags, ret);
@@ -143,8 +147,8 @@ static int create_last(struct walk *w, u32 mode, struct dentry **ret_d, bool *re
 		return r;
 	if (!ops->create)
 		return -EACCES;
-	r = ops->create(dir->inode, w->c, w->last, S_IFREG | (mode & ~fs_umask(w->c->fs) & 07777),
-	                0, &inode);
+	mode = inode_new_mode(w->c, dir->inode, S_IFREG | (mode & 07777));
+	r = ops->create(dir->inode, w->c, w->last, mode, 0, &inode);
 	if (r < 0)
 		return r;
 	*ret_d = dentry_instantiate(dir, w->last, inode);
@@ -226,8 +230,8 @@ static int open_tmpfile(struct walk *w, const char *name, const struct open_how_
 		return r;
 	if (!inode_ops_of(dir)->tmpfile)
 		return -EOPNOTSUPP;
-	r = inode_ops_of(dir)->tmpfile(dir, w->c,
-	                               S_IFREG | (how->mode & ~fs_umask(w->c->fs) & 07777), &inode);
+	r = inode_ops_of(dir)->tmpfile(
+		dir, w->c, inode_new_mode(w->c, dir, S_IFREG | (how->mode & 07777)), &inode);
 	if (r < 0)
 		return r;
 	snprintf(label, sizeof(label), "#%llu", (unsigned long long)inode->ino);

@@ -13,6 +13,7 @@ struct kstat {
 	u64 rdev, size, blksize, blocks; /* blocks of 512 bytes */
 	s64 atime, mtime, ctime, btime;  /* btime 0: unknown */
 	u64 mount_id;
+	bool mount_root; /* it is what its mount shows at its place */
 };
 
 enum iattr_valid {

@@ -534,6 +534,7 @@ static void gofer_file_sample(struct sampler *sp, void *p)
 
 static const struct file_ops gofer_file_ops = {
 	.id.describe = file_describe,
+	.id.executed = file_executed,
 	.read = gofer_read,
 	.write = gofer_write,
 	.mmap = gofer_mmap,

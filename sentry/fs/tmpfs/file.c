@@ -241,6 +241,7 @@ static void tmpfs_link_name(struct file *f, char *buf, size_t size)
 #define TMPFS_FILE_FIELDS(X) X(BASE, file, file)
 static const struct file_ops tmpfs_file_ops = {
 	.id.describe = file_describe,
+	.id.executed = file_executed,
 	.read = tmpfs_read,
 	.write = tmpfs_write,
 	.mmap = tmpfs_mmap,
