@@ -28,6 +28,8 @@ struct inet_tw {
 };
 OBJECT_DECL(inet_tw);
 
+struct netlink_sock;
+
 struct port_bucket {
 	LIST_HEAD(, inet_sock) listeners;
 	LIST_HEAD(, inet_sock) socks;
@@ -35,12 +37,13 @@ struct port_bucket {
 };
 
 /* What /proc/net/snmp and /proc/net/netstat show. */
-#define INET_COUNTERS(X)                                                                     \
-	X(IP_OUT)                                                                            \
-	X(UDP_IN) X(UDP_NOPORTS) X(UDP_RCVBUFERR) X(UDP_OUT) X(UDP6_IN) X(UDP6_NOPORTS)      \
-		X(UDP6_RCVBUFERR) X(UDP6_OUT) X(TCP_ACTIVE) X(TCP_PASSIVE) X(TCP_FAILS)      \
-			X(TCP_RESETS) X(TCP_IN) X(TCP_OUT) X(TCP_OUTRSTS) X(TCP_LISTENDROPS) \
-				X(ICMP_ECHO) X(LO_BYTES) X(LO_PACKETS)
+#define INET_COUNTERS(X)                                                                        \
+	X(IP_OUT)                                                                               \
+	X(UDP_IN)                                                                               \
+	X(UDP_NOPORTS) X(UDP_RCVBUFERR) X(UDP_OUT) X(UDP6_IN) X(UDP6_NOPORTS) X(UDP6_RCVBUFERR) \
+		X(UDP6_OUT) X(TCP_ACTIVE) X(TCP_PASSIVE) X(TCP_FAILS) X(TCP_RESETS) X(TCP_IN)   \
+			X(TCP_OUT) X(TCP_OUTRSTS) X(TCP_LISTENDROPS) X(ICMP_ECHO) X(LO_BYTES)   \
+				X(LO_PACKETS)
 enum inet_counter {
 #define X(name) INET_##name,
 	INET_COUNTERS(X)
@@ -61,6 +64,7 @@ struct inet_ns {
 	u32 unprivileged_port;
 	u32 ping_lo, ping_hi; /* groups that may make echo sockets; lo > hi: none */
 	u32 default_ttl;
+	LIST_HEAD(, netlink_sock) netlinks; /* bound ones; lock */
 	_Atomic u64 counters[INET_COUNTER_N];
 };
 OBJECT_DECL(inet_ns);

@@ -1,0 +1,59 @@
+#pragma once
+/*
+ * AF_NETLINK with NETLINK_ROUTE alone (netlink(7), rtnetlink(7)): requests are answered in the
+ * sender's call, into its own queue. Nothing ever changes about the network, so whoever joins a
+ * group hears nothing.
+ *
+ * Locking: the queue and options under sk.lock; port ids under the port table's lock (RANK_INET).
+ * Lifetime: the file's. Saved: everything, replies not yet read included.
+ */
+#include "sentry/net/inet/ports.h"
+#include "sentry/net/sockmsg.h"
+
+#include <linux/netlink.h>
+#include <sys/queue.h>
+
+/* Replies that are put together. */
+struct nl_reply {
+	u8 *data;
+	u32 len, cap;
+};
+
+struct nl_packet {
+	STAILQ_ENTRY(nl_packet) link;
+	u32 len;
+	u8 *data;
+};
+
+struct netlink_sock {
+	struct sock sk;
+	u32 portid; /* 0: not bound */
+	u32 groups, groups_hi;
+	u32 dst_pid; /* connect(2) */
+	bool connected;
+	u32 flags; /* 1 << NETLINK_* of options that are on */
+	STAILQ_HEAD(, nl_packet) queue;
+	u64 queued;                    /* bytes */
+	LIST_ENTRY(netlink_sock) link; /* bound ones; the port table's */
+	bool linked;
+};
+OBJECT_DECL(netlink_sock);
+
+/* rtnetlink.c: answers one request with whole messages. Dumps (*ret_done) end with NLMSG_DONE,
+ * which the caller adds. 0, or -errno to report. */
+int rtnetlink_request(struct netlink_sock *nl, struct ctx *c, const struct nlmsghdr *h,
+                      struct nl_reply *out, bool *ret_done);
+
+/* Building. nl_begin: a message; the offset of its header, for nl_end. */
+u32 nl_begin(struct nl_reply *r, const struct nlmsghdr *req, u32 portid, u16 type, u16 flags);
+void nl_end(struct nl_reply *r, u32 at);
+void *nl_put(struct nl_reply *r, u32 size);
+void nl_attr(struct nl_reply *r, u16 type, const void *data, u32 len);
+static inline void nl_attr_u32(struct nl_reply *r, u16 type, u32 v)
+{
+	nl_attr(r, type, &v, sizeof(v));
+}
+static inline void nl_attr_u8(struct nl_reply *r, u16 type, u8 v)
+{
+	nl_attr(r, type, &v, sizeof(v));
+}
