@@ -1,18 +1,12 @@
-#include "sentry/kernel/futex.h"
+#include "sentry/kernel/futex_impl.h"
 #include "state/base/bug.h"
-#include "state/base/lock.h"
 
 #include <linux/futex.h>
 
-#define BUCKETS   256u
 #define WAKE_STEP 32u /* how many are taken off under one hold of the lock */
 
-struct futex_bucket {
-	struct mutex lock;
-	TAILQ_HEAD(, futex_waiter) waiters;
-};
-static struct futex_bucket buckets[BUCKETS] = {
-	[0 ... BUCKETS - 1] = {.lock = {.m = PTHREAD_MUTEX_INITIALIZER, .rank = RANK_FUTEX}},
+static struct futex_bucket buckets[FUTEX_BUCKETS] = {
+	[0 ... FUTEX_BUCKETS - 1] = {.lock = {.m = PTHREAD_MUTEX_INITIALIZER, .rank = RANK_FUTEX}},
 };
 
 /* Whoever was taken off a queue, to be woken when the lock is free. */
@@ -21,7 +15,7 @@ struct wake_list {
 	struct task *tasks[WAKE_STEP];
 };
 
-static struct futex_bucket *bucket_of(const struct futex_key *key)
+struct futex_bucket *futex_bucket_of(const struct futex_key *key)
 {
 	u64 h = ((u64)(uintptr_t)key->object >> 4) ^ (key->off >> 2) ^ (key->off << 29);
 
@@ -29,9 +23,9 @@ static struct futex_bucket *bucket_of(const struct futex_key *key)
 	return &buckets[h >> 56];
 }
 
-static bool same_key(const struct futex_key *a, const struct futex_key *b)
+struct futex_bucket *futex_bucket_at(unsigned i)
 {
-	return a->object == b->object && a->off == b->off;
+	return &buckets[i];
 }
 
 static void insert(struct futex_bucket *b, struct futex_waiter *w)
@@ -43,21 +37,25 @@ static void insert(struct futex_bucket *b, struct futex_waiter *w)
 	atomic_store_explicit(&w->bucket, b, memory_order_release);
 }
 
-static void enqueue(struct futex_waiter *w)
+void futex_enqueue(struct futex_waiter *w)
 {
-	struct futex_bucket *b = bucket_of(&w->key);
+	struct futex_bucket *b = futex_bucket_of(&w->key);
 
 	GUARD(&b->lock);
 	atomic_store(&w->queued, true);
 	insert(b, w);
 }
 
-/* False if somebody woke it before. */
-static bool dequeue(struct futex_waiter *w)
+bool futex_dequeue(struct futex_waiter *w)
 {
 	while (atomic_load_explicit(&w->queued, memory_order_acquire)) {
 		struct futex_bucket *b = atomic_load_explicit(&w->bucket, memory_order_acquire);
 
+		/* Somebody writes our tid into the word; it takes as long as a page fault. */
+		if (!b) {
+			sched_yield();
+			continue;
+		}
 		GUARD(&b->lock);
 		/* Requeued or woken between the two loads and the lock. */
 		if (!atomic_load(&w->queued) || atomic_load(&w->bucket) != b)
@@ -92,7 +90,7 @@ static long dequeue_all(struct futex_waiter *w, unsigned n)
 	long woken = -1;
 
 	for (unsigned i = 0; i < n; i++)
-		if (!dequeue(&w[i]) && woken < 0)
+		if (!futex_dequeue(&w[i]) && woken < 0)
 			woken = (long)i;
 	return woken;
 }
@@ -111,7 +109,7 @@ static int enqueue_all(struct ctx *c, struct futex_waiter *w, unsigned n, unsign
 	}
 	for (unsigned i = 0; i < n; i++) {
 		w[i].c = c;
-		enqueue(&w[i]);
+		futex_enqueue(&w[i]);
 		++*ret_queued;
 		r = user_load_u32(c, w[i].addr, &val);
 		if (r == 0 && val != w[i].val)
@@ -153,7 +151,7 @@ long futex_wait(struct ctx *c, struct futex_waiter *w, unsigned n, struct deadli
 
 static long wake_key(const struct futex_key *key, u32 n, u32 bitset)
 {
-	struct futex_bucket *b = bucket_of(key);
+	struct futex_bucket *b = futex_bucket_of(key);
 	struct wake_list list = {0};
 	struct futex_waiter *w, *next;
 	long woken = 0;
@@ -164,7 +162,7 @@ static long wake_key(const struct futex_key *key, u32 n, u32 bitset)
 		mutex_lock(&b->lock);
 		for (w = TAILQ_FIRST(&b->waiters); w; w = next) {
 			next = TAILQ_NEXT(w, link);
-			if (!same_key(&w->key, key) || !(w->bitset & bitset))
+			if (!futex_same_key(&w->key, key) || !(w->bitset & bitset) || w->pi_owner)
 				continue;
 			if (list.n == WAKE_STEP) {
 				more = true;
@@ -209,14 +207,14 @@ long futex_requeue(struct ctx *c, uaddr_t a, uaddr_t b, bool private, u32 n_wake
 	}
 	if (r < 0)
 		return r;
-	bf = bucket_of(&from);
-	bt = bucket_of(&to);
+	bf = futex_bucket_of(&from);
+	bt = futex_bucket_of(&to);
 	do {
 		more = false;
 		mutex_lock_pair(&bf->lock, &bt->lock);
 		for (w = TAILQ_FIRST(&bf->waiters); w && woken < (long)n_wake; w = next) {
 			next = TAILQ_NEXT(w, link);
-			if (!same_key(&w->key, &from))
+			if (!futex_same_key(&w->key, &from))
 				continue;
 			if (list.n == WAKE_STEP) {
 				more = true;
@@ -227,7 +225,7 @@ long futex_requeue(struct ctx *c, uaddr_t a, uaddr_t b, bool private, u32 n_wake
 		}
 		for (w = TAILQ_FIRST(&bf->waiters); w && !more && moved < (long)n_move; w = next) {
 			next = TAILQ_NEXT(w, link);
-			if (!same_key(&w->key, &from) || same_key(&from, &to))
+			if (!futex_same_key(&w->key, &from) || futex_same_key(&from, &to))
 				continue;
 			TAILQ_REMOVE(&bf->waiters, w, link);
 			w->key = to;
@@ -325,7 +323,7 @@ void futex_wake_addr(struct ctx *c, uaddr_t a, u32 n)
 	if (user_futex_key(c, a, true, &private) < 0)
 		return;
 	wake_key(&private, n, FUTEX_BITSET_MATCH_ANY);
-	if (user_futex_key(c, a, false, &shared) == 0 && !same_key(&private, &shared))
+	if (user_futex_key(c, a, false, &shared) == 0 && !futex_same_key(&private, &shared))
 		wake_key(&shared, n, FUTEX_BITSET_MATCH_ANY);
 }
 

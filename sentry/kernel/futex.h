@@ -3,7 +3,7 @@
  * Futexes (futex(2)): words of guest memory that tasks sleep on.
  *
  * Locking: one lock per bucket (RANK_FUTEX). Lifetime: waiters live on the stacks of their calls.
- * Saved: nothing; a parked task makes its call again. A waiter that was woken returns 0 even if it
+ * Saved: nothing; a parked task makes its call again, and a PI mutex is where its word says. A waiter that was woken returns 0 even if it
  * is interrupted at the same time, so no wake-up is consumed and then forgotten.
  */
 #include "sentry/kernel/task.h"
@@ -18,9 +18,11 @@ struct futex_waiter {
 	u32 val, bitset;
 	TAILQ_ENTRY(futex_waiter) link;
 	struct futex_key key;
-	struct futex_bucket *_Atomic bucket;
+	struct futex_bucket *_Atomic bucket; /* NULL while somebody hands a PI mutex over */
 	struct ctx *c;
 	_Atomic bool queued;
+	u32 pi_owner; /* FUTEX_LOCK_PI: whose mutex it is; 0: no such waiter */
+	int pi_error; /* the hand-over did not happen */
 };
 
 /* Waits on n words at once (n > 1: futex_waitv(2)). The index of one that was woken; -EAGAIN if a
@@ -35,6 +37,17 @@ MUST_CHECK long futex_requeue(struct ctx *c, uaddr_t a, uaddr_t b, bool private,
 /* FUTEX_WAKE_OP. */
 MUST_CHECK long futex_wake_op(struct ctx *c, uaddr_t a, uaddr_t b, bool private, u32 n_a, u32 n_b,
                               u32 op);
+
+/*
+ * FUTEX_LOCK_PI, FUTEX_TRYLOCK_PI, FUTEX_UNLOCK_PI. The word holds the owner's tid; whoever unlocks
+ * hands it to the one that has waited longest. Priorities are not lent, as none are enforced.
+ * -EDEADLK, -EPERM, -ESRCH, -EAGAIN (trylock), -ETIMEDOUT, -ERESTARTNOINTR (d is absolute).
+ */
+MUST_CHECK long futex_lock_pi(struct ctx *c, uaddr_t a, bool private, bool try_only,
+                              struct deadline d);
+MUST_CHECK long futex_unlock_pi(struct ctx *c, uaddr_t a, bool private);
+/* A task ends: the PI mutexes that others wait for are theirs now, marked FUTEX_OWNER_DIED. */
+void futex_exit_pi(struct task *t);
 
 /* A task ends or execs: marks and wakes what its robust list names (get_robust_list(2)). The list
  * is hostile and bounded. Holds no lock. */

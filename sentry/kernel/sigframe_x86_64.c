@@ -168,6 +168,8 @@ int sigframe_push(struct task *t, const siginfo_t *info, const struct ksigaction
 	r->rip = act->handler;
 	r->rflags &= ~0x10500ull; /* DF, TF and RF are clear in a handler */
 	r->orig_rax = ~0ull;
+	/* What the interrupted code left in its registers is nothing a handler may rely on. */
+	task_reset_fp(t);
 	return 0;
 }
 
@@ -180,8 +182,10 @@ static int restore_fp(struct task *t, u64 addr, bool xstate)
 
 	if (task_pull_fp(t) < 0)
 		return -EFAULT;
-	if (!addr)
+	if (!addr) {
+		task_reset_fp(t);
 		return 0;
+	}
 	if (xstate) {
 		if (user_copy_in(&t->ctx, &sw, UADDR(addr + FP_SW_OFFSET), sizeof(sw)) < 0)
 			return -EFAULT;

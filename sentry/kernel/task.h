@@ -173,10 +173,11 @@ struct task {
 	struct task *vfork_child;  /* weak: whom run_vfork waits for; tasks_lock */
 	struct waitq vfork_done;
 	u64 personality;
-	u64 tsc_mode, timer_slack;
+	u64 tsc_mode, timer_slack, timer_slack_default;
 	u32 keep_caps;
 	cpu_set_t affinity;
 	s32 nice, sched_policy, sched_priority;
+	bool sched_reset; /* SCHED_RESET_ON_FORK */
 	u64 ioprio;
 	s64 start_time;
 	/* Counters; written by the owner. */
@@ -233,6 +234,11 @@ struct clone_args_k {
 	int exit_signal;
 	u32 set_tid; /* 0: next free */
 };
+/* Namespaces: who asks for any but a user namespace needs CAP_SYS_ADMIN, offered or not. */
+#define TASK_CLONE_NEW                                                                          \
+	(0x00020000ull /* NEWNS */ | 0x02000000 /* CGROUP */ | 0x04000000 /* UTS */ |           \
+	 0x08000000 /* IPC */ | 0x10000000 /* USER */ | 0x20000000 /* PID */ |                  \
+	 0x40000000 /* NET */)
 /* clone(2), fork(2), vfork(2), clone3(2). The child's tid. */
 MUST_CHECK long task_clone(struct task *t, const struct clone_args_k *args);
 /* Ends this task / the whole group with a wait(2) status; the run loop does the rest. */
@@ -263,6 +269,8 @@ MUST_CHECK long task_exec(struct task *t, struct file *exe, const char *path, st
 /* FP state into t->fp (from the context if that is newer) / to be pushed before the next switch. */
 MUST_CHECK int task_pull_fp(struct task *t);
 void task_fp_changed(struct task *t);
+/* FP state as a program or a signal handler finds it at its start. It was pulled before. */
+void task_reset_fp(struct task *t);
 
 /* SS_DISABLE, SS_ONSTACK, SS_AUTODISARM or 0: what sigaltstack(2) reports. */
 u32 task_altstack_state(const struct task *t);

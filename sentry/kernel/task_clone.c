@@ -37,7 +37,7 @@ static struct task *task_alloc(struct kernel *k, struct thread_group *tg)
 	t->run = &run_app;
 	t->exit_state = TASK_ALIVE;
 	t->start_time = clock_mono(&k->clocks);
-	t->timer_slack = 50 * NSEC_PER_USEC;
+	t->timer_slack = t->timer_slack_default = 50 * NSEC_PER_USEC;
 	t->altstack_flags = 0;
 	t->regs.orig_rax = ~0ull;
 	return t;
@@ -114,6 +114,12 @@ static int check_flags(struct task *t, const struct clone_args_k *a)
 		return -EINVAL;
 	if ((f & (CLONE_FS | CLONE_NEWNS)) == (CLONE_FS | CLONE_NEWNS))
 		return -EINVAL;
+	/* Init has no siblings. */
+	if ((f & CLONE_PARENT) && t->tg == t->kernel->pidns->init)
+		return -EINVAL;
+	if ((f & CLONE_SETTLS) && a->tls >= t->kernel->machine->platform->max_user_addr &&
+	    a->tls >= 1ull << 47)
+		return -EPERM;
 	if ((f & CLONE_THREAD) && (f & CLONE_PIDFD))
 		return -EINVAL;
 	/* clone(2) has one pointer for both. */
@@ -123,12 +129,13 @@ static int check_flags(struct task *t, const struct clone_args_k *a)
 		return -EINVAL;
 	if (a->exit_signal < 0 || a->exit_signal > SIGNAL_MAX)
 		return -EINVAL;
+	if ((f & TASK_CLONE_NEW) && !(f & CLONE_NEWUSER) &&
+	    !creds_capable(t->ctx.creds, CAP_SYS_ADMIN))
+		return -EPERM;
 	/* Namespaces beyond UTS are not offered. */
 	if (f & (CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWCGROUP |
 	         CLONE_NEWNS | CLONE_INTO_CGROUP))
 		return -EINVAL;
-	if ((f & CLONE_NEWUTS) && !creds_capable(t->ctx.creds, CAP_SYS_ADMIN))
-		return -EPERM;
 	if (a->set_tid && !creds_capable(t->ctx.creds, CAP_SYS_ADMIN))
 		return -EPERM;
 	return 0;
@@ -182,11 +189,16 @@ static void inherit(struct task *t, struct task *n)
 	task_get_comm(t, n->comm);
 	n->personality = t->personality;
 	n->tsc_mode = t->tsc_mode;
-	n->timer_slack = t->timer_slack;
+	n->timer_slack = n->timer_slack_default = t->timer_slack;
 	n->affinity = t->affinity;
 	n->nice = t->nice;
 	n->sched_policy = t->sched_policy;
 	n->sched_priority = t->sched_priority;
+	if (t->sched_reset) {
+		n->sched_policy = SCHED_OTHER;
+		n->sched_priority = 0;
+		n->nice = MAX(n->nice, 0);
+	}
 	n->ioprio = t->ioprio;
 	n->keep_caps = t->keep_caps;
 }

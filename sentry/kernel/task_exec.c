@@ -134,18 +134,6 @@ static void switch_signals(struct task *t)
 	t->altstack_flags = 0;
 }
 
-static void fresh_fp(struct task *t)
-{
-	if (!t->fp)
-		return;
-	memset(t->fp->data, 0, t->fp->size);
-	t->fp->data[0] = 0x7f;
-	t->fp->data[1] = 0x03;
-	t->fp->data[24] = 0x80;
-	t->fp->data[25] = 0x1f;
-	task_fp_changed(t);
-}
-
 long task_exec(struct task *t, struct file *exe, const char *path, struct strings *argv,
                struct strings *envp)
 {
@@ -200,7 +188,7 @@ long task_exec(struct task *t, struct file *exe, const char *path, struct string
 	mutex_unlock(&t->tg->lock);
 	mutex_unlock(&t->kernel->tasks_lock);
 	t->regs = program_regs(&p);
-	fresh_fp(t);
+	task_reset_fp(t);
 	t->keep_caps = 0;
 	program_finish(&p);
 	/* No call is in progress in the new program. */

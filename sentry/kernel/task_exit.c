@@ -43,6 +43,7 @@ void task_release_mm(struct task *t)
 	if (!mm)
 		return;
 	futex_exit_robust(t);
+	futex_exit_pi(t);
 	if (t->clear_child_tid) {
 		uaddr_t a = UADDR(t->clear_child_tid);
 
@@ -315,6 +316,9 @@ const struct run_state *task_exit_step(struct task *t)
 	if (t != tg->leader) {
 		mutex_lock(&k->tasks_lock);
 		self = t == tg->leader ? NULL : detach_member_locked(t);
+		/* Nobody finds it in the group any more. */
+		if (self)
+			add_times_locked(tg, t);
 		mutex_unlock(&k->tasks_lock);
 	}
 	task_release_mm(t);
@@ -340,7 +344,8 @@ const struct run_state *task_exit_step(struct task *t)
 		tg->exit_status = tg->leader->exit_status;
 	}
 	mutex_unlock(&tg->lock);
-	add_times_locked(tg, t);
+	if (!self)
+		add_times_locked(tg, t);
 	waitq_wake(&tg->exec_wait, ~0u);
 	if (stopped)
 		notify_parent_stop_locked(tg, CLD_STOPPED, tg->stop_signo);

@@ -488,11 +488,13 @@ static int task_after_load(struct loader *l, void *p)
 	F(VAL, personality)                                        \
 	F(VAL, tsc_mode)                                           \
 	F(VAL, timer_slack)                                        \
+	F(VAL, timer_slack_default)                                \
 	F(VAL, keep_caps)                                          \
 	F(BYTES, affinity)                                         \
 	F(VAL, nice)                                               \
 	F(VAL, sched_policy)                                       \
 	F(VAL, sched_priority)                                     \
+	F(VAL, sched_reset)                                        \
 	F(VAL, ioprio)                                             \
 	F(VAL, start_time)                                         \
 	F(ATOMIC, utime)                                           \

@@ -100,6 +100,16 @@ void task_account(struct task *t, bool guest)
 
 /* ---- FP state ---- */
 
+/* FCW and MXCSR of a fresh process; all else is zero. */
+static void clear_fp(struct fpstate *fp)
+{
+	memset(fp->data, 0, fp->size);
+	fp->data[0] = 0x7f;
+	fp->data[1] = 0x03;
+	fp->data[24] = 0x80;
+	fp->data[25] = 0x1f;
+}
+
 int task_pull_fp(struct task *t)
 {
 	if (t->fp_dirty)
@@ -109,11 +119,7 @@ int task_pull_fp(struct task *t)
 		BUG_ON(!t->fp);
 		memset(t->fp, 0, sizeof(*t->fp));
 		t->fp->size = t->kernel->machine->platform->fpstate_size;
-		/* FCW, MXCSR: a fresh process. */
-		t->fp->data[0] = 0x7f;
-		t->fp->data[1] = 0x03;
-		t->fp->data[24] = 0x80;
-		t->fp->data[25] = 0x1f;
+		clear_fp(t->fp);
 	}
 	if (!t->context) {
 		t->fp_dirty = true;
@@ -125,6 +131,14 @@ int task_pull_fp(struct task *t)
 void task_fp_changed(struct task *t)
 {
 	t->fp_dirty = true;
+}
+
+void task_reset_fp(struct task *t)
+{
+	if (!t->fp)
+		return;
+	clear_fp(t->fp);
+	task_fp_changed(t);
 }
 
 /* ---- the guest ---- */

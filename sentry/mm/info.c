@@ -193,3 +193,13 @@ void mm_truncated(struct kernel *k, struct mappable *m, u64 size)
 {
 	invalidate(k, m, PAGE_UP(size), UINT64_MAX, true);
 }
+
+u32 mm_membarrier(struct mm *mm)
+{
+	return atomic_load(&mm->membarrier);
+}
+
+void mm_membarrier_register(struct mm *mm, u32 kind)
+{
+	atomic_fetch_or(&mm->membarrier, kind);
+}

@@ -238,6 +238,14 @@ int mm_mincore(struct mm *mm, u64 addr, u64 len, u8 *vec)
 	if (!mm_fully_mapped(mm, addr, addr + pages * PAGE_SIZE))
 		return -ENOMEM;
 	memset(vec, 0, pages);
+	/* What a file holds counts as there, touched or not: the host keeps or reads it. */
+	for (struct vma *v = vma_from(&mm->vmas, addr); v && v->start < addr + pages * PAGE_SIZE;
+	     v = vma_next(v)) {
+		u64 lo = MAX(v->start, addr), hi = MIN(v->end, addr + pages * PAGE_SIZE);
+
+		if (v->mappable && !(v->flags & VMA_ANON))
+			memset(vec + (lo - addr) / PAGE_SIZE, 1, (hi - lo) / PAGE_SIZE);
+	}
 	for (struct pma *p = pma_from(&mm->pmas, addr); p && p->start < addr + pages * PAGE_SIZE;
 	     p = pma_next(p)) {
 		u64 lo = MAX(p->start, addr), hi = MIN(p->end, addr + pages * PAGE_SIZE);

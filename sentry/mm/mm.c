@@ -104,6 +104,7 @@ STRUCT_FIELDS(mm_layout, Sentry__MmLayout, sentry__mm_layout__descriptor, LAYOUT
 	F(VAL, mmap_base)                                     \
 	F(VAL, dumpable)                                      \
 	F(VAL, lock_future)                                   \
+	F(ATOMIC, membarrier)                                 \
 	F(ARRAY, auxv)                                        \
 	F(REF, exe, mapid)                                    \
 	F(SKIP, vm_total) /* summed up again from the vmas */ \
@@ -254,6 +255,7 @@ static int fork_locked(struct mm *parent, struct mm *child)
 	child->brk_end = parent->brk_end;
 	child->mmap_base = parent->mmap_base;
 	child->dumpable = parent->dumpable;
+	atomic_store(&child->membarrier, atomic_load(&parent->membarrier));
 	memcpy(child->auxv, parent->auxv, sizeof(child->auxv));
 	child->exe = obj_get(parent->exe);
 	exe_executed(child->exe, true);

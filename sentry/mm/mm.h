@@ -74,10 +74,23 @@ MUST_CHECK int mm_msync(struct mm *mm, u64 addr, u64 len, int flags);
 MUST_CHECK int mm_mincore(struct mm *mm, u64 addr, u64 len, u8 *vec);
 /* brk(2): the break afterwards. */
 u64 mm_brk(struct mm *mm, struct ctx *c, u64 brk);
-/* RLIMIT_MEMLOCK comes from c (NULL: no limit). */
-MUST_CHECK int mm_mlock(struct mm *mm, struct ctx *c, u64 addr, u64 len, bool lock);
-/* mlockall(2) with MCL_CURRENT and MCL_FUTURE; neither: munlockall(2). */
-MUST_CHECK int mm_mlockall(struct mm *mm, struct ctx *c, bool current, bool future);
+/* Saved in lock_future: the values are part of the image format. */
+enum mlock_how {
+	MLOCK_NOT,
+	MLOCK_NOW,   /* the pages are made present */
+	MLOCK_LATER, /* MLOCK_ONFAULT: whenever they are touched */
+};
+/* mlock(2), mlock2(2), munlock(2). RLIMIT_MEMLOCK comes from c (NULL: no limit). */
+MUST_CHECK int mm_mlock(struct mm *mm, struct ctx *c, u64 addr, u64 len, enum mlock_how how);
+/* mlockall(2): what MCL_CURRENT and MCL_FUTURE ask for; neither: munlockall(2). */
+MUST_CHECK int mm_mlockall(struct mm *mm, struct ctx *c, enum mlock_how current,
+                           enum mlock_how future);
+/* remap_file_pages(2): the pages of a shared mapping in another order. */
+MUST_CHECK int mm_remap_file_pages(struct mm *mm, struct ctx *c, u64 addr, u64 len, u64 pgoff,
+                                   int flags);
+/* membarrier(2): which kinds (MEMBARRIER_CMD_REGISTER_* bits) this address space asked for. */
+u32 mm_membarrier(struct mm *mm);
+void mm_membarrier_register(struct mm *mm, u32 kind);
 
 /* Why a fault could not be served: what siginfo says (sigaction(2)). */
 struct fault_info {

@@ -31,7 +31,8 @@ struct mm {
 	struct mm_layout layout;
 	u64 brk_start, brk_end, mmap_base;
 	s32 dumpable;
-	u32 lock_future;
+	u32 lock_future; /* enum mlock_how */
+	_Atomic u32 membarrier;
 	u64 auxv[MM_AUXV_MAX];
 	struct mapid *exe;
 	u64 vm_total, vm_data, vm_locked, vm_peak; /* bytes of vmas */
@@ -84,6 +85,11 @@ bool mm_range_valid(const struct mm *mm, u64 start, u64 len);
 MUST_CHECK int mm_unmap_locked(struct mm *mm, u64 start, u64 end);
 /* Where len bytes go. */
 MUST_CHECK int mm_find_place(struct mm *mm, u64 hint, u64 len, int flags, u64 *ret);
+/* RLIMIT_MEMLOCK of c (may be NULL), which CAP_IPC_LOCK lifts. */
+u64 mm_lock_limit(const struct ctx *c);
+/* Makes what [start, end) of v holds present, as far as its protection allows. -EFAULT (no
+ * protection, or nothing behind it), -ENOMEM. */
+MUST_CHECK int mm_populate_locked(struct mm *mm, struct vma *v, u64 start, u64 end);
 /* Limits of c (may be NULL) for more bytes of address space. */
 MUST_CHECK int mm_check_limits(struct mm *mm, struct ctx *c, u64 len, bool data, bool locked);
 

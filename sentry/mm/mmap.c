@@ -1,8 +1,10 @@
 /* mmap(2), munmap(2), brk(2): where mappings go and what limits them. */
+#include "sentry/auth/creds.h"
 #include "sentry/mm/memfile.h"
 #include "sentry/mm/mm_impl.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,13 +26,22 @@ static bool exceeds(u64 have, u64 more, u64 limit)
 	return limit != RLIM_INFINITY && (more > limit || have > limit - more);
 }
 
+u64 mm_lock_limit(const struct ctx *c)
+{
+	u64 limit = limit_of(c, RLIMIT_MEMLOCK);
+
+	return limit != RLIM_INFINITY && c->creds && creds_capable(c->creds, CAP_IPC_LOCK)
+	               ? RLIM_INFINITY
+	               : limit;
+}
+
 int mm_check_limits(struct mm *mm, struct ctx *c, u64 len, bool data, bool locked)
 {
 	if (exceeds(mm->vm_total, len, limit_of(c, RLIMIT_AS)))
 		return -ENOMEM;
 	if (data && exceeds(mm->vm_data, len, limit_of(c, RLIMIT_DATA)))
 		return -ENOMEM;
-	if (locked && exceeds(mm->vm_locked, len, limit_of(c, RLIMIT_MEMLOCK)))
+	if (locked && exceeds(mm->vm_locked, len, mm_lock_limit(c)))
 		return -EAGAIN;
 	return 0;
 }
@@ -157,26 +168,42 @@ static struct vma *new_vma(const struct mmap_args *a, u64 start, u64 end, bool l
 	return v;
 }
 
-/* MAP_POPULATE, MAP_LOCKED: best effort, as the man page says. */
-static void populate(struct mm *mm, struct vma *v, u64 start, u64 end)
+/* The host holds the pages of p in [start, end) from here on, whether or not it did. */
+static void commit(const struct pma *p, u64 start, u64 end)
+{
+	struct memfile *mf = memfile_of(p->mf);
+
+	/* Where this fails the pages come with the first touch. */
+	if (mf && madvise(memfile_at(mf, p->off + (start - p->start)), end - start,
+	                  MADV_POPULATE_WRITE) < 0)
+		return;
+}
+
+int mm_populate_locked(struct mm *mm, struct vma *v, u64 start, u64 end)
 {
 	u32 access = v->prot & PROT_WRITE && !(v->flags & VMA_SHARED) ? ACCESS_WRITE : ACCESS_READ;
 	struct pma *p;
+	int r;
 
 	if (!(v->prot & 7))
-		return;
+		return -EFAULT;
 	for (u64 at = start; at < end; at = MIN(p->end, v->end)) {
-		if (mm_get_page_locked(mm, v, at, access, &p) < 0)
-			return;
-		if (mm_map_locked(mm, v, p, at, true) < 0)
-			return;
+		r = mm_get_page_locked(mm, v, at, access, &p);
+		if (r < 0)
+			return r == -EIO ? -EFAULT : r;
+		commit(p, at, MIN(p->end, end));
+		r = mm_map_locked(mm, v, p, at, true);
+		if (r < 0)
+			return r;
 	}
+	return 0;
 }
 
 static s64 map_locked(struct mm *mm, struct ctx *c, const struct mmap_args *a, u64 len)
 {
 	bool data = a->prot & PROT_WRITE && (a->flags & MAP_TYPE) == MAP_PRIVATE;
-	bool lock = a->flags & MAP_LOCKED || mm->lock_future;
+	bool lock = a->flags & MAP_LOCKED || mm->lock_future != MLOCK_NOT;
+	bool now = a->flags & (MAP_POPULATE | MAP_LOCKED) || mm->lock_future == MLOCK_NOW;
 	u64 start = a->addr, replaced = 0;
 	struct vma *v;
 	int r;
@@ -210,8 +237,10 @@ static s64 map_locked(struct mm *mm, struct ctx *c, const struct mmap_args *a, u
 	mm_account(mm, v, 1);
 	v = vma_merge(&mm->vmas, v);
 	mm->edits++;
-	if (a->flags & MAP_POPULATE && !(a->flags & MAP_NONBLOCK))
-		populate(mm, v, start, start + len);
+	/* Best effort, as the man page says: what is missing comes with the first touch. */
+	if (now && !(a->flags & MAP_NONBLOCK) &&
+	    mm_populate_locked(mm, v, start, start + len) < 0)
+		mm->edits++;
 	return (s64)start;
 }
 
@@ -274,4 +303,49 @@ u64 mm_brk(struct mm *mm, struct ctx *c, u64 brk)
 out:
 	mm_unlock(mm);
 	return ret;
+}
+
+/* The mapping at addr, if it and what follows it in the file cover len; references in ret. */
+static int find_remap(struct mm *mm, u64 addr, u64 len, struct mmap_args *ret)
+{
+	struct vma *v, *w;
+
+	GUARD_READ(&mm->lock);
+	v = vma_find(&mm->vmas, addr);
+	if (!v || !(v->flags & VMA_SHARED))
+		return -EINVAL;
+	for (w = v; w->end < addr + len; w = vma_next(w)) {
+		struct vma *next = vma_next(w);
+
+		if (!next || next->start != w->end || next->mappable != v->mappable ||
+		    next->flags != v->flags || next->prot != v->prot)
+			return -EINVAL;
+	}
+	ret->prot = (int)v->prot;
+	ret->max_prot = (int)v->max_prot;
+	ret->mappable = obj_get(v->mappable);
+	ret->id = obj_get(v->id);
+	return 0;
+}
+
+int mm_remap_file_pages(struct mm *mm, struct ctx *c, u64 addr, u64 len, u64 pgoff, int flags)
+{
+	struct mmap_args a = {0};
+	s64 r;
+
+	addr = PAGE_DOWN(addr);
+	len = PAGE_DOWN(len);
+	if (!mm_range_valid(mm, addr, len) || pgoff > UINT64_MAX / PAGE_SIZE - len / PAGE_SIZE)
+		return -EINVAL;
+	r = find_remap(mm, addr, len, &a);
+	if (r < 0)
+		return (int)r;
+	a.addr = addr;
+	a.len = len;
+	a.off = pgoff * PAGE_SIZE;
+	a.flags = MAP_SHARED | MAP_FIXED | MAP_POPULATE | (flags & MAP_NONBLOCK);
+	r = mm_mmap(mm, c, &a);
+	obj_put(a.mappable);
+	obj_put(a.id);
+	return r < 0 ? (int)r : 0;
 }

@@ -141,15 +141,31 @@ bool mm_fully_mapped(struct mm *mm, u64 start, u64 end)
 	return true;
 }
 
-static int mlock_locked(struct mm *mm, struct ctx *c, u64 start, u64 end, bool lock)
+/* Every page of [start, end) is made present; the first error, after all were tried. */
+static int lock_pages(struct mm *mm, u64 start, u64 end)
+{
+	struct vma *v;
+	int first = 0;
+
+	for (v = vma_from(&mm->vmas, start); v && v->start < end; v = vma_next(v)) {
+		int r = mm_populate_locked(mm, v, MAX(v->start, start), MIN(v->end, end));
+
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	return first;
+}
+
+static int mlock_locked(struct mm *mm, struct ctx *c, u64 start, u64 end, enum mlock_how how)
 {
 	int r;
 
 	if (!mm_fully_mapped(mm, start, end))
 		return -ENOMEM;
-	if (lock) {
-		u64 limit = c && c->rlimits ? c->rlimits[RLIMIT_MEMLOCK].rlim_cur : RLIM_INFINITY;
-		u64 more = 0;
+	if (how == MLOCK_NOT)
+		return mm_set_flag_locked(mm, start, end, 0, VMA_LOCKED);
+	{
+		u64 limit = mm_lock_limit(c), more = 0;
 
 		for (struct vma *v = vma_from(&mm->vmas, start); v && v->start < end;
 		     v = vma_next(v))
@@ -158,11 +174,15 @@ static int mlock_locked(struct mm *mm, struct ctx *c, u64 start, u64 end, bool l
 		if (limit != RLIM_INFINITY && mm->vm_locked + more > limit)
 			return limit == 0 ? -EPERM : -ENOMEM;
 	}
-	r = mm_set_flag_locked(mm, start, end, lock ? VMA_LOCKED : 0, lock ? 0 : VMA_LOCKED);
-	return r;
+	r = mm_set_flag_locked(mm, start, end, VMA_LOCKED, 0);
+	if (r < 0 || how == MLOCK_LATER)
+		return r;
+	/* mlock(2) has errors of its own for pages that can't be had. */
+	r = lock_pages(mm, start, end);
+	return r == -EFAULT ? -ENOMEM : r == -ENOMEM ? -EAGAIN : r;
 }
 
-int mm_mlock(struct mm *mm, struct ctx *c, u64 addr, u64 len, bool lock)
+int mm_mlock(struct mm *mm, struct ctx *c, u64 addr, u64 len, enum mlock_how how)
 {
 	u64 start = PAGE_DOWN(addr), end = PAGE_UP(addr + len);
 	int r;
@@ -174,25 +194,29 @@ int mm_mlock(struct mm *mm, struct ctx *c, u64 addr, u64 len, bool lock)
 	if (!mm_range_valid(mm, start, end - start))
 		return -ENOMEM;
 	mm_lock(mm);
-	r = mlock_locked(mm, c, start, end, lock);
+	r = mlock_locked(mm, c, start, end, how);
 	mm_unlock(mm);
 	return r;
 }
 
-int mm_mlockall(struct mm *mm, struct ctx *c, bool current, bool future)
+int mm_mlockall(struct mm *mm, struct ctx *c, enum mlock_how current, enum mlock_how future)
 {
-	u64 limit = c && c->rlimits ? c->rlimits[RLIMIT_MEMLOCK].rlim_cur : RLIM_INFINITY;
-	bool lock = current || future;
+	u64 limit = mm_lock_limit(c);
+	bool lock = current != MLOCK_NOT || future != MLOCK_NOT;
 	int r = 0;
 
 	mm_lock(mm);
-	if (lock && limit != RLIM_INFINITY && (limit == 0 || (current && mm->vm_total > limit)))
+	if (lock && limit != RLIM_INFINITY &&
+	    (limit == 0 || (current != MLOCK_NOT && mm->vm_total > limit)))
 		r = limit == 0 ? -EPERM : -ENOMEM;
 	if (r == 0) {
 		mm->lock_future = future;
-		if (current || !lock)
+		if (current != MLOCK_NOT || !lock)
 			r = mm_set_flag_locked(mm, 0, mm_top(mm), lock ? VMA_LOCKED : 0,
 			                       lock ? 0 : VMA_LOCKED);
+		/* Mappings that can't be made present are locked all the same. */
+		if (r == 0 && current == MLOCK_NOW && lock_pages(mm, 0, mm_top(mm)) == -ENOMEM)
+			r = -EAGAIN;
 	}
 	mm_unlock(mm);
 	return r;

@@ -113,6 +113,7 @@ int user_cmpxchg_u32(struct ctx *c, uaddr_t a, u32 old, u32 new, u32 *ret_old)
 int user_futex_key(struct ctx *c, uaddr_t a, bool private, struct futex_key *ret)
 {
 	struct vma *v;
+	u32 val;
 
 	if (!IS_ALIGNED(a.a, sizeof(u32)))
 		return -EINVAL;
@@ -121,6 +122,9 @@ int user_futex_key(struct ctx *c, uaddr_t a, bool private, struct futex_key *ret
 	*ret = (struct futex_key){c->mm, a.a};
 	if (private)
 		return 0;
+	/* There must be a page to share: a file may have been cut below a mapping of it. */
+	if (user_load_u32(c, a, &val) < 0)
+		return -EFAULT;
 	GUARD_READ(&c->mm->lock);
 	v = vma_find(&c->mm->vmas, a.a);
 	if (!v || !(v->prot & 7))

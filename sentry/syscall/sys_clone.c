@@ -43,6 +43,9 @@ SYSCALL0(vfork)
 	return task_clone(t, &a);
 }
 
+/* The 32 bits of clone(2) and what came after them. */
+#define CLONE3_FLAGS (0xffffffffull | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP)
+
 SYSCALL2(clone3, uaddr_t, uargs, size_t, size)
 {
 	struct clone_args ca = {0};
@@ -68,7 +71,7 @@ SYSCALL2(clone3, uaddr_t, uargs, size_t, size)
 				return -E2BIG;
 		}
 	}
-	if (ca.flags & (CSIGNAL | CLONE_DETACHED) || ca.exit_signal > SIGNAL_MAX)
+	if (ca.flags & ~CLONE3_FLAGS || ca.flags & (CSIGNAL | CLONE_DETACHED) || ca.exit_signal > SIGNAL_MAX)
 		return -EINVAL;
 	if ((ca.flags & (CLONE_THREAD | CLONE_PARENT)) && ca.exit_signal)
 		return -EINVAL;
@@ -114,6 +117,9 @@ SYSCALL1(set_tid_address, uaddr_t, tidptr)
 
 SYSCALL1(unshare, u64, flags)
 {
+	if ((flags & TASK_CLONE_NEW) && !(flags & CLONE_NEWUSER) &&
+	    !creds_capable(t->ctx.creds, CAP_SYS_ADMIN))
+		return -EPERM;
 	if (flags & ~(u64)(CLONE_FS | CLONE_FILES | CLONE_NEWUTS | CLONE_VM | CLONE_SIGHAND |
 	                   CLONE_THREAD | CLONE_SYSVSEM))
 		return -EINVAL;
@@ -126,8 +132,6 @@ SYSCALL1(unshare, u64, flags)
 		if (live > 1)
 			return -EINVAL;
 	}
-	if ((flags & CLONE_NEWUTS) && !creds_capable(t->ctx.creds, CAP_SYS_ADMIN))
-		return -EPERM;
 	if (flags & CLONE_FS) {
 		struct fs_context *old = t->ctx.fs, *new = fs_context_copy(old);
 

@@ -6,6 +6,9 @@
 #include <linux/futex.h>
 #include <stdlib.h>
 
+#ifndef FUTEX_LOCK_PI2
+#define FUTEX_LOCK_PI2 13
+#endif
 #ifndef FUTEX_32
 #define FUTEX_32 2
 #endif
@@ -50,15 +53,31 @@ static long wait_one(struct ctx *c, uaddr_t a, bool private, u32 val, u32 bitset
 	return r < 0 ? r : futex_wait(c, &w, 1, d);
 }
 
+static long lock_pi(struct ctx *c, uaddr_t a, bool private, uaddr_t timeout, bool realtime,
+                    bool try_only)
+{
+	struct deadline d;
+	int r = get_deadline(c, timeout, true, realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC, &d);
+
+	return r < 0 ? r : futex_lock_pi(c, a, private, try_only, d);
+}
+
 SYSCALL6(futex, uaddr_t, a, int, op, u32, val, u64, arg, uaddr_t, b, u32, val3)
 {
 	struct ctx *c = &t->ctx;
 	int cmd = op & FUTEX_CMD_MASK;
 	bool private = op & FUTEX_PRIVATE_FLAG, realtime = op & FUTEX_CLOCK_REALTIME;
 
-	if (realtime && cmd != FUTEX_WAIT_BITSET)
+	if (realtime && cmd != FUTEX_WAIT_BITSET && cmd != FUTEX_LOCK_PI2)
 		return -ENOSYS;
 	switch (cmd) {
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
+	case FUTEX_TRYLOCK_PI:
+		return lock_pi(c, a, private, cmd == FUTEX_TRYLOCK_PI ? UADDR_NULL : UADDR(arg),
+		               realtime || cmd == FUTEX_LOCK_PI, cmd == FUTEX_TRYLOCK_PI);
+	case FUTEX_UNLOCK_PI:
+		return futex_unlock_pi(c, a, private);
 	case FUTEX_WAIT:
 		return wait_one(c, a, private, val, FUTEX_BITSET_MATCH_ANY, UADDR(arg), false,
 		                CLOCK_MONOTONIC);

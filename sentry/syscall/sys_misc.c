@@ -7,6 +7,7 @@
 #include "sentry/kernel/rseq.h"
 #include "sentry/kernel/sighand.h"
 #include "sentry/kernel/utsns.h"
+#include "sentry/mm/mm.h"
 #include "sentry/syscall/sysarg.h"
 #include "sentry/vfs/fd_table.h"
 
@@ -149,7 +150,7 @@ SYSCALL4(rseq, u64, area, u32, len, int, flags, u32, sig)
 /*
  * Guest threads run in host processes of their own, which the sentry's barriers of the expedited
  * kinds don't reach; the host's global one reaches every thread there is. So all kinds are that
- * one, and nobody needs to register.
+ * one; who registered is kept only because a call without it has an error.
  */
 SYSCALL3(membarrier, int, cmd, u32, flags, int, cpu)
 {
@@ -169,10 +170,14 @@ SYSCALL3(membarrier, int, cmd, u32, flags, int, cpu)
 		return MEMBARRIER_OFFERED;
 	case MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED:
 	case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED:
+		mm_membarrier_register(t->ctx.mm, (u32)cmd);
 		return 0;
+	case MEMBARRIER_CMD_PRIVATE_EXPEDITED:
+		if (!(mm_membarrier(t->ctx.mm) & MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED))
+			return -EPERM;
+		return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0 ? -errno : 0;
 	case MEMBARRIER_CMD_GLOBAL:
 	case MEMBARRIER_CMD_GLOBAL_EXPEDITED:
-	case MEMBARRIER_CMD_PRIVATE_EXPEDITED:
 		return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0 ? -errno : 0;
 	default:
 		return -EINVAL;
@@ -219,9 +224,10 @@ SYSCALL5(kcmp, u32, pid_a, u32, pid_b, int, type, u64, idx_a, u64, idx_b)
 		return compare(READ_ONCE(a->ctx.fs), READ_ONCE(b->ctx.fs));
 	case KCMP_SIGHAND:
 		return compare(READ_ONCE(a->tg->sighand), READ_ONCE(b->tg->sighand));
+	/* Neither is ever shared here: nobody has an I/O context or a list of undos. */
 	case KCMP_IO:
 	case KCMP_SYSVSEM:
-		return -EOPNOTSUPP;
+		return 0;
 	default:
 		return -EINVAL;
 	}

@@ -6,6 +6,7 @@
 #include "state/base/cleanup.h"
 
 #include <stdlib.h>
+#include <linux/mman.h>
 #include <sys/mman.h>
 
 #ifndef MAP_SHARED_VALIDATE
@@ -20,6 +21,13 @@
 #ifndef MCL_ONFAULT
 #define MCL_ONFAULT 4
 #endif
+
+/* What MAP_SHARED_VALIDATE lets pass for a file (MAP_SYNC wants one that no file here is). */
+#define MAP_KNOWN                                                                                  \
+	(MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_32BIT | MAP_GROWSDOWN | MAP_DENYWRITE |        \
+	 MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |   \
+	 MAP_HUGETLB | 0x100000 /* MAP_FIXED_NOREPLACE */ |                                        \
+	 (int)(MAP_HUGE_MASK << MAP_HUGE_SHIFT))
 
 #define IOV_COUNT_MAX 1024u
 
@@ -39,13 +47,18 @@ SYSCALL6(mmap, u64, addr, u64, len, int, prot, int, flags, int, fd, u64, off)
 	int type = flags & MAP_TYPE;
 	int r;
 
-	if (!IS_ALIGNED(off, PAGE_SIZE) || len == 0)
+	if (!IS_ALIGNED(off, PAGE_SIZE))
 		return -EINVAL;
+	/* A bad descriptor is told before a bad length, as Linux does. */
 	if (!(flags & MAP_ANONYMOUS)) {
 		r = fd_get(c, fd, &f);
 		if (r < 0)
 			return r;
-		if (type == MAP_SHARED_VALIDATE && flags & MAP_SYNC)
+	}
+	if (len == 0)
+		return -EINVAL;
+	if (f) {
+		if (type == MAP_SHARED_VALIDATE && flags & ~MAP_KNOWN)
 			return -EOPNOTSUPP;
 		if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
 			return -EINVAL;
@@ -86,6 +99,12 @@ SYSCALL5(mremap, u64, addr, u64, old_len, u64, new_len, int, flags, u64, new_add
 	return mm_mremap(t->ctx.mm, &t->ctx, addr, old_len, new_len, flags, new_addr);
 }
 
+SYSCALL5(remap_file_pages, u64, addr, u64, len, int, prot, u64, pgoff, int, flags)
+{
+	/* prot had a meaning that no kernel kept: it must be 0. */
+	return prot ? -EINVAL : mm_remap_file_pages(t->ctx.mm, &t->ctx, addr, len, pgoff, flags);
+}
+
 SYSCALL3(madvise, u64, addr, u64, len, int, advice)
 {
 	return mm_madvise(t->ctx.mm, addr, len, advice);
@@ -120,32 +139,36 @@ SYSCALL3(mincore, u64, addr, u64, len, uaddr_t, vec)
 
 SYSCALL2(mlock, u64, addr, u64, len)
 {
-	return mm_mlock(t->ctx.mm, &t->ctx, addr, len, true);
+	return mm_mlock(t->ctx.mm, &t->ctx, addr, len, MLOCK_NOW);
 }
 
 SYSCALL3(mlock2, u64, addr, u64, len, u32, flags)
 {
 	if (flags & ~(u32)MLOCK_ONFAULT)
 		return -EINVAL;
-	return mm_mlock(t->ctx.mm, &t->ctx, addr, len, true);
+	return mm_mlock(t->ctx.mm, &t->ctx, addr, len,
+	                flags & MLOCK_ONFAULT ? MLOCK_LATER : MLOCK_NOW);
 }
 
 SYSCALL2(munlock, u64, addr, u64, len)
 {
-	return mm_mlock(t->ctx.mm, &t->ctx, addr, len, false);
+	return mm_mlock(t->ctx.mm, &t->ctx, addr, len, MLOCK_NOT);
 }
 
 SYSCALL1(mlockall, int, flags)
 {
+	enum mlock_how how;
+
 	if (!flags || flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) || flags == MCL_ONFAULT)
 		return -EINVAL;
-	return mm_mlockall(t->ctx.mm, &t->ctx, (flags & MCL_CURRENT) != 0,
-	                   (flags & MCL_FUTURE) != 0);
+	how = flags & MCL_ONFAULT ? MLOCK_LATER : MLOCK_NOW;
+	return mm_mlockall(t->ctx.mm, &t->ctx, flags & MCL_CURRENT ? how : MLOCK_NOT,
+	                   flags & MCL_FUTURE ? how : MLOCK_NOT);
 }
 
 SYSCALL0(munlockall)
 {
-	return mm_mlockall(t->ctx.mm, &t->ctx, false, false);
+	return mm_mlockall(t->ctx.mm, &t->ctx, MLOCK_NOT, MLOCK_NOT);
 }
 
 /* Moves bytes between it and the remote ranges, in order, until one of them ends or is not there.

@@ -7,6 +7,7 @@
 #include "state/base/cleanup.h"
 
 #include <string.h>
+#include <sys/personality.h>
 
 #define POLL_INLINE 32
 #define FDS_MAX     (1u << 20) /* what RLIMIT_NOFILE can be at most */
@@ -58,7 +59,7 @@ static void put_timespec_left(struct ctx *c, uaddr_t addr, struct deadline d)
 {
 	struct timespec ts;
 
-	if (uaddr_null(addr))
+	if (uaddr_null(addr) || ctx_task(c)->personality & STICKY_TIMEOUTS)
 		return;
 	ts = ns_timespec(time_left(c, d));
 	if (user_put(c, addr, &ts) < 0)
@@ -318,7 +319,7 @@ SYSCALL5(select, int, n, uaddr_t, in, uaddr_t, out, uaddr_t, ex, uaddr_t, tv_add
 		d = ctx_deadline(c, timespec_ns(&ts));
 	}
 	r = do_select(c, n, set, d);
-	if (!uaddr_null(tv_addr)) {
+	if (!uaddr_null(tv_addr) && !(t->personality & STICKY_TIMEOUTS)) {
 		left = time_left(c, d) / NSEC_PER_USEC;
 		tv.tv_sec = left / USEC_PER_SEC;
 		tv.tv_usec = left % USEC_PER_SEC;

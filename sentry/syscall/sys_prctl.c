@@ -10,8 +10,6 @@
 #include <linux/prctl.h>
 #include <string.h>
 
-#define TIMER_SLACK_DEFAULT (50 * NSEC_PER_USEC)
-
 static long set_name(struct task *t, uaddr_t from)
 {
 	char name[TASK_COMM_LEN] = "";
@@ -135,7 +133,7 @@ SYSCALL5(prctl, int, option, u64, a2, u64, a3, u64, a4, u64, a5)
 	case PR_SET_TSC:
 		return a2 == PR_TSC_ENABLE ? 0 : -EINVAL;
 	case PR_SET_TIMERSLACK:
-		t->timer_slack = (s64)a2 <= 0 ? TIMER_SLACK_DEFAULT : a2;
+		t->timer_slack = (s64)a2 <= 0 ? t->timer_slack_default : a2;
 		return 0;
 	case PR_GET_TIMERSLACK:
 		return (long)t->timer_slack;

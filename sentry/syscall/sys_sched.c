@@ -229,8 +229,16 @@ SYSCALL1(sched_get_priority_min, int, policy)
 	return max > 0 ? 1 : max;
 }
 
+/* As sched_getscheduler(2) tells it. */
+static int policy_of(const struct task *o)
+{
+	return o->sched_policy | (o->sched_reset ? SCHED_RESET_ON_FORK : 0);
+}
+
 static int set_policy(struct task *t, struct task *o, int policy, int priority)
 {
+	bool reset = policy & SCHED_RESET_ON_FORK;
+
 	policy &= ~SCHED_RESET_ON_FORK;
 	if (policy == POLICY_DEADLINE)
 		return -EPERM;
@@ -243,7 +251,11 @@ static int set_policy(struct task *t, struct task *o, int policy, int priority)
 	if (is_realtime(policy) && !creds_capable(t->ctx.creds, CAP_SYS_NICE) &&
 	    (u64)priority > task_rlimit(o, RLIMIT_RTPRIO))
 		return -EPERM;
+	/* What keeps children in bounds is not for the unprivileged to lift. */
+	if (o->sched_reset && !reset && !creds_capable(t->ctx.creds, CAP_SYS_NICE))
+		return -EPERM;
 	mutex_lock(&o->lock);
+	o->sched_reset = reset;
 	o->sched_policy = policy;
 	o->sched_priority = priority;
 	mutex_unlock(&o->lock);
@@ -275,7 +287,7 @@ SYSCALL2(sched_setparam, int, pid, uaddr_t, param)
 	r = user_get_u32(&t->ctx, param, &priority);
 	if (r == 0)
 		r = target(t, pid, &o);
-	return r < 0 ? r : set_policy(t, o, o->sched_policy, (int)priority);
+	return r < 0 ? r : set_policy(t, o, policy_of(o), (int)priority);
 }
 
 SYSCALL1(sched_getscheduler, int, pid)
@@ -283,7 +295,7 @@ SYSCALL1(sched_getscheduler, int, pid)
 	AUTO(task) o = NULL;
 	int r = target(t, pid, &o);
 
-	return r < 0 ? r : o->sched_policy;
+	return r < 0 ? r : policy_of(o);
 }
 
 SYSCALL2(sched_getparam, int, pid, uaddr_t, param)
@@ -353,7 +365,8 @@ SYSCALL3(sched_setattr, int, pid, uaddr_t, in, u32, flags)
 		if (r < 0)
 			return -EPERM;
 	}
-	r = set_policy(t, o, (int)a.policy, (int)a.priority);
+	r = set_policy(t, o, (int)a.policy | (a.flags & 1 ? SCHED_RESET_ON_FORK : 0),
+	               (int)a.priority);
 	if (r == 0 && is_fair((int)a.policy))
 		o->nice = a.nice;
 	return r;
@@ -371,6 +384,7 @@ SYSCALL4(sched_getattr, int, pid, uaddr_t, out, u32, size, u32, flags)
 	if (r < 0)
 		return r;
 	a.policy = (u32)o->sched_policy;
+	a.flags = o->sched_reset;
 	a.priority = (u32)o->sched_priority;
 	a.nice = is_fair(o->sched_policy) ? o->nice : 0;
 	return user_put(&t->ctx, out, &a);

@@ -220,9 +220,8 @@ SYSCALL4(clock_nanosleep, int, clock, int, flags, uaddr_t, req, uaddr_t, rem)
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_REALTIME_COARSE:
 	case CLOCK_MONOTONIC_COARSE:
-		return -EOPNOTSUPP;
 	case CLOCK_THREAD_CPUTIME_ID:
-		return -EINVAL;
+		return -EOPNOTSUPP;
 	case CLOCK_REALTIME_ALARM:
 	case CLOCK_BOOTTIME_ALARM:
 		if (!creds_capable(t->ctx.creds, CAP_WAKE_ALARM))

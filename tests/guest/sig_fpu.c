@@ -162,16 +162,43 @@ GUEST_TEST(state_in_the_frame)
 	EXPECT_EQ(out[3], 4);
 }
 
-GUEST_TEST(clean_state_in_a_handler)
+GUEST_TEST(clean_state_in_a_program)
 {
-	/* A handler starts with the registers of the interrupted code, but a fresh process image
-	 * starts with clean ones; the control words are the defaults. */
+	/* A fresh process image starts with the default control words. */
 	unsigned mxcsr = 0;
 	unsigned short cw = 0;
 
 	__asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(mxcsr), "=m"(cw));
 	EXPECT_EQ(mxcsr & 0xffc0, 0x1f80);
 	EXPECT_EQ(cw, 0x37f);
+}
+
+static uint64_t entry_xmm[2];
+static unsigned entry_mxcsr;
+
+static void look_at_entry(int sig)
+{
+	__asm__ volatile("movdqu %%xmm11,%0\n\tstmxcsr %1" : "=m"(entry_xmm), "=m"(entry_mxcsr));
+}
+
+GUEST_TEST(handlers_start_clean)
+{
+	uint64_t in[2] = {0xabc, 0xdef}, out[2];
+	unsigned odd = 0x7f80, mxcsr = 0;
+
+	signal(SIGUSR1, look_at_entry);
+	entry_xmm[0] = ~0ull;
+	__asm__ volatile("ldmxcsr %4\n\tmovdqu (%0),%%xmm11\n\tmov $62,%%eax\n\tmov %2,%%edi\n\t"
+	                 "mov $10,%%esi\n\tsyscall\n\tmovdqu %%xmm11,(%1)\n\tstmxcsr %3"
+	                 :
+	                 : "r"(in), "r"(out), "r"(getpid()), "m"(mxcsr), "m"(odd)
+	                 : "rax", "rcx", "rdi", "rsi", "r11", "xmm11", "memory");
+	EXPECT_EQ(entry_xmm[0], 0);
+	EXPECT_EQ(entry_xmm[1], 0);
+	EXPECT_EQ(entry_mxcsr, 0x1f80);
+	EXPECT_EQ(out[0], 0xabc);
+	EXPECT_EQ(out[1], 0xdef);
+	EXPECT_EQ(mxcsr & 0xffc0, 0x7f80);
 }
 
 GUEST_TEST(fork_copies_the_state)

@@ -57,7 +57,6 @@ static int memdev_mmap(struct file *f, struct ctx *c, struct mmap_args *args)
 {
 	if (minor_of(f) != DEV_ZERO_MINOR)
 		return -ENODEV;
-	args->max_prot = PROT_READ | PROT_WRITE | PROT_EXEC;
 	return 0;
 }
 

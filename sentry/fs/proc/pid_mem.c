@@ -129,7 +129,7 @@ PROC_SHOW(proc_pid_maps)
 }
 
 struct sums {
-	u64 size, rss, shared, dirty, anon;
+	u64 size, rss, shared, dirty, anon, locked;
 };
 
 static void add_sums(struct sums *s, const struct vma_info *v)
@@ -139,6 +139,7 @@ static void add_sums(struct sums *s, const struct vma_info *v)
 	s->shared += v->shared ? v->rss : 0;
 	s->dirty += v->private_dirty;
 	s->anon += v->private_dirty;
+	s->locked += v->locked ? v->rss : 0;
 }
 
 static void show_kb(struct text *t, const char *name, u64 bytes)
@@ -178,7 +179,7 @@ static void show_sums(struct text *t, const struct sums *s, bool one)
 	show_kb(t, "Private_Hugetlb:", 0);
 	show_kb(t, "Swap:", 0);
 	show_kb(t, "SwapPss:", 0);
-	show_kb(t, "Locked:", 0);
+	show_kb(t, "Locked:", s->locked);
 }
 
 PROC_SHOW(proc_pid_smaps)

@@ -1,0 +1,113 @@
+#include "tests/guest/guest_test.h"
+
+#include <linux/sched.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/personality.h>
+#include <sys/select.h>
+
+/* Scheduling attributes over fork, clone's refusals, CPU time of threads that are gone. */
+
+GUEST_TEST(fork_resets_the_policy)
+{
+	struct sched_param p = {0}, got;
+	pid_t pid;
+	int st;
+
+	ASSERT_EQ(sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &p), 0);
+	EXPECT_EQ(sched_getscheduler(0), SCHED_BATCH | SCHED_RESET_ON_FORK);
+	MAYBE_SAVE();
+	EXPECT_EQ(sched_getscheduler(0), SCHED_BATCH | SCHED_RESET_ON_FORK);
+	p.sched_priority = 10;
+	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &p) != 0)
+		return;
+	pid = fork();
+	if (pid == 0) {
+		EXPECT_EQ(sched_getscheduler(0), SCHED_OTHER);
+		EXPECT_OK(sched_getparam(0, &got));
+		EXPECT_EQ(got.sched_priority, 0);
+		_exit(0);
+	}
+	EXPECT_EQ(waitpid(pid, &st, 0), pid);
+	p.sched_priority = 0;
+	EXPECT_EQ(sched_setscheduler(0, SCHED_OTHER, &p), 0);
+}
+
+GUEST_TEST(slack_of_the_parent_is_the_childs_default)
+{
+	pid_t pid;
+	int st;
+
+	ASSERT_OK(prctl(PR_SET_TIMERSLACK, 70000));
+	pid = fork();
+	if (pid == 0) {
+		EXPECT_EQ(prctl(PR_GET_TIMERSLACK), 70000);
+		EXPECT_OK(prctl(PR_SET_TIMERSLACK, 0));
+		MAYBE_SAVE();
+		EXPECT_EQ(prctl(PR_GET_TIMERSLACK), 70000);
+		_exit(0);
+	}
+	EXPECT_EQ(waitpid(pid, &st, 0), pid);
+	EXPECT_OK(prctl(PR_SET_TIMERSLACK, 0));
+	EXPECT_NE(prctl(PR_GET_TIMERSLACK), 70000);
+}
+
+GUEST_TEST(timeouts_stick_if_asked)
+{
+	struct timespec ts = {0, 1000};
+
+	ASSERT_TRUE(personality(PER_LINUX | STICKY_TIMEOUTS) >= 0);
+	EXPECT_EQ(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &ts, NULL), 0);
+	EXPECT_EQ(ts.tv_nsec, 1000);
+	personality(PER_LINUX);
+	EXPECT_EQ(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &ts, NULL), 0);
+	EXPECT_EQ(ts.tv_nsec, 0);
+}
+
+GUEST_TEST(clone_refuses)
+{
+	struct clone_args a = {.flags = 1ull << 60, .exit_signal = SIGCHLD};
+	char stack[64];
+
+	EXPECT_ERRNO(syscall(SYS_clone3, &a, sizeof(a)), EINVAL);
+	EXPECT_ERRNO(syscall(SYS_clone, CLONE_SETTLS | SIGCHLD, NULL, NULL, NULL, 1ull << 63),
+	             EPERM);
+	EXPECT_ERRNO(syscall(SYS_clone, CLONE_THREAD, stack, NULL, NULL, 0), EINVAL);
+	guest_drop_root();
+	EXPECT_ERRNO(syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, 0), EPERM);
+	EXPECT_ERRNO(unshare(CLONE_NEWNS), EPERM);
+	EXPECT_ERRNO(unshare(CLONE_NEWUTS), EPERM);
+}
+
+static int64_t cpu_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+static void *spin(void *arg)
+{
+	int64_t *spent = arg, start = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+
+	while (cpu_ns(CLOCK_THREAD_CPUTIME_ID) - start < 5 * 1000000) {
+	}
+	*spent = cpu_ns(CLOCK_THREAD_CPUTIME_ID) - start;
+	return NULL;
+}
+
+GUEST_TEST(process_time_has_its_dead_threads)
+{
+	int64_t start = cpu_ns(CLOCK_PROCESS_CPUTIME_ID), spent[6] = {0}, sum = 0;
+	pthread_t t[6];
+
+	for (int i = 0; i < 6; i++)
+		ASSERT_EQ(pthread_create(&t[i], NULL, spin, &spent[i]), 0);
+	for (int i = 0; i < 6; i++) {
+		pthread_join(t[i], NULL);
+		sum += spent[i];
+	}
+	EXPECT_TRUE(cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - start >= sum);
+}
