@@ -50,13 +50,13 @@ int oci_to_number(const json_t *v, u64 max, u64 *ret)
 	double d = json_number_value(v);
 
 	/* Doubles hold every id exactly; limits near 2^64 mean that there is none. */
-	if (!json_is_number(v) || d < 0 || d != __builtin_floor(d))
+	if (!json_is_number(v) || !(d >= 0))
 		return -1;
 	if (d >= 9.2e18 && max == ~0ull) {
 		*ret = ~0ull;
 		return 0;
 	}
-	if (d > (double)max)
+	if (d > (double)max || d >= 0x1p63 || d != (double)(u64)d)
 		return -1;
 	*ret = (u64)d;
 	return 0;

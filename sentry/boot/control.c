@@ -68,7 +68,7 @@ void control_wake(struct control *c)
 }
 
 /* The 9P connections that need_gofer asked for. */
-static void take_attached(struct control *c, struct conn *k, int *fds, size_t n)
+static void take_attached(struct control *c, struct conn *k, int *fds, size_t n) REQUIRES(c->lock)
 {
 	size_t i;
 
@@ -84,7 +84,7 @@ static void take_attached(struct control *c, struct conn *k, int *fds, size_t n)
 	conn_close(c, k);
 }
 
-static void conn_read(struct control *c, struct conn *k)
+static void conn_read(struct control *c, struct conn *k) REQUIRES(c->lock)
 {
 	int fds[RPC_MAX_FDS];
 	size_t n_fds = 0, i;
@@ -113,7 +113,7 @@ static void conn_read(struct control *c, struct conn *k)
 	protobuf_c_message_free_unpacked(m, NULL);
 }
 
-static void accept_one(struct control *c)
+static void accept_one(struct control *c) REQUIRES(c->lock)
 {
 	int fd = accept4(c->cfg->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	size_t i;
@@ -131,7 +131,7 @@ static void accept_one(struct control *c)
 	close(fd);
 }
 
-static void gofer_gone(struct control *c)
+static void gofer_gone(struct control *c) REQUIRES(c->lock)
 {
 	const char *why = "the gofer died: the host's files are out of reach";
 
@@ -142,7 +142,7 @@ static void gofer_gone(struct control *c)
 
 /* While a checkpoint is written, the kernel takes no other call: requests stay in their sockets and
  * only hang-ups are looked at. */
-static size_t fill_poll(struct control *c, struct pollfd *p)
+static size_t fill_poll(struct control *c, struct pollfd *p) REQUIRES(c->lock)
 {
 	short want = c->job_running ? POLLRDHUP : POLLIN | POLLRDHUP;
 	size_t n = 0, i;

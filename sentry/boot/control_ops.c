@@ -29,7 +29,7 @@ void control_reply_exit(struct control *c, struct conn *k, u64 id)
 	conn_reply(c, k, &reply);
 }
 
-static void op_state(struct control *c, struct conn *k, u64 id)
+static void op_state(struct control *c, struct conn *k, u64 id) REQUIRES(c->lock)
 {
 	Control__Reply reply = CONTROL__REPLY__INIT;
 	Control__StateReply state = CONTROL__STATE_REPLY__INIT;
@@ -44,7 +44,7 @@ static void op_state(struct control *c, struct conn *k, u64 id)
 	conn_reply(c, k, &reply);
 }
 
-static void op_ps(struct control *c, struct conn *k, u64 id, int after_pid)
+static void op_ps(struct control *c, struct conn *k, u64 id, int after_pid) REQUIRES(c->lock)
 {
 	Control__Reply *reply = calloc(1, sizeof(*reply));
 	Control__PsReply *ps = calloc(1, sizeof(*ps));
@@ -69,7 +69,7 @@ static void op_ps(struct control *c, struct conn *k, u64 id, int after_pid)
 	control__reply__free_unpacked(reply, NULL);
 }
 
-static void op_pause(struct control *c, struct conn *k, u64 id, bool pause)
+static void op_pause(struct control *c, struct conn *k, u64 id, bool pause) REQUIRES(c->lock)
 {
 	int r;
 
@@ -113,7 +113,7 @@ static void *checkpoint_worker(void *arg)
 }
 
 static size_t op_checkpoint(struct control *c, struct conn *k, const Control__Request *req,
-                            const int *fds, size_t n_fds)
+                            const int *fds, size_t n_fds) REQUIRES(c->lock)
 {
 	struct checkpoint_job *job = &c->job;
 	int r;
@@ -146,7 +146,7 @@ static size_t op_checkpoint(struct control *c, struct conn *k, const Control__Re
 }
 
 /* Lets the guest go on from a checkpoint, unless it was paused before. */
-static void checkpoint_release(struct control *c)
+static void checkpoint_release(struct control *c) REQUIRES(c->lock)
 {
 	int r = 0;
 
@@ -209,7 +209,7 @@ void checkpoint_reap(struct control *c)
 		job->conn = NULL;
 }
 
-static void op_commit(struct control *c, struct conn *k, u64 id, bool end)
+static void op_commit(struct control *c, struct conn *k, u64 id, bool end) REQUIRES(c->lock)
 {
 	if (c->job.conn != k || c->job_running) {
 		conn_result(c, k, id, -EINVAL, "there is no checkpoint to commit");
@@ -224,6 +224,7 @@ static void op_commit(struct control *c, struct conn *k, u64 id, bool end)
 }
 
 static void op_signal(struct control *c, struct conn *k, u64 id, const Control__SignalRequest *s)
+	REQUIRES(c->lock)
 {
 	int r;
 

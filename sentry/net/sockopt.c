@@ -138,7 +138,7 @@ static int set_int(struct sock *sk, struct ctx *c, int name, s32 v)
 	case SO_SNDBUFFORCE:
 		if (!admin)
 			return -EPERM;
-		/* fall through */
+		FALLTHROUGH;
 	case SO_SNDBUF:
 		o->sndbuf = buffer_size(v, SOCK_MIN_SNDBUF, name == SO_SNDBUFFORCE);
 		o->sndbuf_set = true;
@@ -146,7 +146,7 @@ static int set_int(struct sock *sk, struct ctx *c, int name, s32 v)
 	case SO_RCVBUFFORCE:
 		if (!admin)
 			return -EPERM;
-		/* fall through */
+		FALLTHROUGH;
 	case SO_RCVBUF:
 		o->rcvbuf = buffer_size(v, SOCK_MIN_RCVBUF, name == SO_RCVBUFFORCE);
 		o->rcvbuf_set = true;

@@ -213,7 +213,6 @@ static long do_access(struct task *t, int dirfd, uaddr_t upath, int mode, int fl
 {
 	struct ctx *c = &t->ctx;
 	AUTO_FREE char *path = NULL;
-	AUTO(file) f = NULL;
 	struct inode *i;
 	struct mount *m;
 	u32 lf = flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW;

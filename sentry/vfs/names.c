@@ -45,7 +45,7 @@ struct new_name {
 	struct walk w;
 	struct dentry *locked;
 };
-static void new_name_end(struct new_name *n)
+static void new_name_end(struct new_name *n) NO_LOCK_ANALYSIS
 {
 	if (n->locked)
 		mutex_unlock(&n->locked->dir_lock);
@@ -54,7 +54,7 @@ static void new_name_end(struct new_name *n)
 #define NEW_NAME(n) __attribute__((cleanup(new_name_end))) struct new_name n = {0}
 
 static int new_name_begin(struct new_name *n, struct ctx *c, int dirfd, const char *name,
-                          bool directory)
+                          bool directory) NO_LOCK_ANALYSIS
 {
 	AUTO(dentry) d = NULL;
 	int r = walk_init(&n->w, c, dirfd, name, 0);
@@ -214,7 +214,7 @@ int vfs_link(struct ctx *c, int olddirfd, const char *oldname, int newdirfd, con
 }
 
 /* A name that is to go; as struct new_name. */
-static int old_name_begin(struct new_name *n, struct dentry **ret)
+static int old_name_begin(struct new_name *n, struct dentry **ret) NO_LOCK_ANALYSIS
 {
 	AUTO(dentry) d = NULL;
 	int r;

@@ -19,16 +19,18 @@ enum lock_rank {
 _Static_assert(RANK_COUNT <= 64, "ranks are bits of a u64");
 
 #if defined(__clang__) && !defined(SWIG)
-#define CAPABILITY(x)	__attribute__((capability(x)))
-#define ACQUIRES(...)	__attribute__((acquire_capability(__VA_ARGS__)))
-#define RELEASES(...)	__attribute__((release_capability(__VA_ARGS__)))
-#define REQUIRES(...)	__attribute__((requires_capability(__VA_ARGS__)))
+#define CAPABILITY(x)    __attribute__((capability(x)))
+#define ACQUIRES(...)    __attribute__((acquire_capability(__VA_ARGS__)))
+#define RELEASES(...)    __attribute__((release_capability(__VA_ARGS__)))
+#define REQUIRES(...)    __attribute__((requires_capability(__VA_ARGS__)))
+#define ASSERTS(...)     __attribute__((assert_capability(__VA_ARGS__)))
 #define NO_LOCK_ANALYSIS __attribute__((no_thread_safety_analysis))
 #else
 #define CAPABILITY(x)
 #define ACQUIRES(...)
 #define RELEASES(...)
 #define REQUIRES(...)
+#define ASSERTS(...)
 #define NO_LOCK_ANALYSIS
 #endif
 #define GUARDED_BY(x) /* documentation: clang 14 cannot name a sibling field in C */
@@ -73,6 +75,10 @@ static inline struct mutex *mutex_guard_take(struct mutex *m) NO_LOCK_ANALYSIS
 	mutex_lock(m);
 	return m;
 }
+/* Tells the analysis what it can't see of a guard. */
+static inline void mutex_guard_holds(struct mutex *m) ASSERTS(m)
+{
+}
 static inline void rwlock_guard_drop(struct rwlock **l)
 {
 	if (*l)
@@ -92,15 +98,13 @@ static inline struct rwlock *rwlock_guard_wr(struct rwlock *l)
 #define GUARD_NAME2(a, b) a##b
 #define GUARD_NAME(a, b)  GUARD_NAME2(a, b)
 /* Held to the end of the enclosing scope. */
-#define GUARD(m)                                                                                   \
-	UNUSED __attribute__((cleanup(mutex_guard_drop))) struct mutex *GUARD_NAME(guard_,         \
-										   __LINE__) =     \
-		mutex_guard_take(m)
-#define GUARD_READ(l)                                                                              \
-	UNUSED __attribute__((cleanup(rwlock_guard_drop))) struct rwlock *GUARD_NAME(guard_,       \
-										     __LINE__) =   \
-		rwlock_guard_rd(l)
-#define GUARD_WRITE(l)                                                                             \
-	UNUSED __attribute__((cleanup(rwlock_guard_drop))) struct rwlock *GUARD_NAME(guard_,       \
-										     __LINE__) =   \
-		rwlock_guard_wr(l)
+#define GUARD(m)                                                                    \
+	UNUSED __attribute__((cleanup(mutex_guard_drop))) struct mutex *GUARD_NAME( \
+		guard_, __LINE__) = mutex_guard_take(m);                            \
+	mutex_guard_holds(m)
+#define GUARD_READ(l)                                                                 \
+	UNUSED __attribute__((cleanup(rwlock_guard_drop))) struct rwlock *GUARD_NAME( \
+		guard_, __LINE__) = rwlock_guard_rd(l)
+#define GUARD_WRITE(l)                                                                \
+	UNUSED __attribute__((cleanup(rwlock_guard_drop))) struct rwlock *GUARD_NAME( \
+		guard_, __LINE__) = rwlock_guard_wr(l)

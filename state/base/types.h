@@ -62,6 +62,7 @@ typedef int64_t s64;
 #define PRINTF(f, a)   __attribute__((format(printf, f, a)))
 #define likely(x)      __builtin_expect(!!(x), 1)
 #define unlikely(x)    __builtin_expect(!!(x), 0)
+#define FALLTHROUGH    __attribute__((fallthrough))
 #define READ_ONCE(x)   (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 

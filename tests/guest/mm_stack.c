@@ -35,7 +35,7 @@ static __attribute__((noinline)) int eat(int depth)
 	return eat(depth - 1) + room[4095];
 }
 
-static __attribute__((noinline, optimize("no-optimize-sibling-calls"))) int forever(int depth)
+static __attribute__((noinline)) int forever(int depth)
 {
 	volatile char room[4096];
 

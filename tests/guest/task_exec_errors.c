@@ -34,14 +34,8 @@ GUEST_TEST(path_errors)
 
 GUEST_TEST(enoexec)
 {
-	static const char *const texts[] = {"",
-	                                    "\x7f",
-	                                    "\x7f"
-	                                    "ELF",
-	                                    "no program\n",
-	                                    "#",
-	                                    "#!\n",
-	                                    "#! \n"};
+	static const char *const texts[] = {"",  "\x7f", "\177ELF", "no program\n",
+	                                    "#", "#!\n", "#! \n"};
 
 	for (size_t i = 0; i < GUEST_COUNT(texts); i++) {
 		guest_write_file(guest_path("f"), texts[i], 0755);

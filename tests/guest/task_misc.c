@@ -176,7 +176,7 @@ GUEST_TEST(usage_grows)
 	struct rusage a, b;
 	struct tms t;
 	clock_t start = times(&t);
-	volatile unsigned long x = 0;
+	volatile unsigned long x __attribute__((unused)) = 0;
 
 	EXPECT_NE(start, (clock_t)-1);
 	EXPECT_OK(getrusage(RUSAGE_SELF, &a));

@@ -59,8 +59,6 @@ GUEST_TEST(register_and_unregister)
 
 extern char seq_start[], seq_end[], seq_abort[];
 
-static volatile int aborted;
-
 static void on_signal(int sig)
 {
 }

@@ -224,7 +224,7 @@ static void one_step(int step)
 		break;
 	case 9:
 		flags = rnd(2) ? RENAME_NOREPLACE : RENAME_EXCHANGE;
-		/* fall through */
+		FALLTHROUGH;
 	default:
 		snprintf(what, sizeof(what), "rename %s %s flags %u", p, q, flags);
 		ours = vfs_rename(&t->c, AT_FDCWD, p, AT_FDCWD, q, flags);
