@@ -155,12 +155,18 @@ struct deadline ctx_deadline(struct ctx *c, s64 rel_ns)
 	return ctx_deadline_abs(c, deadline_in(c->clocks, rel_ns));
 }
 
-long ctx_partial(struct ctx *c, u64 done)
+long ctx_partial_as(struct ctx *c, u64 done, u64 result)
 {
 	u32 bits = atomic_load(&c->interrupt);
 
-	if (bits & (INTERRUPT_SIGNAL | INTERRUPT_KILL) && done > 0)
-		return (long)done;
+	if (bits & (INTERRUPT_SIGNAL | INTERRUPT_KILL) && result > 0)
+		return (long)result;
 	c->restart.done = done;
+	c->restart.result = result;
 	return -ERESTARTSYS;
+}
+
+long ctx_partial(struct ctx *c, u64 done)
+{
+	return ctx_partial_as(c, done, done);
 }

@@ -35,6 +35,7 @@ struct restart {
 	bool has_deadline;
 	struct deadline deadline;
 	u64 done;	 /* bytes or items that an earlier entry already moved */
+	u64 result;	 /* what the call returns if a handler runs before it is made again; 0: as usual */
 };
 
 struct ctx {
@@ -121,7 +122,12 @@ static inline u64 ctx_done(const struct ctx *c)
  * write; with a signal pending a partial transfer returns done, an empty one -ERESTARTSYS.
  */
 long ctx_partial(struct ctx *c, u64 done);
+/* The same where what the call returns for that much (result > 0) is another number. */
+long ctx_partial_as(struct ctx *c, u64 done, u64 result);
 
 /* A signal that the caller's own action raised (SIGPIPE, SIGXFSZ), sent to the calling task. Holds
  * no lock of RANK_SIGHAND or lower. Defined by sentry/kernel. */
 void ctx_signal_self(struct ctx *c, int signo);
+/* Is there a process with this id (of c's pid namespace)? Holds nothing of RANK_TASKS or lower.
+ * Defined by sentry/kernel. */
+MUST_CHECK bool ctx_pid_exists(struct ctx *c, u32 tgid);

@@ -303,3 +303,11 @@ struct task *pid_remove_locked(struct pidns *ns, u32 tid)
 	}
 	return t;
 }
+
+bool ctx_pid_exists(struct ctx *c, u32 tgid)
+{
+	struct task *t = task_find(c->kernel, tgid);
+
+	task_put(t);
+	return t != NULL;
+}

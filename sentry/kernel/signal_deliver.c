@@ -107,7 +107,9 @@ static void restart_for_handler(struct task *t, const struct ksigaction *act)
 	/* It had moved bytes when a stop interrupted it: they count, as they would without the
 	 * stop. */
 	if (t->ctx.restart.done > 0) {
-		task_syscall_done(t, (long)t->ctx.restart.done);
+		struct restart *re = &t->ctx.restart;
+
+		task_syscall_done(t, (long)(re->result ? re->result : re->done));
 		return;
 	}
 	switch (-t->syscall_ret) {

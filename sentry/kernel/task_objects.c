@@ -26,7 +26,7 @@ STRUCT_FIELDS(regs, Sentry__Regs, sentry__regs__descriptor, REGS_FIELDS);
 STRUCT_FIELDS(deadline, Sentry__Deadline, sentry__deadline__descriptor, DEADLINE_FIELDS);
 
 #define RESTART_FIELDS(F) \
-	F(VAL, active) F(VAL, has_deadline) F(SUB, deadline, deadline) F(VAL, done)
+	F(VAL, active) F(VAL, has_deadline) F(SUB, deadline, deadline) F(VAL, done) F(VAL, result)
 STRUCT_FIELDS(restart, Sentry__Restart, sentry__restart__descriptor, RESTART_FIELDS);
 
 static int sigqueue_save(struct saver *s, const struct sigqueue *q, Sentry__Sigqueue **ret)

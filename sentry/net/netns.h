@@ -17,13 +17,24 @@ struct unix_sock;
 
 #define UNIX_HASH 256u
 
+/* Files in flight that one user has to answer for. */
+struct unix_payer {
+	u32 uid, n;
+};
+
 struct netns {
 	struct obj obj;
 	/* AF_UNIX */
 	struct mutex unix_lock;                                 /* RANK_SOCK_TABLE */
 	TAILQ_HEAD(, unix_sock) unix_socks;                     /* all; unix_lock; not owned */
-	LIST_HEAD(unix_chain, unix_sock) unix_names[UNIX_HASH]; /* bound; unix_lock; not owned */
-	u32 unix_autobind; /* the next name to try; unix_lock */
+	LIST_HEAD(unix_chain, unix_sock) unix_names[UNIX_HASH]; /* unix_lock; not owned */
+	u32 unix_autobind;                     /* the next name to try; unix_lock */
+	struct mutex scm_lock;                 /* RANK_SOCK_SCM */
+	TAILQ_HEAD(, unix_sock) unix_inflight; /* sockets in queues; scm_lock; not owned */
+	_Atomic u32 n_inflight;                /* of those */
+	struct unix_payer *payers;             /* scm_lock */
+	u32 n_payers;
+	_Atomic bool gc_running, gc_due;
 	struct inet_ns *inet; /* owned; ports, settings of the Internet protocols */
 };
 OBJECT_DECL(netns);

@@ -27,7 +27,7 @@ static void sock_init(void *p)
 
 static void sock_destroy(void *p)
 {
-	netns_put(((struct sock *)p)->ns);
+	netns_put(TAKE(((struct sock *)p)->ns));
 }
 
 static int sock_after_load(struct loader *l, void *p)
@@ -99,7 +99,7 @@ STRUCT_FIELDS(sock_opts, Sentry__SockOpts, sentry__sock_opts__descriptor, SOCK_O
 	F(ATOMIC, shutdown)     \
 	F(VAL, ino)             \
 	F(VAL, uid)             \
-	F(SKIP, has_file) /* the file's load sets it */
+	F(SKIP, file) /* its load sets it */
 OBJECT_TYPE(sock, Sentry__Sock, sentry__sock__descriptor, SOCK_FIELDS, .abstract = true,
             .init = sock_init, .destroy = sock_destroy, .after_load = sock_after_load,
             .sample = sock_sample);
@@ -220,6 +220,8 @@ static long sf_read(struct file *f, struct ctx *c, struct uiter *dst, s64 *pos)
 	struct sock *sk = ((struct socket_file *)f)->sock;
 	struct sockmsg m = {.it = dst, .flags = file_nonblock(f) ? MSG_DONTWAIT : 0};
 
+	if (uiter_count(dst) == 0)
+		return 0;
 	if (dst->c) {
 		m.done = MIN(ctx_done(c), uiter_count(dst));
 		uiter_advance(dst, m.done);
@@ -276,7 +278,7 @@ static void socket_file_destroy(void *p)
 
 	if (!sf->sock)
 		return;
-	sf->sock->has_file = false;
+	sf->sock->file = NULL;
 	if (sock_ops_of(sf->sock)->release)
 		sock_ops_of(sf->sock)->release(sf->sock);
 	sock_put(TAKE(sf->sock));
@@ -288,9 +290,9 @@ static int socket_file_after_load(struct loader *l, void *p)
 
 	if (!sf->sock)
 		return loader_error(l, "a socket's file without its socket");
-	if (sf->sock->has_file)
+	if (sf->sock->file)
 		return loader_error(l, "a socket with two files");
-	sf->sock->has_file = true;
+	sf->sock->file = &sf->file;
 	return 0;
 }
 
@@ -310,7 +312,7 @@ struct file *socket_file_new(struct ctx *c, struct sock *sk, u32 flags)
 	inode->gid = c->creds->fsgid;
 	file_setup(&sf->file, O_RDWR | (flags & O_NONBLOCK), NULL, inode);
 	sk->ino = inode->ino;
-	sk->has_file = true;
+	sk->file = &sf->file;
 	sf->sock = sk;
 	return &sf->file;
 }

@@ -61,7 +61,7 @@ struct sock {
 	_Atomic u32 shutdown; /* SOCK_*_CLOSED */
 	u64 ino;              /* of its file's inode; 0: never had one */
 	u32 uid;              /* owner, as the tables in /proc/net show */
-	bool has_file;        /* a socket_file refers to it; rebuilt */
+	struct file *file;    /* the one around it, or NULL; not owned; rebuilt */
 };
 OBJECT_DECL(sock);
 

@@ -289,6 +289,12 @@ int fd_install(struct ctx *c, struct file *f, int min, bool cloexec)
 	return fd;
 }
 
+bool fd_table_full(struct ctx *c)
+{
+	GUARD(&c->fds->lock);
+	return find_free(c->fds, 0, fd_limit(c)) < 0;
+}
+
 int fd_install_at(struct ctx *c, struct file *f, int fd, bool cloexec)
 {
 	struct fd_table *t = c->fds;

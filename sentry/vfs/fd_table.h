@@ -25,6 +25,8 @@ MUST_CHECK int fd_table_lookup(struct fd_table *t, int fd, struct file **ret);
 /* Puts f (a reference is taken) into the lowest free slot at or above min. The descriptor, -EMFILE
  * against RLIMIT_NOFILE of c, -EINVAL if min is at or past the limit. */
 MUST_CHECK int fd_install(struct ctx *c, struct file *f, int min, bool cloexec);
+/* No descriptor is free: fd_install would say -EMFILE. */
+bool fd_table_full(struct ctx *c);
 /* dup2/dup3: into exactly fd, closing what was there. fd, -EBADF past the limit. */
 MUST_CHECK int fd_install_at(struct ctx *c, struct file *f, int fd, bool cloexec);
 /* Two at once (pipe, socketpair): both or none. */

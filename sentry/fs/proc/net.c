@@ -1,5 +1,7 @@
 /* /proc/PID/net: the tables of a system that has its loopback and nothing else. */
 #include "sentry/fs/proc/proc.h"
+#include "sentry/kernel/kernel.h"
+#include "sentry/net/unix.h"
 
 static PROC_SHOW(show_dev)
 {
@@ -37,9 +39,15 @@ static PROC_SHOW(show_udp)
 	return 0;
 }
 
+static void unix_line(const char *line, void *t)
+{
+	text_printf(t, "%s\n", line);
+}
+
 static PROC_SHOW(show_unix)
 {
 	text_printf(t, "Num       RefCount Protocol Flags    Type St Inode Path\n");
+	unix_list(c->kernel->netns, unix_line, t);
 	return 0;
 }
 

@@ -1,0 +1,335 @@
+/*
+ * AF_UNIX streams: bytes go from the sender's memory into the receiver's ring and from there into
+ * the receiver's. What is attached to bytes - descriptors, credentials that somebody wants to know
+ * - is kept in runs, which most streams never have.
+ */
+#include "sentry/net/unix.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RUN_COST 256u /* what a run counts as, so that many small ones are bounded too */
+
+u32 unix_stream_used(const struct unix_sock *u)
+{
+	return u->ring.len + u->n_runs * RUN_COST;
+}
+
+static bool same_cred(const struct unix_cred *a, const struct unix_cred *b)
+{
+	return a->pid == b->pid && a->uid == b->uid && a->gid == b->gid;
+}
+
+/* ---- runs ---- */
+
+void unix_run_append(struct unix_sock *u, const struct unix_run *run)
+{
+	if (u->first_run + u->n_runs == u->max_runs) {
+		if (u->first_run > 0) {
+			memmove(u->runs, u->runs + u->first_run, u->n_runs * sizeof(*u->runs));
+			u->first_run = 0;
+		}
+		if (u->n_runs == u->max_runs) {
+			u->max_runs = u->max_runs ? u->max_runs * 2 : 8;
+			u->runs = realloc(u->runs, u->max_runs * sizeof(*u->runs));
+			BUG_ON(!u->runs);
+		}
+	}
+	u->runs[u->first_run + u->n_runs++] = *run;
+}
+
+/* n bytes were put into the ring. */
+static void note_run(struct unix_sock *u, u32 n, const struct unix_cred *cred,
+                     struct unix_rights *rights)
+{
+	bool plain = !rights && cred->uid == (u32)-1;
+	struct unix_run *last;
+
+	if (u->n_runs == 0) {
+		if (plain)
+			return;
+		if (u->ring.len > n)
+			unix_run_append(u, &(struct unix_run){u->ring.len - n, unix_no_cred, NULL});
+	} else {
+		last = &u->runs[u->first_run + u->n_runs - 1];
+		if (!rights && !last->rights && same_cred(&last->cred, cred)) {
+			last->len += n;
+			return;
+		}
+	}
+	unix_run_append(u, &(struct unix_run){n, *cred, rights});
+}
+
+/* n bytes leave the first run. */
+static void use_run(struct unix_sock *u, u32 n)
+{
+	struct unix_run *run = &u->runs[u->first_run];
+
+	run->len -= n;
+	if (run->len > 0)
+		return;
+	u->n_runs--;
+	u->first_run = u->n_runs ? u->first_run + 1 : 0;
+}
+
+/* ---- send ---- */
+
+struct send_try {
+	struct unix_sock *u, *peer;
+	struct sockmsg *m;
+	struct unix_cred cred;
+	struct unix_rights *rights;
+};
+
+/* Fills the peer's ring once. 0: all is sent; 1: go on. */
+static long fill(struct send_try *t)
+{
+	struct unix_sock *u = t->u, *peer = t->peer;
+	u64 left = uiter_count(t->m->it);
+	u32 used, limit = unix_sndbuf(u), n;
+	long r;
+
+	if (left == 0)
+		return 0;
+	if (sock_shut(&u->sk) & SOCK_SEND_CLOSED)
+		return -EPIPE;
+	GUARD(&peer->q_lock);
+	if (peer->dead || (sock_shut(&peer->sk) & SOCK_RCV_CLOSED))
+		return -EPIPE;
+	used = unix_stream_used(peer);
+	if (used >= limit)
+		return -EAGAIN;
+	n = (u32)MIN(left, (u64)(limit - used));
+	r = ring_fill(&peer->ring, t->m->it, n);
+	if (r <= 0)
+		return r < 0 ? r : -EFAULT;
+	if (t->rights)
+		unix_inflight(u->sk.ns, t->rights);
+	note_run(peer, (u32)r, &t->cred, TAKE(t->rights));
+	t->m->done += (u64)r;
+	return r < (long)n ? -EFAULT : 1;
+}
+
+static long try_send(void *arg)
+{
+	struct send_try *t = arg;
+	struct mutex *scm = t->rights ? &t->u->sk.ns->scm_lock : NULL;
+	u64 before = t->m->done;
+	long r;
+
+	if (scm)
+		mutex_lock(scm);
+	r = fill(t);
+	if (scm)
+		mutex_unlock(scm);
+	while (r == 1)
+		r = fill(t);
+	if (t->m->done != before)
+		waitq_wake(&t->peer->sk.rwait, READY_IN);
+	return r;
+}
+
+long unix_stream_send(struct sock *sk, struct ctx *c, struct sockmsg *m)
+{
+	struct unix_sock *u = unix_of(sk);
+	struct send_try t = {.u = u, .m = m, .cred = unix_no_cred};
+	long r = 0;
+
+	if (m->control_in_len)
+		r = unix_scm_parse(u, c, m, &t.cred, &t.rights);
+	if (r < 0)
+		return r;
+	/* What an earlier entry sent took the files with it. */
+	if (m->done > 0) {
+		unix_rights_free(t.rights);
+		t.rights = NULL;
+	}
+	if (m->flags & MSG_OOB)
+		r = -EOPNOTSUPP;
+	else if (m->name_len)
+		r = READ_ONCE(u->state) == UNIX_CONNECTED ? -EISCONN : -EOPNOTSUPP;
+	else if (READ_ONCE(u->state) != UNIX_CONNECTED)
+		r = -ENOTCONN;
+	else if (sock_shut(sk) & SOCK_SEND_CLOSED)
+		r = -EPIPE;
+	if (r == 0) {
+		t.peer = __atomic_load_n(&u->peer, __ATOMIC_ACQUIRE);
+		if (t.cred.uid == (u32)-1 &&
+		    unlikely(sk->opts.passcred || t.peer->sk.opts.passcred))
+			t.cred = unix_cred_of(c);
+		r = sock_block(c, &sk->wwait, sk->opts.sndtimeo, (m->flags & MSG_DONTWAIT) != 0,
+		               try_send, &t);
+	}
+	unix_rights_free(t.rights);
+	if (m->done > 0 && !sock_interrupted(r))
+		return (long)m->done;
+	return r;
+}
+
+/* ---- receive ---- */
+
+struct recv_try {
+	struct unix_sock *u;
+	struct sockmsg *m;
+	u64 target;
+	u32 skip; /* MSG_PEEK: where the next look starts */
+	bool peek, scm_held, knows_cred;
+	bool room; /* the sender may go on */
+	struct unix_cred cred;
+	struct unix_rights *rights;
+};
+
+/* Nothing (more) is there. */
+static long empty(struct recv_try *t)
+{
+	int err;
+
+	if (t->m->done >= t->target)
+		return 0;
+	err = sock_take_error(&t->u->sk);
+	if (err < 0)
+		return err;
+	return sock_shut(&t->u->sk) & SOCK_RCV_CLOSED ? 0 : -EAGAIN;
+}
+
+/* The run that holds byte skip, and how far in that is. NULL: there are none. */
+static struct unix_run *find_run(struct unix_sock *u, u32 skip, u32 *ret_off)
+{
+	for (u32 i = u->first_run; i < u->first_run + u->n_runs; i++) {
+		if (skip < u->runs[i].len) {
+			*ret_off = skip;
+			return &u->runs[i];
+		}
+		skip -= u->runs[i].len;
+	}
+	return NULL;
+}
+
+/* Moves bytes of one run. 1: go on; -ESTALE: scm_lock is needed. q_lock is held. */
+static long drain(struct recv_try *t)
+{
+	struct unix_sock *u = t->u;
+	struct unix_run *run;
+	u32 off = 0, n;
+	bool whole;
+	long r;
+
+	if (u->ring.len <= t->skip)
+		return empty(t);
+	run = u->n_runs ? find_run(u, t->skip, &off) : NULL;
+	n = run ? run->len - off : u->ring.len - t->skip;
+	if (run && run->rights && !t->scm_held)
+		return -ESTALE;
+	if (u->sk.opts.passcred) {
+		const struct unix_cred *cred = run ? &run->cred : &unix_no_cred;
+
+		if (t->knows_cred && !same_cred(&t->cred, cred))
+			return 0;
+		t->cred = *cred;
+		t->knows_cred = true;
+	}
+	whole = n <= uiter_count(t->m->it);
+	if (!whole)
+		n = (u32)uiter_count(t->m->it);
+	r = ring_copy(&u->ring, t->skip, t->m->it, n);
+	if (r < 0)
+		return r;
+	if (r < (long)n)
+		whole = false;
+	t->m->done += (u64)r;
+	if (run && run->rights && off == 0) {
+		if (t->peek) {
+			t->rights = unix_rights_copy(run->rights);
+		} else {
+			unix_notinflight(u->sk.ns, run->rights);
+			t->rights = TAKE(run->rights);
+		}
+	}
+	if (t->peek) {
+		t->skip += (u32)r;
+	} else {
+		if (run)
+			use_run(u, (u32)r);
+		ring_drop(&u->ring, (u32)r);
+	}
+	if (r < (long)n)
+		return -EFAULT;
+	/* Bytes that follow descriptors are for another call. */
+	return !whole || t->rights ? 0 : uiter_count(t->m->it) > 0;
+}
+
+static long try_recv(void *arg)
+{
+	struct recv_try *t = arg;
+	struct unix_sock *u = t->u, *peer;
+	u32 limit, before;
+	u64 done = t->m->done;
+	long r;
+
+again:
+	if (t->scm_held)
+		mutex_lock(&u->sk.ns->scm_lock);
+	mutex_lock(&u->q_lock);
+	peer = u->peer;
+	limit = peer ? unix_sndbuf(peer) : 0;
+	before = unix_stream_used(u);
+	do
+		r = drain(t);
+	while (r == 1);
+	if ((u64)before * 4 > limit && (u64)unix_stream_used(u) * 4 <= limit)
+		t->room = true;
+	mutex_unlock(&u->q_lock);
+	if (t->scm_held)
+		mutex_unlock(&u->sk.ns->scm_lock);
+	if (r == -ESTALE) {
+		t->scm_held = true;
+		goto again;
+	}
+	if (t->room && peer) {
+		t->room = false;
+		waitq_wake(&peer->sk.wwait, READY_OUT);
+	}
+	if (u->sk.opts.peek_off >= 0 && t->m->done != done) {
+		s64 moved = (s64)(t->m->done - done);
+
+		mutex_lock(&u->sk.lock);
+		if (t->peek)
+			u->sk.opts.peek_off = (s32)MIN(u->sk.opts.peek_off + moved, (s64)INT32_MAX);
+		else
+			u->sk.opts.peek_off = (s32)MAX(u->sk.opts.peek_off - moved, (s64)0);
+		mutex_unlock(&u->sk.lock);
+	}
+	return r;
+}
+
+long unix_stream_recv(struct sock *sk, struct ctx *c, struct sockmsg *m)
+{
+	struct unix_sock *u = unix_of(sk);
+	u64 total = m->done + uiter_count(m->it);
+	struct recv_try t = {.u = u, .m = m, .peek = (m->flags & MSG_PEEK) != 0};
+	long r;
+
+	if (READ_ONCE(u->state) != UNIX_CONNECTED)
+		return -EINVAL;
+	if (m->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	t.target = m->flags & MSG_WAITALL ? total : MIN(total, (u64)sk->opts.rcvlowat);
+	t.target = MAX(t.target, 1ull);
+	if (t.peek) {
+		/* What an earlier entry looked at is still there. */
+		t.skip = (u32)m->done;
+		if (sk->opts.peek_off > 0)
+			t.skip = (u32)sk->opts.peek_off;
+	}
+	r = sock_block(c, &sk->rwait, sk->opts.rcvtimeo, (m->flags & MSG_DONTWAIT) != 0, try_recv,
+	               &t);
+	if (sock_interrupted(r) && !t.rights)
+		return r;
+	if (m->done == 0 && r < 0)
+		return r;
+	if (m->want_name && m->done > 0 && u->peer)
+		m->name_len = u->peer->addr_len ? unix_put_name(u->peer, &m->name) : 0;
+	if (m->done > 0)
+		unix_scm_deliver(u, c, m, &t.cred, t.rights);
+	return (long)m->done;
+}
