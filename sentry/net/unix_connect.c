@@ -80,6 +80,11 @@ int unix_accept(struct sock *sk, struct ctx *c, bool nonblock, struct sock **ret
 	r = sock_block(c, &sk->rwait, sk->opts.rcvtimeo, nonblock, try_accept, &t);
 	if (r < 0)
 		return (int)r;
+	/* Only an image that lies has one with a file. */
+	if (t.got->sk.file) {
+		unix_sock_put(t.got);
+		return -ECONNABORTED;
+	}
 	*ret = &t.got->sk;
 	return 0;
 }

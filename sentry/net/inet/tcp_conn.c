@@ -477,7 +477,7 @@ static long accept_step(void *arg)
 	}
 	op->ret = t;
 	/* Only an image that lies has one with a file. */
-	return t->inet.sk.has_file ? -ECONNABORTED : 0;
+	return t->inet.sk.file ? -ECONNABORTED : 0;
 }
 
 int tcp_accept(struct sock *sk, struct ctx *c, bool nonblock, struct sock **ret)
