@@ -19,7 +19,7 @@ static void start_group_stop(struct task *t, int signo)
 	GUARD(&t->kernel->tasks_lock);
 	GUARD(&tg->lock);
 	/* SIGCONT or a kill came between taking the signal and here. */
-	if (tg->exiting)
+	if (tg->exiting || !t->stop_taken)
 		return;
 	if (tg->stop == STOP_NONE) {
 		tg->stop = STOP_PENDING;

@@ -160,6 +160,7 @@ struct task {
 	u64 altstack_sp, altstack_size;
 	u32 altstack_flags;
 	bool group_stop_counted;     /* counted in tg->n_stopped */
+	bool stop_taken; /* a stop signal was taken and nothing undid it since; tg->lock */
 	u64 fault_addr, fault_error; /* of the last fault, for sigcontext (cr2, err) */
 	u32 fault_trapno;
 

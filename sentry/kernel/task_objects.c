@@ -471,6 +471,7 @@ static int task_after_load(struct loader *l, void *p)
 	F(VAL, altstack_size)                                      \
 	F(VAL, altstack_flags)                                     \
 	F(VAL, group_stop_counted)                                 \
+	F(SKIP, stop_taken) /* never between steps */              \
 	F(VAL, fault_addr)                                         \
 	F(VAL, fault_error)                                        \
 	F(VAL, fault_trapno)                                       \
