@@ -19,7 +19,7 @@ static int add_mounts(Control__Sandbox *sb, struct error *err)
 		{"proc", "/proc", "", false},
 		{"sysfs", "/sys", "", true},
 		{"dev", "/dev", "", false},
-		{"devpts", "/dev/pts", "", false},
+		{"devpts", "/dev/pts", "gid=5,mode=620,ptmxmode=666", false},
 		{"tmpfs", "/dev/shm", "mode=1777", false},
 	};
 	size_t i;

@@ -4,7 +4,8 @@
 #include "sentry/boot/boot_impl.h"
 #include "sentry/fs/hostfd.h"
 #include "sentry/fs/hostpoll.h"
-#include "sentry/fs/hosttty.h"
+#include "sentry/fs/tty/console.h"
+#include "sentry/kernel/terminal.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/quiesce.h"
 #include "sentry/kernel/task_run.h"
@@ -88,6 +89,9 @@ int boot_prepare(const Control__BootConfig *cfg, struct boot **ret, char **ret_w
 	r = hostpoll_create(&b->machine.hostpoll);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot watch descriptors: %s", strerror(-r));
+	r = consoles_create(&b->machine.consoles);
+	if (r < 0)
+		return boot_why(ret_why, r, "cannot prepare consoles: %s", strerror(-r));
 	r = timers_create(&b->machine.timers);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot start the timer thread: %s", strerror(-r));
@@ -203,7 +207,7 @@ static u32 foreground_group(struct kernel *k, struct thread_group *init)
 	GUARD(&k->tasks_lock);
 	if (!init->pgrp)
 		return 0;
-	pgid = hosttty_foreground(init->pgrp->session->tty);
+	pgid = init->pgrp->session->tty ? init->pgrp->session->tty->foreground : 0;
 	return pgid ? pgid : init->pgrp->pgid;
 }
 

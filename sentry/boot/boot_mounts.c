@@ -101,9 +101,6 @@ static const char *fs_name(const char *type)
 {
 	if (strcmp(type, "dev") == 0)
 		return "devtmpfs";
-	/* No terminals are made inside yet: the directory is there and empty. */
-	if (strcmp(type, "devpts") == 0 && !fs_type_find("devpts"))
-		return "tmpfs";
 	return type;
 }
 
@@ -113,7 +110,7 @@ static int mount_one(struct boot *b, struct kernel *k, struct ctx *c, const Cont
 	struct fs_mount_args args = {
 		.kernel = k,
 		.source = m->type,
-		.options = strcmp(m->type, "devpts") == 0 ? "mode=755" : m->data,
+		.options = m->data,
 		.rdonly = false,
 	};
 	struct path at;

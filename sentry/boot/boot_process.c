@@ -94,9 +94,12 @@ static int open_program(struct ctx *c, const Control__Process *p, struct file **
 static int install_stdio(struct kernel *k, struct ctx *c, struct hosttty **ret_tty)
 {
 	struct file *files[HOST_SLOTS] = {0};
+	AUTO_PATH console = {0};
 	int r = 0;
 
-	hostfd_open_stdio(k, files);
+	if (path_lookup(c, AT_FDCWD, "/dev/console", LOOKUP_FOLLOW, &console) < 0)
+		console = (struct path){0};
+	hostfd_open_stdio(k, 0, console.dentry ? &console : NULL, files);
 	*ret_tty = hosttty_get(hostfd_terminal(files));
 	for (int i = 0; i < HOST_SLOTS; i++) {
 		if (files[i] && r >= 0)
@@ -113,10 +116,8 @@ static void give_terminal(struct kernel *k, struct task *t, struct hosttty *tty)
 
 	GUARD(&k->tasks_lock);
 	s = t->tg->pgrp->session;
-	if (s->tty)
-		return;
-	s->tty = hosttty_get(tty);
-	hosttty_set_foreground(tty, t->tg->pgrp->pgid);
+	if (!s->tty)
+		terminal_take_locked(&tty->term, t->tg);
 }
 
 int boot_first_process(struct boot *b, struct kernel *k, struct container *cont,

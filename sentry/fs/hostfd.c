@@ -20,6 +20,82 @@
 #define IOV_MAX_HOST 16
 #define CHUNK_MAX    (1 * MIB)
 
+/* ---- slots ---- */
+
+struct stdio_table {
+	struct mutex lock;
+	struct stdio_set {
+		u64 owner; /* 0: free */
+		int fds[HOST_SLOTS];
+	} *sets;
+	u32 n;
+};
+
+/* Made with the machine's first exec, in the control thread; loads come later or see none. */
+int hostfd_add_exec(struct machine *m, u64 owner, const int fds[HOST_SLOTS])
+{
+	struct stdio_table *t = m->exec_stdio;
+	struct stdio_set *more;
+	u32 i;
+
+	if (!t) {
+		t = calloc(1, sizeof(*t));
+		if (!t)
+			return -ENOMEM;
+		mutex_init(&t->lock, RANK_LEAF);
+		m->exec_stdio = t;
+	}
+	GUARD(&t->lock);
+	for (i = 0; i < t->n && t->sets[i].owner; i++)
+		;
+	if (i == t->n) {
+		more = reallocarray(t->sets, t->n + 1, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		t->sets = more;
+		t->n++;
+	}
+	t->sets[i].owner = owner;
+	memcpy(t->sets[i].fds, fds, sizeof(t->sets[i].fds));
+	return 0;
+}
+
+void hostfd_forget_exec(struct machine *m, u64 owner)
+{
+	struct stdio_table *t = m->exec_stdio;
+
+	if (!t || !owner)
+		return;
+	GUARD(&t->lock);
+	for (u32 i = 0; i < t->n; i++) {
+		if (t->sets[i].owner != owner)
+			continue;
+		t->sets[i].owner = 0;
+		for (u32 j = 0; j < HOST_SLOTS; j++)
+			if (t->sets[i].fds[j] >= 0)
+				close(t->sets[i].fds[j]);
+	}
+}
+
+/* The machine's descriptor, or -1. */
+static int slot_fd(struct machine *m, u64 owner, u32 slot)
+{
+	struct stdio_table *t;
+
+	if (!m || slot >= HOST_SLOTS)
+		return -1;
+	if (!owner)
+		return m->stdio[slot];
+	t = m->exec_stdio;
+	if (!t)
+		return -1;
+	GUARD(&t->lock);
+	for (u32 i = 0; i < t->n; i++)
+		if (t->sets[i].owner == owner)
+			return t->sets[i].fds[slot];
+	return -1;
+}
+
 static struct hostnode *node_of(const struct file *f)
 {
 	return container_of(f->inode, struct hostnode, inode);
@@ -139,10 +215,18 @@ static long transfer(struct file *f, struct ctx *c, struct uiter *it, s64 *pos, 
 	u64 before;
 	long r;
 
-	if (n->fd < 0)
-		return -EIO;
+	if (n->tty) {
+		r = write ? hosttty_check_write(n->tty, c) : terminal_check_read(&n->tty->term, c);
+		if (r < 0)
+			return r;
+	}
 	if (uiter_count(it) == 0)
 		return 0;
+	if (n->fd < 0) {
+		r = write ? (long)uiter_count(it) : 0;
+		uiter_advance(it, (u64)r);
+		return r;
+	}
 	/* What an earlier entry of this very call wrote. */
 	before = is_call ? MIN(ctx_done(c), uiter_count(it)) : 0;
 	uiter_advance(it, before);
@@ -174,7 +258,7 @@ static u32 hostfd_poll(struct file *f, struct poll_table *pt)
 	poll_add(pt, &n->wait);
 	/* While loading it is not bound yet, and says what it knows when it is. */
 	if (n->fd < 0)
-		return n->machine ? READY_IN | READY_OUT | EPOLLERR : 0;
+		return n->machine ? READY_IN | READY_OUT : 0;
 	ev = (u32)(u16)host_poll(n, POLLIN | POLLPRI | POLLOUT | POLLRDHUP);
 	if (ev & EPOLLIN)
 		ev |= EPOLLRDNORM;
@@ -194,11 +278,9 @@ static long hostfd_ioctl(struct file *f, struct ctx *c, u32 cmd, u64 arg)
 	struct hostnode *n = node_of(f);
 	int v = 0;
 
-	if (n->fd < 0)
-		return -EIO;
 	if (n->tty)
 		return hosttty_ioctl(n->tty, n->fd, c, cmd, arg);
-	if (cmd != FIONREAD)
+	if (cmd != FIONREAD || n->fd < 0)
 		return -ENOTTY;
 	if (ioctl(n->fd, FIONREAD, &v) < 0)
 		return -errno;
@@ -363,13 +445,13 @@ static bool is_terminal(int fd)
 /* Takes the machine's slot up: host things only. */
 static void bind(struct hostnode *n, struct machine *m)
 {
-	int fl;
+	int fl, fd = slot_fd(m, n->owner, n->slot);
 
 	n->machine = m;
-	if (!m || m->stdio[n->slot] < 0)
+	if (fd < 0)
 		return;
 	/* Of its own, so that several nodes of one slot can watch. */
-	n->fd = fcntl(m->stdio[n->slot], F_DUPFD_CLOEXEC, 0);
+	n->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (n->fd < 0)
 		return;
 	fl = fcntl(n->fd, F_GETFL);
@@ -382,12 +464,13 @@ static void bind(struct hostnode *n, struct machine *m)
 		log_warn("cannot watch descriptor %u: error %d", n->slot, -n->watch);
 }
 
-static struct hostnode *hostnode_new(struct kernel *k, u32 slot)
+static struct hostnode *hostnode_new(struct kernel *k, u64 owner, u32 slot)
 {
 	struct hostnode *n = obj_new(hostnode);
 	struct stat st = {.st_mode = S_IFCHR};
 
 	n->slot = slot;
+	n->owner = owner;
 	bind(n, k->machine);
 	if (fstat(n->fd, &st) < 0)
 		log_warn("cannot stat descriptor %u", slot);
@@ -404,27 +487,26 @@ static bool same_device(const struct hostnode *a, const struct hostnode *b)
 	return fstat(a->fd, &x) == 0 && fstat(b->fd, &y) == 0 && x.st_rdev == y.st_rdev;
 }
 
-void hostfd_open_stdio(struct kernel *k, struct file *ret[HOST_SLOTS])
+void hostfd_open_stdio(struct kernel *k, u64 owner, const struct path *console,
+                       struct file *ret[HOST_SLOTS])
 {
 	struct hostnode *n[HOST_SLOTS] = {NULL};
 
 	for (u32 i = 0; i < HOST_SLOTS; i++) {
-		int fd = k->machine->stdio[i];
+		int fd = slot_fd(k->machine, owner, i);
 
 		ret[i] = NULL;
 		if (fd < 0)
 			continue;
-		n[i] = hostnode_new(k, i);
+		n[i] = hostnode_new(k, owner, i);
 		if (is_terminal(fd)) {
 			for (u32 j = 0; j < i && !n[i]->tty; j++)
 				if (n[j] && n[j]->tty && same_device(n[i], n[j]))
 					n[i]->tty = hosttty_get(n[j]->tty);
-			if (!n[i]->tty) {
-				n[i]->tty = obj_new(hosttty);
-				n[i]->tty->index = i;
-			}
+			if (!n[i]->tty)
+				n[i]->tty = hosttty_new(fd, owner, i);
 		}
-		ret[i] = hostfd_new(n[i], NULL,
+		ret[i] = hostfd_new(n[i], n[i]->tty ? console : NULL,
 		                    host_accmode(fd) | ((u32)fcntl(fd, F_GETFL) & O_APPEND), false);
 	}
 	for (u32 i = 0; i < HOST_SLOTS; i++)
@@ -444,11 +526,29 @@ int hostfd_open_terminal(struct hosttty *tty, struct ctx *c, const struct path *
 {
 	AUTO(hostnode) n = NULL;
 
-	if (c->kernel->machine->stdio[tty->index] < 0)
-		return -EIO;
-	n = hostnode_new(c->kernel, tty->index);
+	n = hostnode_new(c->kernel, tty->owner, tty->index);
 	n->tty = hosttty_get(tty);
 	return hostnode_open(&n->inode, c, path, flags, ret);
+}
+
+void hostfd_look_at_sizes(struct kernel *k)
+{
+	struct thread_group *tg;
+	u32 at = 0;
+
+	while ((tg = thread_group_next(k, at))) {
+		struct hosttty *h = NULL;
+
+		at = tg->tgid;
+		mutex_lock(&k->tasks_lock);
+		if (tg->pgrp)
+			h = hosttty_get(obj_cast(hosttty, tg->pgrp->session->tty));
+		mutex_unlock(&k->tasks_lock);
+		if (h)
+			hosttty_look_at_size(h, k, slot_fd(k->machine, h->owner, h->index));
+		obj_put(h);
+		obj_put(tg);
+	}
 }
 
 /* ---- objects ---- */
@@ -482,6 +582,8 @@ static int hostnode_after_load(struct loader *l, void *o)
 	if (n->slot >= HOST_SLOTS)
 		return loader_error(l, "standard descriptor %u", n->slot);
 	bind(n, kl->machine);
+	if (n->tty && n->fd >= 0)
+		hosttty_bind(n->tty, n->fd);
 	if (n->fd < 0 || fstat(n->fd, &st) < 0)
 		return 0;
 	if (n->host_seekable && S_ISREG(st.st_mode) && n->host_pos <= st.st_size &&
@@ -517,6 +619,7 @@ static void hostnode_sample_host_pos(struct sampler *sp, struct hostnode *n)
 #define HOSTNODE_FIELDS(F)                                 \
 	F(BASE, inode, inode)                              \
 	F(VAL, slot)                                       \
+	F(VAL, owner)                                      \
 	F(VAL, host_seekable)                              \
 	F(REF, tty, hosttty)                               \
 	F(CUSTOM, host_pos, hostnode)                      \
@@ -539,7 +642,7 @@ static int hostfd_after_load(struct loader *l, void *o)
 	if (!obj_is(h->file.inode, &hostnode_type))
 		return loader_error(l, "hostfd without hostnode");
 	n = node_of(&h->file);
-	if (n->slot < HOST_SLOTS && fstat(kl->machine->stdio[n->slot], &st) == 0)
+	if (fstat(slot_fd(kl->machine, n->owner, n->slot), &st) == 0)
 		h->file.seekable = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
 	return 0;
 }

@@ -1,198 +1,199 @@
 #include "sentry/fs/hosttty.h"
 
-#include "proto/leaf.pb-c.h"
-#include "sentry/kernel/task.h"
+#include "proto/tty.pb-c.h"
+#include "sentry/fs/tty/tty_ioctl.h"
 #include "sentry/mm/usercopy.h"
 #include "state/fields.h"
 
-#include <asm/termbits.h>
 #include <asm/ioctls.h>
+#include <asm/termbits.h>
 #include <sys/ioctl.h>
+#include <sys/sysmacros.h>
 
-/* The kernel's struct termios, which TCGETS and TCSETS move; the C library's is larger. */
-struct host_termios {
-	u32 iflag, oflag, cflag, lflag;
-	u8 line;
-	u8 cc[19];
-};
-_Static_assert(sizeof(struct host_termios) == 36, "kernel's struct termios");
+/* What fstat of /dev/console says: it is what the guest knows the terminal as. */
+#define CONSOLE_RDEV makedev(5, 1)
 
-union tty_arg {
-	struct host_termios termios;
-	struct winsize winsize;
-	int number;
-};
-
-static long host_get(int fd, struct ctx *c, u32 cmd, u64 arg, size_t size)
+static bool host_modes(int fd, struct ttymodes *ret)
 {
-	union tty_arg v = {0};
+	struct ttymodes t = {0};
 
-	if (ioctl(fd, cmd, &v) < 0)
+	if (fd < 0 || ioctl(fd, TCGETS, &t) < 0)
+		return false;
+	t.ispeed = t.ospeed = 38400;
+	*ret = t;
+	return true;
+}
+
+static bool host_size(int fd, struct ttysize *ret)
+{
+	return fd >= 0 && ioctl(fd, TIOCGWINSZ, ret) == 0;
+}
+
+struct hosttty *hosttty_new(int fd, u64 owner, u32 index)
+{
+	struct hosttty *tty = obj_new(hosttty);
+
+	tty->owner = owner;
+	tty->index = index;
+	tty->term.rdev = (u32)CONSOLE_RDEV;
+	if (!host_modes(fd, &tty->term.termios))
+		ttymodes_default(&tty->term.termios);
+	if (!host_size(fd, &tty->term.size))
+		tty->term.size = (struct ttysize){.rows = 24, .cols = 80};
+	return tty;
+}
+
+/* The modes of now: the host's, or those that are kept. */
+static void current_modes(struct hosttty *tty, int fd, struct ttymodes *ret)
+{
+	struct ttymodes t;
+	bool host = host_modes(fd, &t);
+
+	GUARD(&tty->term.lock);
+	if (host)
+		tty->term.termios = t;
+	*ret = tty->term.termios;
+}
+
+static long set_modes(struct hosttty *tty, int fd, struct ctx *c, u32 cmd, u64 arg)
+{
+	static const u32 host_cmds[] = {TCSETS, TCSETSW, TCSETSF};
+	enum tty_set_when when;
+	struct ttymodes t;
+	int r = terminal_check_change(&tty->term, c);
+
+	if (r < 0)
+		return r;
+	current_modes(tty, fd, &t);
+	r = tty_read_settings(c, cmd, arg, &t, &when);
+	if (r < 0)
+		return r;
+	/* ENOTTY: what took the terminal's place has no modes. */
+	if (ioctl(fd, host_cmds[when], &t) < 0 && errno != ENOTTY)
 		return -errno;
-	return user_copy_out(c, UADDR(arg), &v, size);
+	GUARD(&tty->term.lock);
+	tty->term.termios = t;
+	tty->modes_set = true;
+	return 0;
 }
 
-static long host_set(int fd, struct ctx *c, u32 cmd, u64 arg, size_t size)
+static long get_size(struct hosttty *tty, int fd, struct ctx *c, u64 arg)
 {
-	union tty_arg v = {0};
-	int r = user_copy_in(c, &v, UADDR(arg), size);
+	struct ttysize s;
+	bool host = host_size(fd, &s);
+
+	mutex_lock(&tty->term.lock);
+	if (host)
+		tty->term.size = s;
+	s = tty->term.size;
+	mutex_unlock(&tty->term.lock);
+	return user_put(c, UADDR(arg), &s);
+}
+
+static long set_size(struct hosttty *tty, int fd, struct ctx *c, u64 arg)
+{
+	struct ttysize s;
+	int r = user_get(c, UADDR(arg), &s);
 
 	if (r < 0)
 		return r;
-	return ioctl(fd, cmd, &v) < 0 ? -errno : 0;
+	if (ioctl(fd, TIOCSWINSZ, &s) < 0 && errno != ENOTTY)
+		return -errno;
+	terminal_resize(&tty->term, c->kernel, &s);
+	return 0;
 }
 
-/* The caller's session has this terminal. tasks_lock held. */
-static bool controls(const struct hosttty *tty, const struct thread_group *tg)
+static long count_bytes(int fd, struct ctx *c, u32 cmd, u64 arg)
 {
-	return tg->pgrp && tg->pgrp->session->tty == (const void *)tty;
+	int n = 0;
+
+	if (ioctl(fd, cmd, &n) < 0 && errno != ENOTTY)
+		return -errno;
+	return user_put_u32(c, UADDR(arg), (u32)n);
 }
 
-static long get_foreground(struct hosttty *tty, struct ctx *c, u64 arg)
+static long pass_on(struct hosttty *tty, int fd, struct ctx *c, u32 cmd, u64 arg)
 {
-	struct thread_group *tg = ctx_task(c)->tg;
-	u32 pgid;
-
-	mutex_lock(&c->kernel->tasks_lock);
-	if (!controls(tty, tg)) {
-		mutex_unlock(&c->kernel->tasks_lock);
-		return -ENOTTY;
-	}
-	pgid = atomic_load(&tty->foreground);
-	mutex_unlock(&c->kernel->tasks_lock);
-	return user_put_u32(c, UADDR(arg), pgid);
-}
-
-static long set_foreground(struct hosttty *tty, struct ctx *c, u64 arg)
-{
-	struct thread_group *tg = ctx_task(c)->tg;
-	struct pgrp *pg;
-	u32 pgid = 0;
-	int r = user_get_u32(c, UADDR(arg), &pgid);
+	int r = terminal_check_change(&tty->term, c);
 
 	if (r < 0)
 		return r;
-	if ((s32)pgid < 0)
-		return -EINVAL;
-	GUARD(&c->kernel->tasks_lock);
-	if (!controls(tty, tg))
-		return -ENOTTY;
-	pg = pgrp_find_locked(c->kernel, pgid);
-	if (!pg)
-		return -ESRCH;
-	if (pg->session != tg->pgrp->session)
-		return -EPERM;
-	atomic_store(&tty->foreground, pgid);
-	return 0;
-}
-
-static long get_session(struct hosttty *tty, struct ctx *c, u64 arg)
-{
-	struct thread_group *tg = ctx_task(c)->tg;
-	u32 sid;
-
-	mutex_lock(&c->kernel->tasks_lock);
-	if (!controls(tty, tg)) {
-		mutex_unlock(&c->kernel->tasks_lock);
-		return -ENOTTY;
-	}
-	sid = tg->pgrp->session->sid;
-	mutex_unlock(&c->kernel->tasks_lock);
-	return user_put_u32(c, UADDR(arg), sid);
-}
-
-/* TIOCSCTTY: a session leader without a terminal takes this one. */
-static long take_control(struct hosttty *tty, struct ctx *c)
-{
-	struct thread_group *tg = ctx_task(c)->tg;
-	struct session *s;
-
-	GUARD(&c->kernel->tasks_lock);
-	s = tg->pgrp->session;
-	if (s->leader != tg)
-		return -EPERM;
-	if (s->tty == (void *)tty)
-		return 0;
-	if (s->tty)
-		return -EPERM;
-	s->tty = obj_get(tty);
-	atomic_store(&tty->foreground, tg->pgrp->pgid);
-	return 0;
-}
-
-/* TIOCNOTTY: the session of a leader gives the terminal up. */
-static long give_up_control(struct hosttty *tty, struct ctx *c)
-{
-	struct thread_group *tg = ctx_task(c)->tg;
-
-	mutex_lock(&c->kernel->tasks_lock);
-	if (!controls(tty, tg)) {
-		mutex_unlock(&c->kernel->tasks_lock);
-		return -ENOTTY;
-	}
-	if (tg->pgrp->session->leader != tg) {
-		mutex_unlock(&c->kernel->tasks_lock);
-		return 0;
-	}
-	tg->pgrp->session->tty = NULL;
-	mutex_unlock(&c->kernel->tasks_lock);
-	hosttty_put(tty);
-	return 0;
+	return ioctl(fd, cmd, (unsigned long)(u32)arg) < 0 && errno != ENOTTY ? -errno : 0;
 }
 
 long hosttty_ioctl(struct hosttty *tty, int fd, struct ctx *c, u32 cmd, u64 arg)
 {
+	struct ttymodes t;
+	long r = terminal_ioctl(&tty->term, c, cmd, arg, false);
+
+	if (r != -ENOIOCTLCMD)
+		return r;
+	if (tty_sets_settings(cmd))
+		return set_modes(tty, fd, c, cmd, arg);
+	current_modes(tty, fd, &t);
+	r = tty_get_settings(c, cmd, arg, &t);
+	if (r != -ENOIOCTLCMD)
+		return r;
 	switch (cmd) {
-	case TCGETS:
-		return host_get(fd, c, cmd, arg, sizeof(struct host_termios));
-	case TCSETS:
-	case TCSETSW:
-	case TCSETSF:
-		return host_set(fd, c, cmd, arg, sizeof(struct host_termios));
 	case TIOCGWINSZ:
-		return host_get(fd, c, cmd, arg, sizeof(struct winsize));
+		return get_size(tty, fd, c, arg);
 	case TIOCSWINSZ:
-		return host_set(fd, c, cmd, arg, sizeof(struct winsize));
+		return set_size(tty, fd, c, arg);
 	case TIOCINQ: /* FIONREAD */
 	case TIOCOUTQ:
-		return host_get(fd, c, cmd, arg, sizeof(int));
+		return count_bytes(fd, c, cmd, arg);
 	case TCSBRK:
 	case TCXONC:
 	case TCFLSH:
-		return ioctl(fd, cmd, (unsigned long)(u32)arg) < 0 ? -errno : 0;
-	case TIOCGPGRP:
-		return get_foreground(tty, c, arg);
-	case TIOCSPGRP:
-		return set_foreground(tty, c, arg);
-	case TIOCGSID:
-		return get_session(tty, c, arg);
-	case TIOCSCTTY:
-		return take_control(tty, c);
-	case TIOCNOTTY:
-		return give_up_control(tty, c);
+		return pass_on(tty, fd, c, cmd, arg);
+	case TIOCGETD:
+		return user_put_u32(c, UADDR(arg), 0);
+	case TIOCGDEV:
+		return user_put_u32(c, UADDR(arg), tty->term.rdev);
+	case TIOCSTI: /* nothing inside types on the host's terminal */
+		return -EPERM;
 	}
 	return -ENOTTY;
 }
 
-u32 hosttty_foreground(void *session_tty)
+int hosttty_check_write(struct hosttty *tty, struct ctx *c)
 {
-	struct hosttty *tty = obj_cast(hosttty, session_tty);
+	bool tostop;
 
-	return tty ? atomic_load(&tty->foreground) : 0;
+	mutex_lock(&tty->term.lock);
+	tostop = (tty->term.termios.lflag & TOSTOP) != 0;
+	mutex_unlock(&tty->term.lock);
+	return tostop ? terminal_check_change(&tty->term, c) : 0;
 }
 
-void hosttty_set_foreground(struct hosttty *tty, u32 pgid)
+void hosttty_bind(struct hosttty *tty, int fd)
 {
-	atomic_store(&tty->foreground, pgid);
+	struct ttymodes host;
+
+	/* The same terminal, after an autosave, has them already. */
+	if (tty->modes_set && host_modes(fd, &host) &&
+	    memcmp(&host, &tty->term.termios, TTYMODES_OLD_SIZE) != 0)
+		(void)ioctl(fd, TCSETS, &tty->term.termios);
 }
 
-struct hosttty *hosttty_of_session(struct ctx *c)
+void hosttty_look_at_size(struct hosttty *tty, struct kernel *k, int fd)
 {
-	const struct thread_group *tg = ctx_task(c)->tg;
+	struct ttysize s;
 
-	GUARD(&c->kernel->tasks_lock);
-	return tg->pgrp ? hosttty_get(obj_cast(hosttty, tg->pgrp->session->tty)) : NULL;
+	if (host_size(fd, &s))
+		terminal_resize(&tty->term, k, &s);
 }
 
-#define HOSTTTY_FIELDS(F) F(HDR, obj) F(ATOMIC, foreground) F(VAL, index)
-OBJECT_TYPE(hosttty, Sentry__Hosttty, sentry__hosttty__descriptor, HOSTTTY_FIELDS);
+static int hosttty_after_load(struct loader *l, void *o)
+{
+	return ((struct hosttty *)o)->index > 2 ? loader_range(l, "index") : 0;
+}
+
+static void hosttty_sample(struct sampler *sp, void *o)
+{
+	((struct hosttty *)o)->index = 2;
+}
+
+#define HOSTTTY_FIELDS(F) F(BASE, term, terminal) F(VAL, owner) F(VAL, index) F(VAL, modes_set)
+OBJECT_TYPE(hosttty, Sentry__Hosttty, sentry__hosttty__descriptor, HOSTTTY_FIELDS,
+            .base = &terminal_type, .after_load = hosttty_after_load, .sample = hosttty_sample);

@@ -1,27 +1,31 @@
 #pragma once
 /*
- * What the sandbox knows about a host terminal that it was given: job control is the guest's own,
- * modes and size are the host's.
+ * A host terminal that the sandbox was given: job control is the guest's own (sentry/kernel
+ * terminal.h), modes and size are the host's. The last modes that the guest set are kept, so that
+ * the terminal of whoever restores the sandbox gets them; when that is none, the guest goes on
+ * seeing a terminal with these modes and this size.
  *
- * Locking: foreground is atomic; a session's terminal is under the kernel's tasks_lock.
- * Lifetime: refcounted; hostnodes and the session that it controls refer to it. Saved: all.
+ * Locking: term.lock for modes and size. Lifetime: refcounted; hostnodes and the session that it
+ * controls refer to it. Saved: all.
  */
-#include "sentry/ctx/ctx.h"
-#include "state/object.h"
+#include "sentry/kernel/terminal.h"
 
 struct hosttty {
-	struct obj obj;
-	_Atomic u32 foreground; /* process group; 0: none */
-	u32 index;              /* slot that it was found at; immutable */
+	struct terminal term;
+	u64 owner;      /* whose standard files it was found among (hostfd.h); immutable */
+	u32 index;      /* and at which slot; immutable */
+	bool modes_set; /* the guest changed the modes; term.lock */
 };
 OBJECT_DECL(hosttty);
 
+/* The host terminal behind fd, which is slot index of owner. A reference. */
+struct hosttty *hosttty_new(int fd, u64 owner, u32 index);
 /* ioctl(2) on a terminal: those of the host's that are passed on, and the guest's job control. fd
- * is the host's. -ENOTTY for others. */
+ * is the host's; one that is no terminal answers with what is kept. -ENOTTY for others. */
 MUST_CHECK long hosttty_ioctl(struct hosttty *tty, int fd, struct ctx *c, u32 cmd, u64 arg);
-/* What a session's tty pointer refers to, if it is a host terminal: its foreground group. */
-u32 hosttty_foreground(void *session_tty);
-/* pgid becomes the foreground group. */
-void hosttty_set_foreground(struct hosttty *tty, u32 pgid);
-/* The terminal that controls c's session: a reference, or NULL. */
-struct hosttty *hosttty_of_session(struct ctx *c);
+/* Before a write: TOSTOP. As terminal_check_change. */
+MUST_CHECK int hosttty_check_write(struct hosttty *tty, struct ctx *c);
+/* After a load: the new host terminal gets the guest's modes; its size is noted. */
+void hosttty_bind(struct hosttty *tty, int fd);
+/* fd's size may have changed: the foreground group hears of it if so. */
+void hosttty_look_at_size(struct hosttty *tty, struct kernel *k, int fd);

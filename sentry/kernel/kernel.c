@@ -2,6 +2,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/quiesce.h"
+#include "sentry/kernel/terminal.h"
 #include "sentry/kernel/utsns.h"
 #include "sentry/loader/vdso.h"
 #include "sentry/mm/pageload.h"
@@ -19,6 +20,7 @@ static void container_destroy(void *p)
 
 	free(c->id);
 	obj_put(c->root_mnt_ns);
+	obj_put(c->console);
 }
 
 #define CONTAINER_FIELDS(F)                            \
@@ -28,7 +30,8 @@ static void container_destroy(void *p)
 	F(WEAK, init, thread_group)                    \
 	F(VAL, exited)                                 \
 	F(VAL, exit_status)                            \
-	F(REF, root_mnt_ns, mount_ns)
+	F(REF, root_mnt_ns, mount_ns)                  \
+	F(REF, console, terminal)
 OBJECT_TYPE(container, Sentry__Container, sentry__container__descriptor, CONTAINER_FIELDS,
             .destroy = container_destroy);
 
@@ -41,6 +44,10 @@ struct container *container_new(struct kernel *k, const char *id)
 	return c;
 }
 
+#define KERNEL_PART_FIELDS(F) F(HDR, obj) F(SKIP, link) /* the kernel's list saves it */
+OBJECT_TYPE(kernel_part, Sentry__KernelPart, sentry__kernel_part__descriptor, KERNEL_PART_FIELDS,
+            .abstract = true);
+
 /* ---- kernel ---- */
 
 static void kernel_init(void *p)
@@ -50,6 +57,7 @@ static void kernel_init(void *p)
 	mutex_init(&k->tasks_lock, RANK_TASKS);
 	mutex_init(&k->mms_lock, RANK_LEAF);
 	TAILQ_INIT(&k->containers);
+	TAILQ_INIT(&k->parts);
 	TAILQ_INIT(&k->mms);
 	waitq_init(&k->signalfd_wait);
 	k->rt = kernel_runtime_new();
@@ -59,7 +67,12 @@ static void kernel_destroy(void *p)
 {
 	struct kernel *k = p;
 	struct container *c;
+	struct kernel_part *part;
 
+	while ((part = TAILQ_FIRST(&k->parts))) {
+		TAILQ_REMOVE(&k->parts, part, link);
+		obj_put(part);
+	}
 	while ((c = TAILQ_FIRST(&k->containers))) {
 		TAILQ_REMOVE(&k->containers, c, link);
 		obj_put(c);
@@ -125,6 +138,7 @@ static int kernel_after_load(struct loader *l, void *p)
 	F(REF, vdso, vdso)                            \
 	F(REF, netns, netns)                          \
 	F(LIST, containers, container, link)          \
+	F(LIST, parts, kernel_part, link)             \
 	F(SKIP, tasks_lock)                           \
 	F(ATOMIC, next_ino)                           \
 	F(ATOMIC, next_id)                            \

@@ -24,6 +24,9 @@ struct pidns;
 struct task;
 struct timers;
 struct hostpoll;
+struct consoles;
+struct stdio_table;
+struct terminal;
 struct utsns;
 struct vdso;
 struct vdso_machine;
@@ -39,6 +42,8 @@ struct machine {
 	struct p9_client **gofers; /* by container index */
 	unsigned n_gofers;
 	int stdio[3]; /* host descriptors passed through, -1: none */
+	struct stdio_table *exec_stdio; /* those of exec'ed processes; NULL: none (fs/hostfd.h) */
+	struct consoles *consoles;      /* ptys that lead to the host (fs/tty/console.h) */
 	bool overlay; /* root gets a memory upper */
 	bool strace;
 	u64 autosave_every; /* 0: off */
@@ -55,8 +60,16 @@ struct container {
 	bool exited;                  /* tasks_lock */
 	s32 exit_status;              /* wait(2) status; tasks_lock */
 	struct mount_ns *root_mnt_ns; /* what exec joins; owned */
+	struct terminal *console;     /* the terminal it was started with, /dev/console; owned */
 };
 OBJECT_DECL(container);
+
+/* Something that lives as long as the kernel and that only higher layers know: derive from it. */
+struct kernel_part {
+	struct obj obj;
+	TAILQ_ENTRY(kernel_part) link;
+};
+OBJECT_DECL(kernel_part);
 
 struct kernel {
 	struct obj obj;
@@ -67,6 +80,7 @@ struct kernel {
 	struct vdso *vdso; /* what programs get mapped; owned; NULL: nothing */
 	struct netns *netns; /* what sockets share */
 	TAILQ_HEAD(, container) containers;
+	TAILQ_HEAD(, kernel_part) parts; /* tasks_lock */
 	struct mutex tasks_lock;   /* RANK_TASKS */
 	_Atomic u64 next_ino;      /* inode numbers of anonymous files, pipes */
 	_Atomic u64 next_id;       /* anything else that must be unique: mount ids, timers */

@@ -206,10 +206,8 @@ static bool prepare_locked(struct thread_group *tg, int signo)
 		flush = SIGSET_STOP;
 	if (flush) {
 		sigqueue_clear(&tg->shared, flush);
-		TAILQ_FOREACH (t, &tg->tasks, tg_link) {
+		TAILQ_FOREACH (t, &tg->tasks, tg_link)
 			sigqueue_clear(&t->pending, flush);
-			t->stop_taken = false;
-		}
 	}
 	if (signo == SIGCONT && tg->stop != STOP_NONE) {
 		resumed = tg->stop == STOP_STOPPED;
@@ -467,7 +465,6 @@ bool signal_dequeue(struct task *t, sigset64_t set, siginfo_t *ret)
 			got = take_from(&t->pending, __builtin_ctzll(own) + 1, ret, &timer);
 		else if (shared)
 			got = take_from(&tg->shared, __builtin_ctzll(shared) + 1, ret, &timer);
-		t->stop_taken = got && SIGBIT(ret->si_signo) & SIGSET_STOP;
 		signal_recalc_locked(t);
 	}
 	mutex_unlock(&tg->lock);

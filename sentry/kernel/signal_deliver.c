@@ -19,7 +19,7 @@ static void start_group_stop(struct task *t, int signo)
 	GUARD(&t->kernel->tasks_lock);
 	GUARD(&tg->lock);
 	/* SIGCONT or a kill came between taking the signal and here. */
-	if (tg->exiting || !t->stop_taken)
+	if (tg->exiting)
 		return;
 	if (tg->stop == STOP_NONE) {
 		tg->stop = STOP_PENDING;
@@ -35,8 +35,7 @@ static void start_group_stop(struct task *t, int signo)
 	}
 }
 
-/* tasks_lock held: an orphaned group ignores the terminal's stop signals (POSIX). */
-static bool pgrp_orphaned_locked(struct thread_group *tg)
+bool pgrp_orphaned_locked(struct thread_group *tg)
 {
 	struct pgrp *g = tg->pgrp;
 	struct thread_group *m;
@@ -44,6 +43,11 @@ static bool pgrp_orphaned_locked(struct thread_group *tg)
 	TAILQ_FOREACH (m, &g->members, pgrp_link) {
 		struct thread_group *p = m->parent;
 
+		/* A program under the built-in init is a job of whoever called the command, which
+		 * stops and continues with it. */
+		if (p && p->leader && p->leader->run == &run_init && m->container &&
+		    m->container->init == m)
+			return false;
 		if (p && p->pgrp != g && p->pgrp->session == g->session)
 			return false;
 	}

@@ -36,6 +36,7 @@ struct session;
 struct sighand;
 struct strings;
 struct task;
+struct terminal;
 struct thread_group;
 struct utsns;
 
@@ -62,7 +63,7 @@ struct session {
 	struct obj obj;
 	u32 sid;                     /* immutable */
 	struct thread_group *leader; /* weak; NULL once it has exited */
-	void *tty;                   /* controlling terminal, an owned object; NULL: none */
+	struct terminal *tty;        /* controlling terminal; owned; tasks_lock; NULL: none */
 };
 OBJECT_DECL(session);
 struct pgrp {
@@ -127,6 +128,8 @@ struct thread_group {
 	u64 maxrss, child_maxrss; /* bytes */
 	s64 start_time;           /* guest monotonic ns; immutable */
 	s32 oom_score_adj;
+	bool no_tty; /* gave its session's terminal up for itself (TIOCNOTTY); tasks_lock */
+	u64 exec_id; /* started by an exec command, which hears of the end; 0: not; immutable */
 };
 OBJECT_DECL(thread_group);
 
@@ -160,7 +163,6 @@ struct task {
 	u64 altstack_sp, altstack_size;
 	u32 altstack_flags;
 	bool group_stop_counted;     /* counted in tg->n_stopped */
-	bool stop_taken; /* a stop signal was taken and nothing undid it since; tg->lock */
 	u64 fault_addr, fault_error; /* of the last fault, for sigcontext (cr2, err) */
 	u32 fault_trapno;
 

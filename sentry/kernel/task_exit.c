@@ -12,6 +12,7 @@
 #include "sentry/kernel/sighand.h"
 #include "sentry/kernel/task_run.h"
 #include "sentry/kernel/task_wait.h"
+#include "sentry/kernel/terminal.h"
 #include "sentry/mm/mm.h"
 #include "sentry/mm/usercopy.h"
 #include "sentry/vfs/fd_table.h"
@@ -243,12 +244,17 @@ static void kill_rest_locked(struct kernel *k, struct thread_group *except)
 	}
 }
 
-static void session_leader_exit_locked(struct thread_group *tg)
+/* Its terminal, for the caller to put without the lock; NULL: none. */
+static struct terminal *session_leader_exit_locked(struct thread_group *tg)
 {
 	struct session *s = tg->pgrp ? tg->pgrp->session : NULL;
+	struct terminal *tty;
 
-	if (s && s->leader == tg)
-		s->leader = NULL;
+	if (!s || s->leader != tg)
+		return NULL;
+	tty = terminal_leader_exits_locked(s);
+	s->leader = NULL;
+	return tty;
 }
 
 static void add_times_locked(struct thread_group *tg, struct task *t)
@@ -274,20 +280,18 @@ static struct task *detach_member_locked(struct task *t)
 	return pid_remove_locked(t->kernel->pidns, t->tid);
 }
 
-struct task *thread_group_reap_locked(struct thread_group *tg, bool waited)
+struct task *thread_group_reap_locked(struct thread_group *tg)
 {
 	struct thread_group *p = tg->parent;
 	struct task *leader = tg->leader;
 
-	if (p && waited) {
+	if (p) {
 		p->child_utime += tg->dead_utime + tg->child_utime;
 		p->child_stime += tg->dead_stime + tg->child_stime;
 		p->child_minflt += tg->dead_minflt + tg->child_minflt;
 		p->child_nvcsw += tg->dead_nvcsw + tg->child_nvcsw;
 		p->child_maxrss = MAX(p->child_maxrss, tg->maxrss);
 		p->child_maxrss = MAX(p->child_maxrss, tg->child_maxrss);
-	}
-	if (p) {
 		TAILQ_REMOVE(&p->children, tg, sibling);
 		tg->parent = NULL;
 	}
@@ -303,6 +307,7 @@ const struct run_state *task_exit_step(struct task *t)
 	struct kernel *k = t->kernel;
 	struct thread_group_list dead = TAILQ_HEAD_INITIALIZER(dead);
 	struct thread_group *d;
+	struct terminal *tty = NULL;
 	struct task *self = NULL;
 	bool last, stopped = false;
 
@@ -354,7 +359,7 @@ const struct run_state *task_exit_step(struct task *t)
 	if (last) {
 		tg->zombie = true;
 		waitq_wake(&tg->pidfd_wait, ~0u);
-		session_leader_exit_locked(tg);
+		tty = session_leader_exit_locked(tg);
 		reparent_children_locked(tg, &dead);
 		if (tg->parent && is_link(tg->parent, tg->pgrp))
 			check_orphaned_pgrp_locked(tg->pgrp, tg);
@@ -373,9 +378,10 @@ const struct run_state *task_exit_step(struct task *t)
 	}
 	while ((d = TAILQ_FIRST(&dead))) {
 		TAILQ_REMOVE(&dead, d, dead_link);
-		obj_put(thread_group_reap_locked(d, false));
+		obj_put(thread_group_reap_locked(d));
 	}
 	mutex_unlock(&k->tasks_lock);
+	terminal_put(tty);
 	/* Waits for expiries under way, which take tasks_lock; t still holds the group. */
 	if (last) {
 		itimers_stop(tg->itimers);

@@ -3,6 +3,7 @@
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/sighand.h"
 #include "sentry/kernel/task.h"
+#include "sentry/kernel/terminal.h"
 #include "sentry/kernel/utsns.h"
 #include "sentry/kernel/itimer.h"
 #include "sentry/kernel/posix_timer.h"
@@ -95,26 +96,28 @@ static void session_destroy(void *p)
 	obj_put(s->tty);
 }
 
-static int session_save_tty(struct saver *s, const struct session *o, Sentry__Session *m)
+static int session_after_load(struct loader *l, void *p)
 {
-	m->tty = saver_ref(s, o->tty);
+	struct session *s = p;
+
+	/* Each points at the other, or neither does. */
+	if (s->tty && s->tty->session != s)
+		return loader_error(l, "a session's terminal belongs to another one");
 	return 0;
 }
 
-static int session_load_tty(struct loader *l, struct session *o, const Sentry__Session *m)
+static void session_sample(struct sampler *sp, void *p)
 {
-	return loader_ref(l, m->tty, &file_type, &o->tty);
-}
+	struct session *s = p;
 
-static void session_sample_tty(struct sampler *sp, struct session *o)
-{
-	o->tty = sampler_ref(sp, &file_type);
+	s->tty->session = s;
 }
 
 #define SESSION_FIELDS(F) \
-	F(HDR, obj) F(VAL, sid) F(WEAK, leader, thread_group) F(CUSTOM, tty, session)
+	F(HDR, obj) F(VAL, sid) F(WEAK, leader, thread_group) F(REF, tty, terminal)
 OBJECT_TYPE(session, Sentry__Session, sentry__session__descriptor, SESSION_FIELDS,
-            .destroy = session_destroy);
+            .destroy = session_destroy, .after_load = session_after_load,
+            .sample = session_sample);
 
 static void pgrp_init(void *p)
 {
@@ -282,7 +285,9 @@ static int thread_group_after_load(struct loader *l, void *p)
 	F(VAL, maxrss)                                                 \
 	F(VAL, child_maxrss)                                           \
 	F(VAL, start_time)                                             \
-	F(VAL, oom_score_adj)
+	F(VAL, oom_score_adj)                                          \
+	F(VAL, no_tty)                                                 \
+	F(VAL, exec_id)
 OBJECT_TYPE(thread_group, Sentry__ThreadGroup, sentry__thread_group__descriptor,
             THREAD_GROUP_FIELDS, .init = thread_group_init, .destroy = thread_group_destroy,
             .sample = thread_group_sample, .after_load = thread_group_after_load);
@@ -471,7 +476,6 @@ static int task_after_load(struct loader *l, void *p)
 	F(VAL, altstack_size)                                      \
 	F(VAL, altstack_flags)                                     \
 	F(VAL, group_stop_counted)                                 \
-	F(SKIP, stop_taken) /* never between steps */              \
 	F(VAL, fault_addr)                                         \
 	F(VAL, fault_error)                                        \
 	F(VAL, fault_trapno)                                       \

@@ -46,6 +46,9 @@ void notify_parent_stop_locked(struct thread_group *tg, int code, int signo);
 MUST_CHECK int kernel_rewire(struct kernel *k, struct machine *m, const char **ret_why);
 
 /* ---- shared by clone, exit and job control; tasks_lock held ---- */
+/* Nobody outside tg's group in its session could continue it: the terminal's stop signals have no
+ * effect on it (POSIX). */
+bool pgrp_orphaned_locked(struct thread_group *tg);
 void task_bind_ctx(struct task *t);
 void pgrp_join_locked(struct thread_group *tg, struct pgrp *g);
 void pgrp_leave_locked(struct thread_group *tg);

@@ -30,6 +30,5 @@ struct wait_result {
 /* 0, -ECHILD, -ERESTARTSYS. */
 MUST_CHECK int task_wait_child(struct task *t, const struct wait_request *req,
                                struct wait_result *ret);
-/* Takes a zombie group out of the tree; the caller drops the returned leader after tasks_lock.
- * waited: by its parent, who gets its usage. */
-struct task *thread_group_reap_locked(struct thread_group *tg, bool waited);
+/* Takes a zombie group out of the tree; the caller drops the returned leader after tasks_lock. */
+struct task *thread_group_reap_locked(struct thread_group *tg);

@@ -110,7 +110,7 @@ static int check_args(struct mm *mm, const struct mmap_args *a, u64 *ret_len)
 		return -EINVAL;
 	if (len == 0 || len > mm_top(mm))
 		return -ENOMEM;
-	if (a->mappable && (a->off + len < a->off || a->off + len > INT64_MAX))
+	if (a->off + len < a->off)
 		return -EOVERFLOW;
 	if (a->flags & MAP_HUGETLB)
 		return -ENOMEM; /* no huge pages are reserved */
@@ -220,8 +220,6 @@ static s64 map_locked(struct mm *mm, struct ctx *c, const struct mmap_args *a, u
 		if (r < 0)
 			return r;
 	}
-	if (a->flags & MAP_LOCKED && mm_lock_limit(c) == 0)
-		return -EPERM;
 	r = mm_check_limits(mm, c, len - replaced, data, lock);
 	if (r < 0)
 		return r;

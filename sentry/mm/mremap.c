@@ -141,9 +141,10 @@ static s64 remap_locked(struct remap *m)
 		v = vma_find(&mm->vmas, m->old);
 		if (!v)
 			return -EFAULT;
-		/* What is cut off may be several mappings, or nothing. */
 		if (m->old_len == m->new_len)
 			return (s64)m->old;
+		if (m->old + m->old_len > v->end)
+			return -EFAULT;
 		r = mm_unmap_locked(mm, m->old + m->new_len, m->old + m->old_len);
 		return r < 0 ? r : (s64)m->old;
 	}

@@ -3,7 +3,6 @@
 #include "sentry/mm/mm_impl.h"
 
 #include <errno.h>
-#include <string.h>
 
 int usercopy_init(void)
 {
@@ -66,27 +65,6 @@ long user_get_str(struct ctx *c, uaddr_t src, char *buf, size_t size)
 		s.buf = buf + done;
 	}
 	return -ENAMETOOLONG;
-}
-
-int user_get_larger(struct ctx *c, uaddr_t src, size_t size, void *dst, size_t room)
-{
-	u8 rest[256];
-	int r;
-
-	if (size > PAGE_SIZE)
-		return -E2BIG;
-	memset(dst, 0, room);
-	r = user_copy_in(c, dst, src, MIN(size, room));
-	for (size_t at = room; r == 0 && at < size; at += sizeof(rest)) {
-		size_t n = MIN(size - at, sizeof(rest));
-
-		r = user_copy_in(c, rest, uaddr_add(src, at), n);
-		for (size_t i = 0; r == 0 && i < n; i++) {
-			if (rest[i])
-				return -E2BIG;
-		}
-	}
-	return r;
 }
 
 struct atomic_op {

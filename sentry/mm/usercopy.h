@@ -25,10 +25,6 @@ MUST_CHECK long user_copy_in_some(struct ctx *c, void *dst, uaddr_t src, size_t 
 /* A string with its NUL into buf. Its length, -ENAMETOOLONG if there is no NUL in size bytes. */
 MUST_CHECK long user_get_str(struct ctx *c, uaddr_t src, char *buf, size_t size);
 
-/* A struct that may be larger in newer kernels: up to size bytes into dst, the rest of which is
- * zeroed. -E2BIG if size is more than a page, or what dst has no room for is not all zero. */
-MUST_CHECK int user_get_larger(struct ctx *c, uaddr_t src, size_t size, void *dst, size_t room);
-
 #define user_get(c, src, p_dst) user_copy_in(c, p_dst, src, sizeof(*(p_dst)))
 #define user_put(c, dst, p_src) user_copy_out(c, dst, p_src, sizeof(*(p_src)))
 static inline MUST_CHECK int user_put_u32(struct ctx *c, uaddr_t dst, u32 v)

@@ -48,15 +48,29 @@ SYSCALL0(vfork)
 
 SYSCALL2(clone3, uaddr_t, uargs, size_t, size)
 {
-	struct clone_args ca;
+	struct clone_args ca = {0};
 	struct clone_args_k a = {0};
+	u8 rest[64];
 	int r;
 
+	if (size > PAGE_SIZE)
+		return -E2BIG;
 	if (size < CLONE_ARGS_SIZE_VER0)
 		return -EINVAL;
-	r = user_get_larger(&t->ctx, uargs, size, &ca, sizeof(ca));
+	r = user_copy_in(&t->ctx, &ca, uargs, MIN(size, sizeof(ca)));
 	if (r < 0)
 		return r;
+	for (size_t at = sizeof(ca); at < size; at += sizeof(rest)) {
+		size_t n = MIN(size - at, sizeof(rest));
+
+		r = user_copy_in(&t->ctx, rest, uaddr_add(uargs, at), n);
+		if (r < 0)
+			return r;
+		for (size_t i = 0; i < n; i++) {
+			if (rest[i])
+				return -E2BIG;
+		}
+	}
 	if (ca.flags & ~CLONE3_FLAGS || ca.flags & (CSIGNAL | CLONE_DETACHED) || ca.exit_signal > SIGNAL_MAX)
 		return -EINVAL;
 	if ((ca.flags & (CLONE_THREAD | CLONE_PARENT)) && ca.exit_signal)

@@ -66,8 +66,6 @@ SYSCALL6(mmap, u64, addr, u64, len, int, prot, int, flags, int, fd, u64, off)
 		if (r < 0)
 			return r;
 	}
-	if (!f && type == MAP_SHARED_VALIDATE)
-		return -EINVAL;
 	/* Shared memory of its own: no file, or one that maps as nothing (/dev/zero). */
 	if (!a.mappable) {
 		a.off = 0;

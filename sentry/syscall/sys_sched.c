@@ -126,7 +126,7 @@ static bool selected_locked(struct task *t, struct task *o, int which, u32 who)
 {
 	AUTO(creds) c = NULL;
 
-	if (o->exit_state == TASK_DEAD)
+	if (o->exit_state != TASK_ALIVE)
 		return false;
 	switch (which) {
 	case PRIO_PROCESS:
@@ -348,16 +348,12 @@ SYSCALL3(sched_setattr, int, pid, uaddr_t, in, u32, flags)
 		return r;
 	if (size == 0)
 		size = sizeof(a);
-	r = size < sizeof(a) ? -E2BIG : user_get_larger(&t->ctx, in, size, &a, sizeof(a));
-	/* The caller is told what is known here. */
-	if (r == -E2BIG && user_put_u32(&t->ctx, in, sizeof(a)) < 0)
-		return -EFAULT;
+	if (size < sizeof(a) || size > PAGE_SIZE)
+		return -E2BIG;
+	r = user_get(&t->ctx, in, &a);
 	if (r < 0)
 		return r;
 	if ((s32)a.policy < 0 || a.flags & ~(u64)ATTR_FLAGS_ALL)
-		return -EINVAL;
-	if (a.policy == POLICY_DEADLINE &&
-	    (a.deadline == 0 || a.runtime < 1024 || a.runtime > a.deadline))
 		return -EINVAL;
 	r = target(t, pid, &o);
 	if (r < 0)

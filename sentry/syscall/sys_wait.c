@@ -204,6 +204,7 @@ SYSCALL0(setsid)
 	g = pgrp_new_locked(k, tg->tgid, s);
 	pgrp_leave_locked(tg);
 	pgrp_join_locked(tg, g);
+	tg->no_tty = false;
 	obj_put(g);
 	obj_put(s);
 	return tg->tgid;

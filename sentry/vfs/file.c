@@ -89,7 +89,7 @@ OBJECT_TYPE(file, Sentry__File, sentry__file__descriptor, FILE_FIELDS, .base = &
 
 void file_setup(struct file *f, u32 flags, const struct path *path, struct inode *inode)
 {
-	atomic_store_explicit(&f->flags, flags, memory_order_relaxed);
+	atomic_store_explicit(&f->flags, flags & ~(u32)O_NOCTTY, memory_order_relaxed);
 	if (path && path->dentry) {
 		f->path = *path;
 		path_get(&f->path);

@@ -65,7 +65,9 @@ static u32 open_mask(u32 flags)
 /* inode_open, which watches hear of. */
 static int open_inode(struct ctx *c, const struct path *p, u32 flags, struct file **ret)
 {
-	int r = inode_open(path_inode(p), c, p, kept_flags(flags), ret);
+	/* Terminals must know of O_NOCTTY; file_setup drops it. */
+	u32 noctty = S_ISCHR(path_inode(p)->mode) ? flags & O_NOCTTY : 0;
+	int r = inode_open(path_inode(p), c, p, kept_flags(flags) | noctty, ret);
 
 	if (r == 0)
 		notify_file(*ret, IN_OPEN);

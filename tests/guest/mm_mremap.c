@@ -193,18 +193,3 @@ GUEST_TEST(errors)
 	/* Private memory can't be duplicated. */
 	EXPECT_ERRNO(mremap(p, 0, GUEST_PAGE, MREMAP_MAYMOVE), EINVAL);
 }
-
-GUEST_TEST(shrinking_cuts_off_several_mappings)
-{
-	char *p = guest_map(4 * GUEST_PAGE, 0);
-
-	/* Two mappings, then a hole. */
-	ASSERT_OK(mprotect(p + 2 * GUEST_PAGE, GUEST_PAGE, PROT_READ));
-	ASSERT_OK(munmap(p + 3 * GUEST_PAGE, GUEST_PAGE));
-	p[0] = 's';
-	ASSERT_TRUE(mremap(p, 4 * GUEST_PAGE, GUEST_PAGE, 0) == p);
-	MAYBE_SAVE();
-	EXPECT_EQ(p[0], 's');
-	EXPECT_ERRNO(msync(p + GUEST_PAGE, GUEST_PAGE, MS_ASYNC), ENOMEM);
-	EXPECT_ERRNO(msync(p + 2 * GUEST_PAGE, GUEST_PAGE, MS_ASYNC), ENOMEM);
-}

@@ -172,23 +172,3 @@ GUEST_TEST(stop_in_the_middle_of_stop)
 	must_advance(2);
 	end(pid);
 }
-
-/* A stop that SIGCONT overtakes never happens, wherever the target is in taking it. */
-GUEST_TEST(continue_undoes_a_stop_that_is_being_taken)
-{
-	for (int i = 0; i < 60; i++) {
-		pid_t pid = fork();
-		int st;
-
-		if (pid == 0) {
-			for (;;)
-				pause();
-		}
-		ASSERT_TRUE(pid > 0);
-		EXPECT_OK(kill(pid, SIGSTOP));
-		EXPECT_OK(kill(pid, SIGCONT));
-		EXPECT_OK(kill(pid, SIGTERM));
-		EXPECT_EQ(waitpid(pid, &st, 0), pid);
-		EXPECT_TRUE(WIFSIGNALED(st) && WTERMSIG(st) == SIGTERM);
-	}
-}

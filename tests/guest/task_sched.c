@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/personality.h>
 #include <sys/select.h>
 
@@ -111,59 +110,4 @@ GUEST_TEST(process_time_has_its_dead_threads)
 		sum += spent[i];
 	}
 	EXPECT_TRUE(cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - start >= sum);
-}
-
-GUEST_TEST(usage_of_children_that_nobody_waits_for)
-{
-	struct rusage u;
-	pid_t pid;
-
-	signal(SIGCHLD, SIG_IGN);
-	pid = fork();
-	if (pid == 0) {
-		char *p = guest_map(64 * GUEST_PAGE, 0);
-
-		memset(p, 1, 64 * GUEST_PAGE);
-		_exit(0);
-	}
-	EXPECT_ERRNO(waitpid(pid, NULL, 0), ECHILD);
-	EXPECT_OK(getrusage(RUSAGE_CHILDREN, &u));
-	EXPECT_EQ(u.ru_maxrss, 0);
-	EXPECT_EQ(u.ru_minflt, 0);
-}
-
-GUEST_TEST(a_zombie_has_a_priority)
-{
-	siginfo_t info;
-	pid_t pid = fork();
-
-	if (pid == 0)
-		_exit(0);
-	ASSERT_OK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT));
-	EXPECT_OK(setpriority(PRIO_PROCESS, (id_t)pid, 3));
-	EXPECT_EQ(getpriority(PRIO_PROCESS, (id_t)pid), 3);
-	EXPECT_EQ(waitpid(pid, NULL, 0), pid);
-	EXPECT_ERRNO(setpriority(PRIO_PROCESS, (id_t)pid, 3), ESRCH);
-}
-
-GUEST_TEST(attributes_of_a_newer_kernel)
-{
-	struct {
-		uint32_t size, policy;
-		uint64_t flags;
-		int32_t nice;
-		uint32_t priority;
-		uint64_t runtime, deadline, period;
-		uint64_t more[8];
-	} a = {.size = sizeof(a)};
-
-	EXPECT_EQ(syscall(SYS_sched_setattr, 0, &a, 0), 0);
-	a.more[7] = 1;
-	EXPECT_ERRNO(syscall(SYS_sched_setattr, 0, &a, 0), E2BIG);
-	EXPECT_TRUE(a.size >= 48 && a.size < sizeof(a));
-	a.size = 12;
-	EXPECT_ERRNO(syscall(SYS_sched_setattr, 0, &a, 0), E2BIG);
-	a.size = 48;
-	a.policy = 6;
-	EXPECT_ERRNO(syscall(SYS_sched_setattr, 0, &a, 0), EINVAL);
 }

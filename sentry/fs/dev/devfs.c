@@ -21,6 +21,7 @@ static const struct dev_node nodes[] = {
 	{"random", S_IFCHR | 0666, DEV_MEM_MAJOR, DEV_RANDOM_MINOR, NULL},
 	{"urandom", S_IFCHR | 0666, DEV_MEM_MAJOR, DEV_URANDOM_MINOR, NULL},
 	{"tty", S_IFCHR | 0666, DEV_TTYAUX_MAJOR, 0, NULL},
+	{"ptmx", S_IFCHR | 0666, DEV_TTYAUX_MAJOR, 2, NULL},
 	{"shm", S_IFDIR | 01777, 0, 0, NULL},
 	{"pts", S_IFDIR | 0755, 0, 0, NULL},
 	{"mqueue", S_IFDIR | 01777, 0, 0, NULL},

@@ -1,10 +1,10 @@
 /*
- * The devices that have no device behind them: null, zero, full, random, urandom, and tty, which
- * leads to the caller's controlling terminal.
+ * The devices that have no device behind them: null, zero, full, random, urandom. Terminals are in
+ * sentry/fs/tty.
  */
 #include "proto/leaf.pb-c.h"
 #include "sentry/fs/dev/dev.h"
-#include "sentry/fs/hostfd.h"
+#include "sentry/vfs/file.h"
 #include "sentry/vfs/inode.h"
 #include "state/base/cleanup.h"
 #include "state/fields.h"
@@ -136,20 +136,6 @@ static int mem_open(struct inode *inode, struct ctx *c, const struct path *path,
 	return 0;
 }
 SPECIAL_FILE(mem_special, .type = S_IFCHR, .major = DEV_MEM_MAJOR, .open = mem_open);
-
-static int tty_open(struct inode *inode, struct ctx *c, const struct path *path, u32 flags,
-                    struct file **ret)
-{
-	AUTO(hosttty) tty = NULL;
-
-	if (minor(inode->rdev) != 0)
-		return -ENXIO;
-	tty = hosttty_of_session(c);
-	if (!tty)
-		return -ENXIO;
-	return hostfd_open_terminal(tty, c, path, flags, ret);
-}
-SPECIAL_FILE(tty_special, .type = S_IFCHR, .major = DEV_TTYAUX_MAJOR, .open = tty_open);
 
 static const struct file_ops memdev_ops = {
 	.id = {.describe = file_describe},

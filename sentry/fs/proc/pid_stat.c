@@ -1,6 +1,6 @@
 /* /proc/PID/stat, statm, limits and the scheduler's files. */
 #include "sentry/fs/proc/proc.h"
-#include "sentry/fs/hosttty.h"
+#include "sentry/kernel/terminal.h"
 #include "sentry/kernel/sighand.h"
 #include "sentry/time/clock.h"
 #include "state/base/cleanup.h"
@@ -37,9 +37,10 @@ static void read_tree(struct task *task, struct numbers *n)
 	s = tg->pgrp->session;
 	n->pgid = tg->pgrp->pgid;
 	n->sid = s->sid;
-	if (s->tty) {
-		n->tpgid = hosttty_foreground(s->tty);
-		n->tty = (int)makedev(136, 0);
+	n->tpgid = ~0u;
+	if (s->tty && !tg->no_tty) {
+		n->tpgid = s->tty->foreground;
+		n->tty = (int)s->tty->rdev;
 	}
 }
 
