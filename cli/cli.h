@@ -30,8 +30,11 @@ struct command {
 
 int cmd_boot(const struct globals *g, int argc, const char **argv, struct error *err);
 int cmd_checkpoint(const struct globals *g, int argc, const char **argv, struct error *err);
+int cmd_debug(const struct globals *g, int argc, const char **argv, struct error *err);
 int cmd_delete(const struct globals *g, int argc, const char **argv, struct error *err);
 int cmd_do(const struct globals *g, int argc, const char **argv, struct error *err);
+int cmd_events(const struct globals *g, int argc, const char **argv, struct error *err);
+int cmd_features(const struct globals *g, int argc, const char **argv, struct error *err);
 int cmd_gofer(const struct globals *g, int argc, const char **argv, struct error *err);
 int cmd_image(const struct globals *g, int argc, const char **argv, struct error *err);
 int cmd_kill(const struct globals *g, int argc, const char **argv, struct error *err);

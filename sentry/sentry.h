@@ -17,3 +17,10 @@
  * that says why went to the parent connection (and the log).
  */
 int sentry_main(int config_fd);
+
+/* Numbers of system calls are below this. */
+#define SENTRY_SYSCALLS 512
+/* What is offered of a system call: "full", "partial" (the note says what is missing), "none".
+ * False: Linux has no such number. Static strings. */
+bool sentry_syscall_info(u32 nr, const char **ret_name, const char **ret_support,
+                         const char **ret_note);

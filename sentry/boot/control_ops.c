@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PS_BATCH 64 /* entries of one reply: each at most about 600 bytes */
+#define PS_BATCH    12 /* entries of one reply: each at most about 4.7 KiB */
+#define DEBUG_BATCH 14 /* likewise, BOOT_DEBUG_TEXT each */
 
 void control_reply_exit(struct control *c, struct conn *k, u64 id)
 {
@@ -67,6 +68,42 @@ static void op_ps(struct control *c, struct conn *k, u64 id, int after_pid) REQU
 	else
 		conn_reply(c, k, reply);
 	control__reply__free_unpacked(reply, NULL);
+}
+
+static void op_debug(struct control *c, struct conn *k, u64 id, int after_tid) REQUIRES(c->lock)
+{
+	Control__DebugReply debug = CONTROL__DEBUG_REPLY__INIT;
+	Control__Reply reply = CONTROL__REPLY__INIT;
+	int r = boot_debug(c->b, after_tid, DEBUG_BATCH, &debug);
+
+	reply.id = id;
+	reply.result_case = CONTROL__REPLY__RESULT_DEBUG;
+	reply.debug = &debug;
+	if (r < 0)
+		conn_result(c, k, id, r, NULL);
+	else
+		conn_reply(c, k, &reply);
+	for (size_t i = 0; i < debug.n_tasks; i++)
+		control__debug_task__free_unpacked(debug.tasks[i], NULL);
+	free(debug.tasks);
+}
+
+static void op_events(struct control *c, struct conn *k, u64 id) REQUIRES(c->lock)
+{
+	Control__EventsReply events = CONTROL__EVENTS_REPLY__INIT;
+	Control__Reply reply = CONTROL__REPLY__INIT;
+	int r = boot_events(c->b, &events);
+
+	reply.id = id;
+	reply.result_case = CONTROL__REPLY__RESULT_EVENTS;
+	reply.events = &events;
+	if (r < 0)
+		conn_result(c, k, id, r, NULL);
+	else
+		conn_reply(c, k, &reply);
+	for (size_t i = 0; i < events.n_syscalls; i++)
+		free(events.syscalls[i]);
+	free(events.syscalls);
 }
 
 static void op_pause(struct control *c, struct conn *k, u64 id, bool pause) REQUIRES(c->lock)
@@ -267,6 +304,12 @@ size_t control_handle(struct control *c, struct conn *k, const Control__Request 
 		break;
 	case CONTROL__REQUEST__OP_PS:
 		op_ps(c, k, id, req->ps->after_pid);
+		break;
+	case CONTROL__REQUEST__OP_DEBUG:
+		op_debug(c, k, id, req->debug->after_tid);
+		break;
+	case CONTROL__REQUEST__OP_EVENTS:
+		op_events(c, k, id);
 		break;
 	case CONTROL__REQUEST__OP_PAUSE:
 		op_pause(c, k, id, true);

@@ -60,6 +60,12 @@ MUST_CHECK int boot_signal(struct boot *b, int pid, int signo, bool group, bool 
  * them). */
 MUST_CHECK int boot_ps(struct boot *b, int after_pid, size_t max, Control__PsReply *reply);
 
+/* The same for tasks with ids above after_tid: what each is doing, in words. Everything is stopped
+ * for a moment if that can be done soon; at_rest says whether it was. */
+MUST_CHECK int boot_debug(struct boot *b, int after_tid, size_t max, Control__DebugReply *reply);
+/* Counters since this process started. */
+MUST_CHECK int boot_events(struct boot *b, Control__EventsReply *reply);
+
 /* Returns when nothing runs any more. -EALREADY if paused. */
 MUST_CHECK int boot_pause(struct boot *b);
 /* -EALREADY if it runs. */

@@ -106,6 +106,7 @@ int ctx_sleep(struct ctx *c, struct deadline d)
 	platform_runnable_add(1);
 	WRITE_ONCE(c->sleeping, false);
 	clock_gettime(CLOCK_MONOTONIC, &after);
+	c->sleeps++;
 	c->slept_ns += (u64)(timespec_ns(&after) - timespec_ns(&before));
 	if (ctx_interrupted(c))
 		return -ERESTARTSYS;

@@ -56,6 +56,7 @@ struct ctx {
 	bool sleeping;	       /* in ctx_sleep: for ps; written by the owner */
 	u32 deaf_to;	       /* bits that don't end a sleep now (vfork, stopped); owner only */
 	u64 slept_ns;	       /* time in ctx_sleep, for CPU accounting; owner only */
+	u64 sleeps;	       /* times in ctx_sleep, likewise */
 	_Atomic u32 wake;      /* futex word: 1 = a wake came since the last look */
 };
 

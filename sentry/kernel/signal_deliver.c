@@ -146,6 +146,8 @@ void signal_deliver(struct task *t, const siginfo_t *info)
 	struct ksigaction act = sighand_get_action(t->tg->sighand, signo);
 	sigset64_t old, new;
 
+	if (unlikely(t->kernel->machine->strace))
+		strace_signal_taken(t, info);
 	if (act.handler == HANDLER(SIG_IGN))
 		return;
 	if (act.handler == HANDLER(SIG_DFL)) {

@@ -92,6 +92,10 @@ void task_account(struct task *t, bool guest)
 		u64 slept = t->ctx.slept_ns;
 
 		t->ctx.slept_ns = 0;
+		if (t->ctx.sleeps) {
+			atomic_fetch_add_explicit(&t->nvcsw, t->ctx.sleeps, memory_order_relaxed);
+			t->ctx.sleeps = 0;
+		}
 		ns = ns > slept ? ns - slept : 0;
 		atomic_fetch_add_explicit(&t->stime, ns, memory_order_relaxed);
 	}

@@ -17,6 +17,8 @@ extern const struct run_state run_init;    /* the built-in init: reaps */
 
 /* Makes the system call at hand: t->sysno, arguments from t->regs. */
 long syscall_dispatch(struct task *t);
+/* A signal was taken, for --strace. */
+void strace_signal_taken(struct task *t, const siginfo_t *info);
 /* x86: result into rax; the call at hand is over. */
 void task_syscall_done(struct task *t, long ret);
 /* signal_deliver.c: one signal into a handler's frame, or its default action. */

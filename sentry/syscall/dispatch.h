@@ -21,6 +21,13 @@ struct syscall_entry {
 };
 /* NULL if the number has no entry. */
 const struct syscall_entry *syscall_entry(u64 nr);
+/* The name of any number that Linux has on this machine, or NULL. */
+const char *syscall_name(u64 nr);
+/* How often the call was made in this process; those that stubs answer themselves don't count. */
+u64 syscall_calls(u64 nr);
+/* One line for people: the call that a task is in, with its arguments as far as its memory need not
+ * be looked at. Any thread. */
+void syscall_describe(struct task *t, char *buf, size_t size);
 /* strace.c: one line per call, before (enter) and after it ran. */
 void strace_enter(struct task *t, const struct syscall_entry *e, const struct sysargs *a);
 void strace_exit(struct task *t, const struct syscall_entry *e, const struct sysargs *a, long ret);

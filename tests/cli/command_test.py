@@ -12,8 +12,8 @@ import time
 
 from harness import Skip, expect, main, read_until, wait_for
 
-COMMANDS = ["do", "run", "checkpoint", "restore", "ps", "list", "state", "kill", "wait", "delete",
-            "pause", "resume", "image"]
+COMMANDS = ["debug", "do", "events", "features", "run", "checkpoint", "restore", "ps", "list",
+            "state", "kill", "wait", "delete", "pause", "resume", "image"]
 
 
 def help_of_every_command(s):
@@ -188,7 +188,7 @@ def kill_one_process(s):
 
     def sleeps():
         rows = [line.split() for line in s.ok("ps", "one").out.splitlines()[1:]]
-        return [w[1] for w in rows if w[7:] == ["sleep", "100"]]
+        return [w[1] for w in rows if w[-3:] == ["\\_", "sleep", "100"]]
     wait_for(sleeps, "sleep")
     s.fails(1, "kill", "--pid", "9999", "one", contains="no such process")
     s.ok("kill", "--pid", sleeps()[0], "one", "KILL")

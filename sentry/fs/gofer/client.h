@@ -97,6 +97,9 @@ MUST_CHECK int p9_client_create_file(struct p9_client *c, u32 dir, const char *n
 MUST_CHECK int p9_client_make(struct p9_client *c, u32 dir, const char *name, u32 mode, u32 uid,
                               u32 gid, const char *target, u32 *ret_fid, struct p9_attr *ret_attr);
 
+/* Calls made so far, for people. */
+u64 p9_client_total(const struct p9_client *c);
+
 /* On an open fid; short counts as in pread(2) and pwrite(2), and at p9_client_max_io. */
 MUST_CHECK int p9_client_read(struct p9_client *c, u32 fid, u64 offset, void *buf, size_t size,
                               size_t *ret_n);

@@ -44,6 +44,12 @@ static void die(struct p9_client *c, const char *why)
 	pthread_cond_broadcast(&c->tag_free);
 }
 
+u64 p9_client_total(const struct p9_client *c)
+{
+	return atomic_load_explicit(&((struct p9_client *)(uintptr_t)c)->total,
+	                            memory_order_relaxed);
+}
+
 void p9_client_shutdown(struct p9_client *c)
 {
 	mutex_lock(&c->lock);
@@ -202,6 +208,7 @@ static int register_call(struct p9_client *c, struct p9_call *k, u8 *req)
 	else
 		c->calls[tag] = k;
 	c->n_calls++;
+	atomic_fetch_add_explicit(&c->total, 1, memory_order_relaxed);
 	req[5] = (u8)tag;
 	req[6] = (u8)(tag >> 8);
 	return 0;

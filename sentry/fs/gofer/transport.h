@@ -36,7 +36,8 @@ struct p9_client {
 	struct mutex lock;
 	bool dead;    /* also read without the lock */
 	bool reading; /* some thread is in the socket; it owns rx and fds meanwhile */
-	u32 n_calls;
+	u32 n_calls;   /* under way */
+	_Atomic u64 total; /* ever */
 	struct p9_call *calls[MAX_TAGS], *version_call;
 	pthread_cond_t tag_free;
 	u32 *free_fids; /* as a stack; room for every fid below next_fid */
