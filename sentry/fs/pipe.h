@@ -63,6 +63,8 @@ struct pipe *pipe_of(struct file *f);
 /* What fits of src once anything does, as splice(2) and vmsplice(2) write: bytes, -EAGAIN
  * (O_NONBLOCK), -EPIPE with SIGPIPE, -ERESTARTSYS. */
 MUST_CHECK long pipe_write_some(struct file *f, struct ctx *c, struct uiter *src);
+/* Puts back what was just read and found no taker. */
+void pipe_unread(struct file *f, const void *buf, u32 n);
 /* F_GETPIPE_SZ, F_SETPIPE_SZ: the capacity. -EBUSY (holds more), -EPERM, -EINVAL. */
 MUST_CHECK long pipe_get_size(struct pipe *p);
 MUST_CHECK long pipe_set_size(struct pipe *p, struct ctx *c, u64 size);

@@ -325,7 +325,12 @@ static s64 pseudo_llseek(struct file *f, struct ctx *c, s64 off, int whence)
 		break;
 	case SEEK_CUR:
 		if (__builtin_add_overflow(f->pos, off, &off))
-			return -EOVERFLOW;
+			return -EINVAL;
+		break;
+	case SEEK_END:
+		/* Directories are 0 bytes long, text has no end before it is read to it. */
+		if (!inode_is_dir(f->inode))
+			return -EINVAL;
 		break;
 	default:
 		return -EINVAL;

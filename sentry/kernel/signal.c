@@ -358,7 +358,8 @@ void ctx_signal_self(struct ctx *c, int signo)
 {
 	siginfo_t info = siginfo_kernel(signo);
 
-	if (signo == SIGPIPE)
+	/* What comes of a call looks as if the caller had sent it. */
+	if (signo == SIGPIPE || signo == SIGXFSZ)
 		info = siginfo_user(signo, SI_USER, c->tgid, c->creds->uid);
 	signal_send_task(ctx_task(c), &info);
 }

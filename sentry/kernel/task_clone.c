@@ -132,9 +132,9 @@ static int check_flags(struct task *t, const struct clone_args_k *a)
 	if ((f & TASK_CLONE_NEW) && !(f & CLONE_NEWUSER) &&
 	    !creds_capable(t->ctx.creds, CAP_SYS_ADMIN))
 		return -EPERM;
-	/* Namespaces beyond UTS are not offered. */
+	/* Namespaces beyond UTS and mounts are not offered. */
 	if (f & (CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWCGROUP |
-	         CLONE_NEWNS | CLONE_INTO_CGROUP))
+	         CLONE_INTO_CGROUP))
 		return -EINVAL;
 	if (a->set_tid && !creds_capable(t->ctx.creds, CAP_SYS_ADMIN))
 		return -EPERM;
@@ -168,6 +168,11 @@ static int copy_resources(struct task *t, struct task *n, u64 flags)
 	}
 	mm_use(n->ctx.mm);
 	n->ctx.fs = flags & CLONE_FS ? obj_get(t->ctx.fs) : fs_context_copy(t->ctx.fs);
+	if (flags & CLONE_NEWNS) {
+		r = fs_new_mount_ns(n->ctx.fs, t->kernel);
+		if (r < 0)
+			return r;
+	}
 	n->ctx.fds = flags & CLONE_FILES ? obj_get(t->ctx.fds) : fd_table_copy(t->ctx.fds);
 	fd_table_use(n->ctx.fds);
 	return 0;

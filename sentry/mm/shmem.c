@@ -76,6 +76,32 @@ u64 shmem_bytes(const struct shmem *s_)
 	return n;
 }
 
+u64 shmem_fits(struct shmem *s, u64 off, u64 len, u64 room)
+{
+	u64 at = PAGE_DOWN(off), end = PAGE_UP(off + len), held;
+
+	GUARD(&s->lock);
+	held = PAGE_UP(s->size);
+	room = PAGE_DOWN(room);
+	while (at < end) {
+		/* What was allocated ahead, behind the end, does not count yet. */
+		struct pma *p = at < held ? pma_from(&s->extents, at) : NULL;
+		u64 there = p && p->start < held ? MIN(p->start, end) : end;
+
+		if (there <= at) {
+			at = MIN(MIN(p->end, held), end);
+			continue;
+		}
+		if (there - at > room) {
+			at += room;
+			break;
+		}
+		room -= there - at;
+		at = there;
+	}
+	return at <= off ? 0 : MIN(at - off, len);
+}
+
 /* A part of p that lies in an image goes into the memory file, around page. */
 static int settle(struct shmem *s, struct pma *p, u64 page, struct pma **ret)
 {

@@ -17,6 +17,8 @@ struct shmem *shmem_new(struct kernel *k, u64 size);
 u64 shmem_size(const struct shmem *s);
 /* Bytes of pages it holds (st_blocks). */
 u64 shmem_bytes(const struct shmem *s);
+/* How many of len bytes from off on can be written with at most room bytes of new pages. */
+u64 shmem_fits(struct shmem *s, u64 off, u64 len, u64 room);
 /* Shrinking frees pages, zeroes the tail of the last one, and unmaps what lies past the end from
  * every address space (further access: SIGBUS). Caller holds no RANK_MM or lower lock. */
 MUST_CHECK int shmem_truncate(struct shmem *s, u64 size);

@@ -10,6 +10,8 @@
 
 #define MAX_RW_COUNT  (0x7fffffffull & ~PAGE_MASK)
 #define IOV_COUNT_MAX 1024u
+/* No transfer begins with a vector that reaches past what any program can have. */
+#define USER_LIMIT ((1ull << 47) - PAGE_SIZE)
 
 void uiter_init(struct uiter *it, struct ctx *c, uaddr_t a, u64 len)
 {
@@ -45,8 +47,8 @@ int uiter_init_iov(struct uiter *it, struct ctx *c, uaddr_t iov, u64 n)
 	for (u64 i = 0; r == 0 && i < n; i++) {
 		u64 len = it->iov[i].iov_len;
 
-		if ((s64)len < 0) {
-			r = -EINVAL;
+		if ((s64)len < 0 || (u64)(uintptr_t)it->iov[i].iov_base > USER_LIMIT - len) {
+			r = (s64)len < 0 ? -EINVAL : -EFAULT;
 			break;
 		}
 		it->iov[i].iov_len = MIN(len, MAX_RW_COUNT - total);

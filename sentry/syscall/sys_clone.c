@@ -71,7 +71,8 @@ SYSCALL2(clone3, uaddr_t, uargs, size_t, size)
 				return -E2BIG;
 		}
 	}
-	if (ca.flags & ~CLONE3_FLAGS || ca.flags & (CSIGNAL | CLONE_DETACHED) || ca.exit_signal > SIGNAL_MAX)
+	if (ca.flags & ~CLONE3_FLAGS || ca.flags & (CSIGNAL | CLONE_DETACHED) ||
+	    ca.exit_signal > SIGNAL_MAX)
 		return -EINVAL;
 	if ((ca.flags & (CLONE_THREAD | CLONE_PARENT)) && ca.exit_signal)
 		return -EINVAL;
@@ -120,8 +121,8 @@ SYSCALL1(unshare, u64, flags)
 	if ((flags & TASK_CLONE_NEW) && !(flags & CLONE_NEWUSER) &&
 	    !creds_capable(t->ctx.creds, CAP_SYS_ADMIN))
 		return -EPERM;
-	if (flags & ~(u64)(CLONE_FS | CLONE_FILES | CLONE_NEWUTS | CLONE_VM | CLONE_SIGHAND |
-	                   CLONE_THREAD | CLONE_SYSVSEM))
+	if (flags & ~(u64)(CLONE_FS | CLONE_FILES | CLONE_NEWUTS | CLONE_NEWNS | CLONE_VM |
+	                   CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM))
 		return -EINVAL;
 	if (flags & (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)) {
 		u32 live;
@@ -132,13 +133,19 @@ SYSCALL1(unshare, u64, flags)
 		if (live > 1)
 			return -EINVAL;
 	}
-	if (flags & CLONE_FS) {
+	if (flags & (CLONE_FS | CLONE_NEWNS)) {
 		struct fs_context *old = t->ctx.fs, *new = fs_context_copy(old);
 
 		mutex_lock(&t->lock);
 		t->ctx.fs = new;
 		mutex_unlock(&t->lock);
 		obj_put(old);
+		if (flags & CLONE_NEWNS) {
+			int r = fs_new_mount_ns(new, t->kernel);
+
+			if (r < 0)
+				return r;
+		}
 	}
 	if ((flags & CLONE_FILES) && fd_table_users(t->ctx.fds) > 1) {
 		struct fd_table *old = t->ctx.fds, *new = fd_table_copy(old);

@@ -78,6 +78,8 @@ static long do_getdents(struct task *t, int fd, uaddr_t out, u32 count, bool old
 
 	if (r < 0)
 		return r;
+	if ((s32)count < 0)
+		d.size = 0;
 	before = READ_ONCE(f->pos);
 	buf = malloc(d.size + 1);
 	if (!buf)

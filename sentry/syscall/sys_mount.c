@@ -1,10 +1,14 @@
-/* mount(2), umount2(2). */
+/* mount(2), umount2(2), pivot_root(2). */
 #include "sentry/auth/creds.h"
+#include "sentry/kernel/kernel.h"
+#include "sentry/kernel/pidns.h"
 #include "sentry/syscall/sysarg.h"
+#include "sentry/vfs/fs_context.h"
 #include "sentry/vfs/namei.h"
 #include "state/base/cleanup.h"
 
 #include <linux/capability.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 
@@ -65,6 +69,15 @@ static long remount(const struct path *at, u32 flags)
 	return 0;
 }
 
+static long propagation(u32 flags, const struct path *at)
+{
+	u32 kind = flags & PROPAGATION;
+
+	if ((kind & (kind - 1)) || (flags & ~(u32)(PROPAGATION | MS_REC | MS_SILENT)))
+		return -EINVAL;
+	return at->dentry == at->mount->root ? 0 : -EINVAL;
+}
+
 static long mount_named(struct task *t, const char *type, const char *source, u32 flags,
                         const char *options, const struct path *at)
 {
@@ -113,10 +126,64 @@ SYSCALL5(mount, uaddr_t, usource, uaddr_t, utarget, uaddr_t, utype, u64, flags, 
 		return bind(t, source, f & MS_REC, &at);
 	/* Namespaces do not propagate mounts to each other: any kind of propagation is this one. */
 	if (f & PROPAGATION)
-		return 0;
+		return propagation(f, &at);
 	if (f & MS_MOVE)
 		return move(t, source, &at);
 	return mount_named(t, type, source, f, options ? options : "", &at);
+}
+
+/* Every task whose root or working directory was at from goes over to to, as Linux has it. */
+static void move_tasks(struct kernel *k, const struct path *from, const struct path *to)
+{
+	struct fs_context **all = NULL;
+	size_t n = 0;
+
+	mutex_lock(&k->tasks_lock);
+	all = calloc(k->pidns->n_tasks + 1, sizeof(struct fs_context *));
+	for (u32 pid = 1; all && pid < PID_MAX; pid++) {
+		struct task *t = pid_task_locked(k->pidns, pid);
+
+		if (t && n < k->pidns->n_tasks) {
+			GUARD(&t->lock);
+			if (t->ctx.fs)
+				all[n++] = obj_get(t->ctx.fs);
+		}
+	}
+	mutex_unlock(&k->tasks_lock);
+	BUG_ON(!all);
+	for (size_t i = 0; i < n; i++) {
+		fs_replace(all[i], from, to);
+		obj_put(all[i]);
+	}
+	free(all);
+}
+
+SYSCALL2(pivot_root, uaddr_t, unew, uaddr_t, uold)
+{
+	struct ctx *c = &t->ctx;
+	AUTO_FREE char *new_text = NULL;
+	AUTO_FREE char *old_text = NULL;
+	AUTO_PATH root = {0};
+	AUTO_PATH new = {0};
+	AUTO_PATH old = {0};
+	int r;
+
+	if (!creds_capable(c->creds, CAP_SYS_ADMIN))
+		return -EPERM;
+	r = user_get_path(c, unew, &new_text);
+	if (r == 0)
+		r = path_lookup(c, AT_FDCWD, new_text, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &new);
+	if (r == 0)
+		r = user_get_path(c, uold, &old_text);
+	if (r == 0)
+		r = path_lookup(c, AT_FDCWD, old_text, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &old);
+	if (r < 0)
+		return r;
+	fs_get_root(c->fs, &root);
+	r = mount_pivot(&root, &new, &old);
+	if (r == 0)
+		move_tasks(t->kernel, &root, &new);
+	return r;
 }
 
 #ifndef UMOUNT_NOFOLLOW
@@ -142,6 +209,8 @@ SYSCALL2(umount2, uaddr_t, utarget, int, flags)
 		return r;
 	if (!creds_capable(c->creds, CAP_SYS_ADMIN))
 		return -EPERM;
+	/* Of a stack the topmost, also below where a task already is ("."). */
+	mount_cross(&at);
 	if (at.dentry != at.mount->root)
 		return -EINVAL;
 	return mount_detach(at.mount, flags);

@@ -133,7 +133,7 @@ SYSCALL4(sync_file_range, int, fd, s64, off, s64, len, u32, flags)
 
 	if (r < 0)
 		return r;
-	if (off < 0 || len < 0 || (flags & ~7u))
+	if (off < 0 || len < 0 || len > INT64_MAX - off || (flags & ~7u))
 		return -EINVAL;
 	if (!inode_is_reg(f->inode) && !inode_is_dir(f->inode) && !S_ISBLK(f->inode->mode))
 		return -ESPIPE;

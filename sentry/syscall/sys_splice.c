@@ -113,7 +113,7 @@ SYSCALL4(sendfile, int, out_fd, int, in_fd, uaddr_t, off, size_t, count)
 		return r;
 	if (!file_readable(in) || !file_writable(out))
 		return -EBADF;
-	if (!in->seekable)
+	if (!in->seekable || inode_is_dir(in->inode) || (s64)count < 0)
 		return -EINVAL;
 	if (file_flags(out) & O_APPEND)
 		return -EINVAL;
@@ -127,6 +127,8 @@ SYSCALL4(sendfile, int, out_fd, int, in_fd, uaddr_t, off, size_t, count)
 		src.at = true;
 		src.pos = at;
 	}
+	if (count > (u64)(INT64_MAX - src.pos))
+		return -EINVAL;
 	n = copy(c, &src, &dst, count);
 	if (n < 0)
 		return n;
@@ -270,6 +272,8 @@ SYSCALL6(splice, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out_off, siz
 		if (n <= 0)
 			return n;
 		w = end_write(&dst, c, buf, (u64)n);
+		if (w < n)
+			pipe_unread(in, buf + MAX(w, 0L), (u32)(n - MAX(w, 0L)));
 		if (w < 0)
 			return w;
 	}

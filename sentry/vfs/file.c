@@ -123,7 +123,7 @@ long file_pread(struct file *f, struct ctx *c, struct uiter *dst, s64 pos)
 		return file_flags(f) & O_PATH ? -EBADF : -ESPIPE;
 	if (!file_readable(f))
 		return -EBADF;
-	if (pos < 0)
+	if (pos < 0 || uiter_count(dst) > (u64)(INT64_MAX - pos))
 		return -EINVAL;
 	if (!ops->read)
 		return inode_is_dir(f->inode) ? -EISDIR : -EINVAL;
@@ -174,7 +174,7 @@ static long do_write(struct file *f, struct ctx *c, struct uiter *src, s64 *pos)
 		if (r < 0)
 			return r;
 		if (uiter_count(src) > (u64)(INT64_MAX - *pos))
-			uiter_truncate(src, (u64)(INT64_MAX - *pos));
+			return -EINVAL;
 	}
 	return ops->write(f, c, src, pos);
 }
@@ -285,6 +285,9 @@ s64 file_llseek(struct file *f, struct ctx *c, s64 off, int whence)
 		return ops->llseek(f, c, off, whence);
 	if (!f->seekable)
 		return -ESPIPE;
+	/* How many names there are says nothing about positions. */
+	if (inode_is_dir(f->inode) && whence != SEEK_SET && whence != SEEK_CUR)
+		return -EINVAL;
 	if (whence == SEEK_END || whence == SEEK_DATA || whence == SEEK_HOLE) {
 		r = file_stat(f, c, &st);
 		if (r < 0)
@@ -314,9 +317,7 @@ s64 file_llseek(struct file *f, struct ctx *c, s64 off, int whence)
 	default:
 		return -EINVAL;
 	}
-	if (__builtin_add_overflow(base, off, &base))
-		return -EOVERFLOW;
-	if (base < 0)
+	if (__builtin_add_overflow(base, off, &base) || base < 0)
 		return -EINVAL;
 	f->pos = base;
 	return base;

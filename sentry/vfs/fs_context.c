@@ -112,6 +112,21 @@ void fs_set_cwd(struct fs_context *fs, const struct path *p)
 	set(fs, &fs->cwd, p);
 }
 
+void fs_replace(struct fs_context *fs, const struct path *from, const struct path *to)
+{
+	struct path *slots[] = {&fs->root, &fs->cwd};
+
+	for (size_t i = 0; i < ARRAY_SIZE(slots); i++) {
+		bool there;
+
+		mutex_lock(&fs->lock);
+		there = slots[i]->mount == from->mount && slots[i]->dentry == from->dentry;
+		mutex_unlock(&fs->lock);
+		if (there)
+			set(fs, slots[i], to);
+	}
+}
+
 u32 fs_umask(struct fs_context *fs)
 {
 	GUARD(&fs->lock);

@@ -8,6 +8,7 @@
  */
 #include "sentry/vfs/file.h"
 
+struct kernel;
 struct mount_ns;
 
 struct fs_context {
@@ -31,6 +32,10 @@ void fs_get_cwd(struct fs_context *fs, struct path *ret);
 void fs_set_ns(struct fs_context *fs, struct mount_ns *ns);
 void fs_set_root(struct fs_context *fs, const struct path *p);
 void fs_set_cwd(struct fs_context *fs, const struct path *p);
+/* unshare(CLONE_NEWNS): a context that is nobody else's gets a copy of its namespace. */
+MUST_CHECK int fs_new_mount_ns(struct fs_context *fs, struct kernel *k);
+/* Whichever of the two is at from goes to to: for pivot_root(2). */
+void fs_replace(struct fs_context *fs, const struct path *from, const struct path *to);
 u32 fs_umask(struct fs_context *fs);
 /* The old one. */
 u32 fs_set_umask(struct fs_context *fs, u32 mask);

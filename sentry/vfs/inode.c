@@ -324,11 +324,18 @@ void inode_inherit(struct inode *i, const struct inode *dir)
 
 void inode_accessed(struct inode *i, struct ctx *c, const struct file *f)
 {
-	u32 skip = MS_NOATIME | MS_RDONLY | (inode_is_dir(i) ? MS_NODIRATIME : 0);
 	u32 flags = f->path.mount ? mount_flags(f->path.mount) : MS_RELATIME;
+
+	if (!(file_flags(f) & O_NOATIME))
+		inode_accessed_through(i, c, flags);
+}
+
+void inode_accessed_through(struct inode *i, struct ctx *c, u32 flags)
+{
+	u32 skip = MS_NOATIME | MS_RDONLY | (inode_is_dir(i) ? MS_NODIRATIME : 0);
 	s64 now, atime;
 
-	if ((file_flags(f) & O_NOATIME) || (flags & skip))
+	if (flags & skip)
 		return;
 	atime = READ_ONCE(i->atime);
 	if (likely((flags & MS_RELATIME) && atime > READ_ONCE(i->mtime) &&

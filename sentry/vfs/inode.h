@@ -160,6 +160,8 @@ u32 inode_new_mode(struct ctx *c, struct inode *dir, u32 mode);
 void inode_inherit(struct inode *i, const struct inode *dir);
 /* A read through f: atime moves as relatime wants it. For file systems that keep it in memory. */
 void inode_accessed(struct inode *i, struct ctx *c, const struct file *f);
+/* The same through a mount with these flags: for links that are followed. */
+void inode_accessed_through(struct inode *i, struct ctx *c, u32 flags);
 /* A write to a file with set-id bits by someone without CAP_FSETID clears them. */
 void inode_write_clears_setid(struct inode *i, struct ctx *c);
 /* malloc'd text of a symbolic link. -EINVAL if it is none. */

@@ -324,6 +324,56 @@ int mount_move(struct mount *m, const struct path *to)
 	return 0;
 }
 
+/* p lies in or below the mount m. */
+static bool reaches(struct mount *m, const struct path *p)
+{
+	struct mount *a = p->mount;
+
+	while (a && a != m)
+		a = a->parent;
+	return a == m;
+}
+
+static int check_pivot(const struct path *root, const struct path *new, const struct path *old,
+                       struct mount_ns *ns)
+{
+	if (path_ns(root) != ns || path_ns(new) != ns || path_ns(old) != ns)
+		return -EINVAL;
+	if (new->mount == root->mount || old->mount == root->mount)
+		return -EBUSY;
+	if (root->dentry != root->mount->root || new->dentry != new->mount->root)
+		return -EINVAL;
+	if (!new->mount->parent || !reaches(new->mount, old) || !reaches(root->mount, new))
+		return -EINVAL;
+	return 0;
+}
+
+int mount_pivot(const struct path *root, const struct path *new, const struct path *old)
+{
+	struct mount_ns *ns = path_ns(root);
+	AUTO_PATH above = {0};
+	int r;
+
+	if (!ns)
+		return -EINVAL;
+	GUARD_WRITE(&ns->lock);
+	r = check_pivot(root, new, old, ns);
+	if (r < 0)
+		return r;
+	orphan(new->mount->parent, new->mount);
+	if (mount_up(root, &above)) {
+		orphan(above.mount, root->mount);
+		attach_locked(new->mount, &above, ns);
+		mount_put(new->mount); /* the old list's */
+	} else {
+		/* The namespace's reference goes over, as does the list's. */
+		ns->root = new->mount;
+	}
+	attach_locked(root->mount, old, ns);
+	mount_put(root->mount);
+	return 0;
+}
+
 int mount_new_fs(const struct fs_type *type, const struct fs_mount_args *args, u32 flags,
                  const struct path *at)
 {

@@ -70,6 +70,11 @@ MUST_CHECK int mount_attach(struct mount *m, const struct path *at);
 MUST_CHECK int mount_detach(struct mount *m, int flags);
 /* mount --move. */
 MUST_CHECK int mount_move(struct mount *m, const struct path *to);
+/*
+ * pivot_root(2), for a caller whose root is *root: the mount at new takes its place and it moves to
+ * old. Who has it as root or working directory is the caller's business. -EBUSY, -EINVAL.
+ */
+MUST_CHECK int mount_pivot(const struct path *root, const struct path *new, const struct path *old);
 /* Bind: a new mount of from's subtree; recursive copies the mounts below too. Not attached. */
 MUST_CHECK int mount_bind(struct kernel *k, const struct path *from, bool recursive,
                           struct mount **ret);

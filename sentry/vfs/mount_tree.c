@@ -88,17 +88,25 @@ int mount_ns_copy(struct mount_ns *ns, struct kernel *k, struct fs_context *fs,
 	return 0;
 }
 
+int fs_new_mount_ns(struct fs_context *fs, struct kernel *k)
+{
+	AUTO(mount_ns) old = fs_mount_ns(fs);
+	AUTO(mount_ns) new = NULL;
+
+	return mount_ns_copy(old, k, fs, &new);
+}
+
 int mount_bind(struct kernel *k, const struct path *from, bool recursive, struct mount **ret)
 {
 	struct mount_ns *ns = READ_ONCE(from->mount->ns);
 
+	if (!ns)
+		return -EINVAL;
 	if (!recursive) {
 		*ret = mount_new(k, from->mount->sb, from->dentry, from->mount->source,
 		                 mount_flags(from->mount));
 		return 0;
 	}
-	if (!ns)
-		return -EINVAL;
 	GUARD_READ(&ns->lock);
 	if (from->mount->ns != ns)
 		return -EINVAL;

@@ -225,6 +225,7 @@ static int read_link(struct walk *w, const struct path *dir, struct inode *link,
 		*ret_name = w->buffer + (w->buffer[0] == '/');
 		return 1;
 	}
+	inode_accessed_through(link, w->c, mount_flags(dir->mount));
 	if (!text[0])
 		return -ENOENT;
 	r = splice_link(w, text, rest);

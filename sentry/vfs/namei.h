@@ -66,7 +66,8 @@ MUST_CHECK int path_parent(struct ctx *c, int dirfd, const char *name, struct pa
  * -ENAMETOOLONG. */
 MUST_CHECK int path_text(const struct path *p, const struct path *root, char *buf, size_t size,
                          char **ret);
-/* The same from c's root; never fails: an overlong one is cut at the front. */
+/* The same from c's root, as links in /proc show it: what that does not lead to is told from the
+ * top of its namespace, without a word. Never fails: an overlong one is cut at the front. */
 void path_describe(const struct path *p, struct ctx *c, char *buf, size_t size);
 
 struct open_how_k {

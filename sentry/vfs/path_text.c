@@ -8,6 +8,7 @@
 struct text {
 	char *buf, *p; /* filled from the end */
 	bool cut;
+	bool plain; /* nothing is said of what root does not lead to */
 };
 
 static void prepend(struct text *t, const char *s, size_t len)
@@ -55,7 +56,8 @@ static void fill(struct text *t, const struct path *p, const struct path *root)
 			/* A detached mount, or above the root. */
 			if (*t->p != '/')
 				prepend(t, "/", 1);
-			prepend(t, "(unreachable)", 13);
+			if (!t->plain)
+				prepend(t, "(unreachable)", 13);
 			return;
 		}
 		path_put(&cur);
@@ -65,9 +67,10 @@ static void fill(struct text *t, const struct path *p, const struct path *root)
 		prepend(t, "/", 1);
 }
 
-int path_text(const struct path *p, const struct path *root, char *buf, size_t size, char **ret)
+static int make_text(const struct path *p, const struct path *root, bool plain, char *buf,
+                     size_t size, char **ret)
 {
-	struct text t = {buf, buf + size, false};
+	struct text t = {buf, buf + size, false, plain};
 
 	if (size < 2)
 		return -ENAMETOOLONG;
@@ -89,6 +92,11 @@ int path_text(const struct path *p, const struct path *root, char *buf, size_t s
 	return 0;
 }
 
+int path_text(const struct path *p, const struct path *root, char *buf, size_t size, char **ret)
+{
+	return make_text(p, root, false, buf, size, ret);
+}
+
 void path_describe(const struct path *p, struct ctx *c, char *buf, size_t size)
 {
 	AUTO_PATH root = {0};
@@ -108,7 +116,7 @@ void path_describe(const struct path *p, struct ctx *c, char *buf, size_t size)
 		}
 		root = top;
 	}
-	if (path_text(p, &root, text, sizeof(text), &start) < 0)
+	if (make_text(p, &root, true, text, sizeof(text), &start) < 0)
 		start = memcpy(text, "...", 4);
 	snprintf(buf, size, "%s", start);
 }

@@ -39,12 +39,12 @@ static int ends_begin(struct ends *e, struct ctx *c, int olddirfd, const char *o
 		r = walk_parent(&e->new, newname);
 	if (r < 0)
 		return r;
-	if (e->old.cur.mount != e->new.cur.mount)
-		return -EXDEV;
 	if (e->old.special)
 		return -EBUSY;
 	if (e->new.special)
 		return flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
+	if (e->old.cur.mount != e->new.cur.mount)
+		return -EXDEV;
 	r = mount_want_write(e->old.cur.mount);
 	if (r < 0)
 		return r;

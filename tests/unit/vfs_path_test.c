@@ -374,8 +374,8 @@ Test(vfs_path, mounts_and_roots)
 	cr_expect_str_eq(t_list(t, "/mnt"), "covered");
 	fs_set_cwd(t->c.fs, &p);
 	cr_expect_str_eq(t_read(t, "f"), "yes");
-	LOOK(".", "(unreachable)/sub");
-	LOOK("..", "(unreachable)/");
+	LOOK(".", "/sub");
+	LOOK("..", "/");
 	/* chroot */
 	path_put(&p);
 	cr_assert_eq(path_lookup(&t->c, AT_FDCWD, "/mnt", 0, &p), 0);

@@ -412,9 +412,7 @@ static s64 gofer_llseek(struct file *f, struct ctx *c, s64 off, int whence)
 	default:
 		return -EINVAL;
 	}
-	if (__builtin_add_overflow(base, off, &r))
-		return -EOVERFLOW;
-	if (r < 0)
+	if (__builtin_add_overflow(base, off, &r) || r < 0)
 		return -EINVAL;
 	f->pos = r;
 	return r;

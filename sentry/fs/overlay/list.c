@@ -199,6 +199,7 @@ static int overlay_dir_iterate(struct file *f, struct ctx *c, struct dir_sink *s
 		return r;
 	if (!dirent_dots(f, sink, pos))
 		return 0;
+	inode_accessed(f->inode, c, f);
 	GUARD(overlay_names_lock(f->inode));
 	if (*pos >= HERE_FIRST || give_below(dir, sink, pos))
 		give_here(dir, sink, pos);

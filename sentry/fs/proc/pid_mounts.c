@@ -71,11 +71,12 @@ PROC_SHOW(proc_pid_mounts)
 
 static void show_flags(struct text *t, u32 flags)
 {
-	text_printf(t, "%s%s%s%s%s%s%s", flags & MS_RDONLY ? "ro" : "rw",
+	text_printf(t, "%s%s%s%s%s%s%s%s", flags & MS_RDONLY ? "ro" : "rw",
 	            flags & MS_NOSUID ? ",nosuid" : "", flags & MS_NODEV ? ",nodev" : "",
 	            flags & MS_NOEXEC ? ",noexec" : "", flags & MS_NOATIME ? ",noatime" : "",
 	            flags & MS_NODIRATIME ? ",nodiratime" : "",
-	            flags & MS_RELATIME ? ",relatime" : "");
+	            flags & MS_RELATIME ? ",relatime" : "",
+	            flags & MS_NOSYMFOLLOW ? ",nosymfollow" : "");
 }
 
 /* Where in its file system the mount's root is: only bind mounts have it elsewhere than "/". */

@@ -24,23 +24,15 @@ void tmpfs_update_size(struct tmpfs_inode *ti)
 	ti->charged = bytes;
 }
 
-/* How many of len bytes at off fit: counts as if none of the pages were there yet. */
+/* How many of len bytes at off fit: pages that are there already need no room. */
 static u64 room_for(struct tmpfs_inode *ti, u64 off, u64 len)
 {
 	struct tmpfs_super *ts = tmpfs_sb(&ti->inode);
-	u64 used = atomic_load(&ts->bytes), free_bytes, have = PAGE_UP(ti->inode.size);
+	u64 used = atomic_load(&ts->bytes);
 
 	if (!ts->max_bytes)
 		return len;
-	free_bytes = used < ts->max_bytes ? ts->max_bytes - used : 0;
-	/* Without holes, what lies below the size needs no new page. */
-	if (ti->charged >= have && off + len <= have)
-		return len;
-	if (ti->charged >= have && off < have)
-		return MIN(len, have - off + free_bytes);
-	if (free_bytes == 0)
-		return 0;
-	return MIN(len, free_bytes - (off & PAGE_MASK));
+	return shmem_fits(ti->data, off, len, used < ts->max_bytes ? ts->max_bytes - used : 0);
 }
 
 static long tmpfs_read(struct file *f, struct ctx *c, struct uiter *dst, s64 *pos)
@@ -194,9 +186,7 @@ static s64 tmpfs_llseek(struct file *f, struct ctx *c, s64 off, int whence)
 	default:
 		return -EINVAL;
 	}
-	if (__builtin_add_overflow(base, off, &r))
-		return -EOVERFLOW;
-	if (r < 0)
+	if (__builtin_add_overflow(base, off, &r) || r < 0)
 		return -EINVAL;
 	f->pos = r;
 	return r;
