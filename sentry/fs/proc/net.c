@@ -1,43 +1,7 @@
-/* /proc/PID/net: the tables of a system that has its loopback and nothing else. */
-#include "sentry/fs/proc/proc.h"
+/* /proc/PID/net: its list of files, and what is not of the Internet protocols. */
+#include "sentry/fs/proc/proc_net.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/net/unix.h"
-
-static PROC_SHOW(show_dev)
-{
-	text_printf(
-		t,
-		"Inter-|   Receive                                                |  Transmit\n"
-		" face |bytes    packets errs drop fifo frame compressed multicast|bytes    "
-		"packets errs drop fifo colls carrier compressed\n"
-		"    lo:       0       0    0    0    0     0          0         0        0       "
-		"0    0    0    0     0       0          0\n");
-	return 0;
-}
-
-static PROC_SHOW(show_tcp)
-{
-	text_printf(t,
-	            "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   "
-	            "uid  timeout inode                                                     \n");
-	return 0;
-}
-
-static PROC_SHOW(show_tcp6)
-{
-	text_printf(t,
-	            "  sl  local_address                         remote_address                    "
-	            "    st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n");
-	return 0;
-}
-
-static PROC_SHOW(show_udp)
-{
-	text_printf(t,
-	            "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt  "
-	            " uid  timeout inode ref pointer drops             \n");
-	return 0;
-}
 
 static void unix_line(const char *line, void *t)
 {
@@ -51,24 +15,10 @@ static PROC_SHOW(show_unix)
 	return 0;
 }
 
-static PROC_SHOW(show_route)
-{
-	text_printf(
-		t, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\t"
-		   "IRTT                                                       \n");
-	return 0;
-}
-
 static PROC_SHOW(show_arp)
 {
 	text_printf(t, "IP address       HW type     Flags       HW address            Mask     "
 	               "Device\n");
-	return 0;
-}
-
-static PROC_SHOW(show_if_inet6)
-{
-	text_printf(t, "00000000000000000000000000000001 01 80 10 80       lo\n");
 	return 0;
 }
 
@@ -77,9 +27,25 @@ static PROC_SHOW(show_if_inet6)
 		.name = n, .mode = S_IFREG | 0444, .show = fn \
 	}
 static const struct pseudo_entry net_entries[] = {
-	REG("arp", show_arp),   REG("dev", show_dev),     REG("if_inet6", show_if_inet6),
-	REG("raw", show_udp),   REG("route", show_route), REG("tcp", show_tcp),
-	REG("tcp6", show_tcp6), REG("udp", show_udp),     REG("udp6", show_tcp6),
+	REG("arp", show_arp),
+	REG("dev", proc_net_dev),
+	REG("icmp", proc_net_icmp),
+	REG("icmp6", proc_net_icmp6),
+	REG("if_inet6", proc_net_if_inet6),
+	REG("igmp", proc_net_igmp),
+	REG("ipv6_route", proc_net_ipv6_route),
+	REG("netstat", proc_net_netstat),
+	REG("raw", proc_net_raw),
+	REG("raw6", proc_net_raw6),
+	REG("route", proc_net_route),
+	REG("snmp", proc_net_snmp),
+	REG("snmp6", proc_net_snmp6),
+	REG("sockstat", proc_net_sockstat),
+	REG("sockstat6", proc_net_sockstat6),
+	REG("tcp", proc_net_tcp),
+	REG("tcp6", proc_net_tcp6),
+	REG("udp", proc_net_udp),
+	REG("udp6", proc_net_udp6),
 	REG("unix", show_unix),
 };
 PSEUDO_DIR(proc_net_dir, .id = "proc.net", PSEUDO_ENTRIES(net_entries), .alive = proc_task_alive);

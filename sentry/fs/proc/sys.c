@@ -2,6 +2,7 @@
 #include "sentry/auth/creds.h"
 #include "sentry/fs/pipe.h"
 #include "sentry/fs/proc/proc.h"
+#include "sentry/fs/proc/proc_net.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/utsns.h"
@@ -203,34 +204,6 @@ static const struct pseudo_entry fs_entries[] = {
 	REG("suid_dumpable", show_0),
 };
 PSEUDO_DIR(proc_sys_fs, .id = "proc.sys.fs", PSEUDO_ENTRIES(fs_entries));
-
-/* ---- net ---- */
-
-FACT(show_somaxconn, "4096\n")
-FACT(show_mem_max, "212992\n")
-FACT(show_optmem_max, "131072\n")
-FACT(show_dgram_qlen, "10\n")
-FACT(show_port_range, "32768\t60999\n")
-
-static const struct pseudo_entry core_entries[] = {
-	REG("optmem_max", show_optmem_max), REG("rmem_default", show_mem_max),
-	REG("rmem_max", show_mem_max),      REG("somaxconn", show_somaxconn),
-	REG("wmem_default", show_mem_max),  REG("wmem_max", show_mem_max),
-};
-PSEUDO_DIR(proc_sys_net_core, .id = "proc.sys.net.core", PSEUDO_ENTRIES(core_entries));
-static const struct pseudo_entry ipv4_entries[] = {
-	REG("ip_local_port_range", show_port_range),
-	REG("ip_unprivileged_port_start", show_0),
-};
-PSEUDO_DIR(proc_sys_net_ipv4, .id = "proc.sys.net.ipv4", PSEUDO_ENTRIES(ipv4_entries));
-static const struct pseudo_entry net_unix_entries[] = {REG("max_dgram_qlen", show_dgram_qlen)};
-PSEUDO_DIR(proc_sys_net_unix, .id = "proc.sys.net.unix", PSEUDO_ENTRIES(net_unix_entries));
-static const struct pseudo_entry net_entries[] = {
-	DIR_OF("core", proc_sys_net_core),
-	DIR_OF("ipv4", proc_sys_net_ipv4),
-	DIR_OF("unix", proc_sys_net_unix),
-};
-PSEUDO_DIR(proc_sys_net, .id = "proc.sys.net", PSEUDO_ENTRIES(net_entries));
 
 static const struct pseudo_entry sys_entries[] = {
 	DIR_OF("fs", proc_sys_fs),

@@ -1,0 +1,234 @@
+/* /proc/PID/net: the tables of the Internet protocols. */
+#include "sentry/fs/proc/proc_net.h"
+
+#include "sentry/kernel/kernel.h"
+#include "sentry/net/inet/list.h"
+
+static struct inet_ns *ns_of(struct ctx *c)
+{
+	return c->kernel->netns->inet;
+}
+
+static u64 counter(struct ctx *c, enum inet_counter which)
+{
+	return atomic_load_explicit(&ns_of(c)->counters[which], memory_order_relaxed);
+}
+#define N(name) ((unsigned long long)counter(c, INET_##name))
+
+static void line(const char *s, void *t)
+{
+	text_printf(t, "%s\n", s);
+}
+
+#define TCP4_HEADER                                                                          \
+	"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid " \
+	" timeout inode"
+#define INET6_HEADER(sl)                                                        \
+	"  " sl "  local_address                         remote_address       " \
+	"                 st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
+
+PROC_SHOW(proc_net_tcp)
+{
+	text_printf(t, "%-149s\n", TCP4_HEADER);
+	inet_list(ns_of(c), INET_TCP, AF_INET, line, t);
+	return 0;
+}
+
+PROC_SHOW(proc_net_tcp6)
+{
+	text_printf(t, "%s\n", INET6_HEADER("sl"));
+	inet_list(ns_of(c), INET_TCP, AF_INET6, line, t);
+	return 0;
+}
+
+static void udp4_header(struct text *t)
+{
+	text_printf(t, "%-127s\n",
+	            "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt "
+	            "  uid  timeout inode ref pointer drops");
+}
+
+static void udp6_header(struct text *t)
+{
+	text_printf(t, "%s ref pointer drops\n", INET6_HEADER("sl"));
+}
+
+PROC_SHOW(proc_net_udp)
+{
+	udp4_header(t);
+	inet_list(ns_of(c), INET_UDP, AF_INET, line, t);
+	return 0;
+}
+
+PROC_SHOW(proc_net_udp6)
+{
+	udp6_header(t);
+	inet_list(ns_of(c), INET_UDP, AF_INET6, line, t);
+	return 0;
+}
+
+PROC_SHOW(proc_net_icmp)
+{
+	udp4_header(t);
+	inet_list(ns_of(c), INET_PING, AF_INET, line, t);
+	return 0;
+}
+
+PROC_SHOW(proc_net_icmp6)
+{
+	udp6_header(t);
+	inet_list(ns_of(c), INET_PING, AF_INET6, line, t);
+	return 0;
+}
+
+PROC_SHOW(proc_net_raw)
+{
+	udp4_header(t);
+	return 0;
+}
+
+PROC_SHOW(proc_net_raw6)
+{
+	udp6_header(t);
+	return 0;
+}
+
+PROC_SHOW(proc_net_dev)
+{
+	text_printf(t,
+	            "Inter-|   Receive                                                |  Transmit\n"
+	            " face |bytes    packets errs drop fifo frame compressed multicast|bytes    "
+	            "packets errs drop fifo colls carrier compressed\n");
+	text_printf(t,
+	            "%6s: %7llu %7llu %4u %4u %4u %5u %10u %9u %8llu %7llu %4u %4u %4u %5u %7u "
+	            "%10u\n",
+	            "lo", N(LO_BYTES), N(LO_PACKETS), 0, 0, 0, 0, 0, 0, N(LO_BYTES), N(LO_PACKETS),
+	            0, 0, 0, 0, 0, 0);
+	return 0;
+}
+
+PROC_SHOW(proc_net_route)
+{
+	text_printf(t, "%-127s\n",
+	            "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU"
+	            "\tWindow\tIRTT");
+	return 0;
+}
+
+#define LOOP6 "00000000000000000000000000000001"
+#define ZERO6 "00000000000000000000000000000000"
+
+PROC_SHOW(proc_net_ipv6_route)
+{
+	text_printf(t, LOOP6 " 80 " ZERO6 " 00 " ZERO6
+	                     " 00000100 00000001 00000000 00000001       lo\n" LOOP6 " 80 " ZERO6
+	                     " 00 " ZERO6 " 00000000 00000002 00000000 80200001       lo\n" ZERO6
+	                     " 00 " ZERO6 " 00 " ZERO6
+	                     " ffffffff 00000001 00000000 00200200       lo\n");
+	return 0;
+}
+
+PROC_SHOW(proc_net_if_inet6)
+{
+	text_printf(t, LOOP6 " 01 80 10 80       lo\n");
+	return 0;
+}
+
+PROC_SHOW(proc_net_sockstat)
+{
+	struct inet_usage u;
+
+	inet_usage(ns_of(c), &u);
+	text_printf(t,
+	            "sockets: used %u\nTCP: inuse %u orphan %u tw %u alloc %u mem 0\n"
+	            "UDP: inuse %u mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
+	            u.tcp4 + u.tcp6 + u.udp4 + u.udp6, u.tcp4, u.orphans, u.tw, u.tcp4 + u.tcp6,
+	            u.udp4);
+	return 0;
+}
+
+PROC_SHOW(proc_net_sockstat6)
+{
+	struct inet_usage u;
+
+	inet_usage(ns_of(c), &u);
+	text_printf(t,
+	            "TCP6: inuse %u\nUDP6: inuse %u\nUDPLITE6: inuse 0\nRAW6: inuse 0\n"
+	            "FRAG6: inuse 0 memory 0\n",
+	            u.tcp6, u.udp6);
+	return 0;
+}
+
+PROC_SHOW(proc_net_snmp)
+{
+	struct inet_usage u;
+
+	inet_usage(ns_of(c), &u);
+	text_printf(t,
+	            "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams "
+	            "InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes "
+	            "ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates\n"
+	            "Ip: 2 %u %llu 0 0 0 0 0 %llu %llu 0 0 0 0 0 0 0 0 0\n",
+	            ns_of(c)->default_ttl, N(LO_PACKETS), N(LO_PACKETS), N(LO_PACKETS));
+	text_printf(t,
+	            "Icmp: InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs "
+	            "InSrcQuenchs InRedirects InEchos InEchoReps InTimestamps InTimestampReps "
+	            "InAddrMasks InAddrMaskReps OutMsgs OutErrors OutDestUnreachs OutTimeExcds "
+	            "OutParmProbs OutSrcQuenchs OutRedirects OutEchos OutEchoReps OutTimestamps "
+	            "OutTimestampReps OutAddrMasks OutAddrMaskReps\n"
+	            "Icmp: %llu 0 0 %llu 0 0 0 0 %llu %llu 0 0 0 0 %llu 0 %llu 0 0 0 0 %llu %llu 0 "
+	            "0 0 0\n",
+	            N(ICMP_ECHO) * 2 + N(UDP_NOPORTS), N(UDP_NOPORTS), N(ICMP_ECHO), N(ICMP_ECHO),
+	            N(ICMP_ECHO) * 2 + N(UDP_NOPORTS), N(UDP_NOPORTS), N(ICMP_ECHO), N(ICMP_ECHO));
+	text_printf(t,
+	            "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails "
+	            "EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\n"
+	            "Tcp: 1 200 120000 -1 %llu %llu %llu %llu %u 0 0 0 0 %llu 0\n",
+	            N(TCP_ACTIVE), N(TCP_PASSIVE), N(TCP_FAILS), N(TCP_RESETS), u.tcp4 + u.tcp6,
+	            N(TCP_OUTRSTS));
+	text_printf(t,
+	            "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors "
+	            "InCsumErrors IgnoredMulti MemErrors\n"
+	            "Udp: %llu %llu %llu %llu %llu 0 0 0 0\n",
+	            N(UDP_IN), N(UDP_NOPORTS), N(UDP_RCVBUFERR), N(UDP_OUT), N(UDP_RCVBUFERR));
+	text_printf(t, "UdpLite: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors "
+	               "SndbufErrors InCsumErrors IgnoredMulti MemErrors\n"
+	               "UdpLite: 0 0 0 0 0 0 0 0 0\n");
+	return 0;
+}
+
+PROC_SHOW(proc_net_snmp6)
+{
+	text_printf(t, "%-32s\t%llu\n", "Udp6InDatagrams", N(UDP6_IN));
+	text_printf(t, "%-32s\t%llu\n", "Udp6NoPorts", N(UDP6_NOPORTS));
+	text_printf(t, "%-32s\t%llu\n", "Udp6InErrors", N(UDP6_RCVBUFERR));
+	text_printf(t, "%-32s\t%llu\n", "Udp6OutDatagrams", N(UDP6_OUT));
+	text_printf(t, "%-32s\t%llu\n", "Udp6RcvbufErrors", N(UDP6_RCVBUFERR));
+	return 0;
+}
+
+PROC_SHOW(proc_net_netstat)
+{
+	struct inet_usage u;
+
+	inet_usage(ns_of(c), &u);
+	text_printf(t,
+	            "TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed EmbryonicRsts "
+	            "PruneCalled TW ListenOverflows ListenDrops TCPTimeouts\n"
+	            "TcpExt: 0 0 0 0 0 %u %llu %llu 0\n",
+	            u.tw, N(TCP_LISTENDROPS), N(TCP_LISTENDROPS));
+	text_printf(t,
+	            "IpExt: InNoRoutes InTruncatedPkts InMcastPkts OutMcastPkts InBcastPkts "
+	            "OutBcastPkts InOctets OutOctets\n"
+	            "IpExt: 0 0 0 0 0 0 %llu %llu\n",
+	            N(LO_BYTES), N(LO_BYTES));
+	return 0;
+}
+
+PROC_SHOW(proc_net_igmp)
+{
+	text_printf(t, "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n"
+	               "1\tlo        :     1      V3\n"
+	               "\t\t\t\t010000E0     1 0:00000000\t\t0\n");
+	return 0;
+}
