@@ -222,6 +222,8 @@ static long sf_read(struct file *f, struct ctx *c, struct uiter *dst, s64 *pos)
 
 	if (uiter_count(dst) == 0)
 		return 0;
+	if (uiter_count(dst) == 0)
+		return 0;
 	if (dst->c) {
 		m.done = MIN(ctx_done(c), uiter_count(dst));
 		uiter_advance(dst, m.done);

@@ -166,6 +166,6 @@ static void inet_sock_destroy(void *p)
 	F(VAL, hashed)                                  \
 	F(SKIP, linked)                                 \
 	F(SKIP, link) /* after_load enters the table */ \
-		F(SUB, ip, inet_opts)
+	F(SUB, ip, inet_opts)
 OBJECT_TYPE(inet_sock, Sentry__InetSock, sentry__inet_sock__descriptor, INET_SOCK_FIELDS,
             .base = &sock_type, .abstract = true, .destroy = inet_sock_destroy);

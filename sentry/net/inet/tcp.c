@@ -240,7 +240,8 @@ static void tcp_sock_sample(struct sampler *sp, void *p)
 	F(REF, hold, tcp_sock)                                                                     \
 	F(CUSTOM, ring, tcp_sock)                                                                  \
 	F(SKIP, ring_size)                                                                         \
-	F(SKIP, head) F(SKIP, len) /* the saved content starts at 0 */                             \
+	F(SKIP, head)                                                                              \
+	F(SKIP, len) /* the saved content starts at 0 */                                           \
 		F(VAL, limit) F(VAL, taken) F(VAL, urg_pos) F(VAL, urg) F(VAL, urg_byte)           \
 			F(VAL, fin) F(LIST, accept_q, tcp_sock, q_link)                            \
 				F(WEAKLIST, pending, tcp_sock, q_link) F(SKIP, q_link)             \

@@ -250,7 +250,11 @@ static long recv_step(void *arg)
 	more = was_few && !few_free(t);
 	if (r >= 0) {
 		m->done += (u64)r;
-		r = m->done >= op->target || uiter_count(m->it) == 0 ? 0 : recv_verdict(op);
+		/* A receive of nothing waits for something all the same. */
+		if (op->target ? m->done >= op->target || uiter_count(m->it) == 0 : t->len > 0)
+			r = 0;
+		else
+			r = recv_verdict(op);
 	}
 	mutex_unlock(&t->inet.sk.lock);
 	if (more && p)
@@ -306,8 +310,6 @@ long tcp_recvmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 	if (m->flags & MSG_PEEK)
 		op.peeked = (u32)m->done;
 	op.target = m->flags & MSG_WAITALL ? want : MIN(want, (u64)MAX(sk->opts.rcvlowat, 1));
-	if (want == 0)
-		return 0;
 	r = sock_block(c, &sk->rwait, sk->opts.rcvtimeo, (m->flags & MSG_DONTWAIT) != 0, recv_step,
 	               &op);
 	if (sock_interrupted(r))

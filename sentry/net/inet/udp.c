@@ -377,7 +377,8 @@ static void udp_sock_sample(struct sampler *sp, void *p)
 	F(CUSTOM, rxq, udp_sock)                                                                   \
 	F(CUSTOM, errq, udp_sock)                                                                  \
 	F(SKIP, charge)                                                                            \
-	F(SKIP, err_charge) F(SKIP, n_rx) /* with the queues */                                    \
+	F(SKIP, err_charge)                                                                        \
+	F(SKIP, n_rx) /* with the queues */                                                        \
 		F(VAL, drops) F(VAL, corked) F(SUB, cork_dst, inet_addr) F(CUSTOM, cork, udp_sock) \
 			F(SKIP, cork_len) /* cork */                                               \
 		F(ARRAY, v)
