@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What an IPv4 packet can be at most: less than lo would carry. */
+#define IP_MTU_MOST 65535
+
 static const struct int_option {
 	s32 level, name;
 	s32 lo, hi; /* lo > hi: on or off */
@@ -328,7 +331,7 @@ int ip_getsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, ua
 	case IP_OPTIONS:
 		return user_put_u32(c, len, 0);
 	case IP_MTU:
-		return has_route(is) ? sockopt_put_int(c, val, len, LO_MTU) : -ENOTCONN;
+		return has_route(is) ? sockopt_put_int(c, val, len, IP_MTU_MOST) : -ENOTCONN;
 	case IP_TRANSPARENT:
 		return put_small(c, val, len, 0);
 	default:
