@@ -69,9 +69,13 @@ GUEST_TEST(a_read_only)
 GUEST_TEST(b_write_copies_up)
 {
 	struct stat before, after;
-	int wr;
+	char text[8] = "";
+	int rd, wr;
 
 	EXPECT_OK(stat(data("large"), &before));
+	rd = ASSERT_OK(open(data("large"), O_RDONLY));
+	EXPECT_EQ(read(rd, text, 7), 7);
+	MAYBE_SAVE();
 	wr = ASSERT_OK(open(data("large"), O_RDWR));
 	EXPECT_EQ(pwrite(wr, "changed", 7, 150000), 7);
 	MAYBE_SAVE();
@@ -82,6 +86,16 @@ GUEST_TEST(b_write_copies_up)
 	byte_is("large", 149999, pattern(149999));
 	byte_is("large", 150000, 'c');
 	byte_is("large", 150007, pattern(150007));
+	/* Who had it open before sees it, too, and goes on where it was. */
+	EXPECT_EQ(pread(rd, text, 7, 150000), 7);
+	EXPECT_STREQ(text, "changed");
+	EXPECT_EQ(lseek(rd, 0, SEEK_CUR), 7);
+	EXPECT_EQ(lseek(rd, 0, SEEK_END), 300000);
+	EXPECT_EQ(pwrite(wr, "end", 3, 300000), 3);
+	MAYBE_SAVE();
+	EXPECT_EQ(read(rd, text, 7), 3);
+	EXPECT_EQ(text[0], 'e');
+	EXPECT_OK(ftruncate(wr, 300000));
 }
 
 GUEST_TEST(d_attributes_copy_up)

@@ -171,7 +171,7 @@ static int copy_locked(struct overlay_inode *oi, struct ctx *c, u64 limit)
 		}
 	}
 	GUARD(&i->lock);
-	oi->ti.data = TAKE(oi->partial);
+	__atomic_store_n(&oi->ti.data, TAKE(oi->partial), __ATOMIC_RELEASE);
 	tmpfs_update_size(&oi->ti);
 	oi->own_xattrs = true;
 	return 0;
@@ -210,6 +210,6 @@ int overlay_open(struct inode *i, struct ctx *c, const struct path *path, u32 fl
 	}
 	lower = overlay_lower(oi);
 	if (lower)
-		return inode_open(lower, c, path, flags, ret);
+		return overlay_file_open(i, lower, c, path, flags, ret);
 	return tmpfs_open(i, c, path, flags, ret);
 }

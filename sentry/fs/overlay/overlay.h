@@ -9,8 +9,7 @@
  * - nobody else changes the tree (the mount is exclusive);
  * - lookup, get_link, open, getxattr and listxattr work on inodes alone, a lookup leaves the fields
  *   of the inode it returns filled;
- * - files opened for reading take the overlay's path: f->inode is the lower inode while
- *   f->path.dentry is the overlay's, which fstat, locks and /proc go by.
+ * - files can be opened without a path: they lie behind an open file of the overlay's own.
  *
  * Names: a directory has an entry for each name that was touched here (made, removed, changed);
  * what has none is as below. An inode from below that was not touched is not in its directory's
@@ -20,8 +19,8 @@
  * move entries, an inode keeps its lower one wherever it goes: nothing is copied.
  *
  * Content is copied when a regular file is first opened for writing or truncated, and only then.
- * Files that were open for reading before go on reading the lower file, as Linux's overlayfs has
- * it.
+ * Files that were open for reading before read the copy from then on (file.c); mappings stay with
+ * what they were made of.
  *
  * Locking: names, entries and what tells pinned inodes from others under the super block's names
  * (RANK_OVERLAY_TREE); lower and data of one inode under its copy (RANK_OVERLAY), held while the

@@ -144,6 +144,9 @@ void overlay_inode_sample_sb(struct overlay_inode *oi, struct super_block *sb);
 
 /* The inode below, with a reference; NULL if there is none (any more). */
 struct inode *overlay_lower(struct overlay_inode *oi);
+/* An open file of the regular file i that reads lower until its content is here (file.c). */
+MUST_CHECK int overlay_file_open(struct inode *i, struct inode *lower, struct ctx *c,
+                                 const struct path *path, u32 flags, struct file **ret);
 /* Opens lower for the overlay's own use. */
 MUST_CHECK int overlay_open_lower(struct overlay_inode *oi, struct inode *lower, struct ctx *c,
                                   struct file **ret);
