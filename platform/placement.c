@@ -30,8 +30,8 @@ static struct {
 
 static cpu_set_t allowed;
 static bool can_spin;
-static bool usable;     /* there is more than one core */
-static bool ever_moved; /* threads may have a placement from their maker */
+static bool usable;            /* there is more than one core */
+static atomic_bool ever_moved; /* threads may have a placement from their maker */
 static atomic_flag deciding = ATOMIC_FLAG_INIT;
 /* Written by who has set deciding: */
 static _Atomic s64 window_start;
@@ -59,7 +59,7 @@ void placement_init(bool spins)
 
 static void place(u32 where)
 {
-	ever_moved = true;
+	atomic_store_explicit(&ever_moved, true, memory_order_relaxed);
 	atomic_store_explicit(&g_placement, where, memory_order_relaxed);
 }
 
@@ -166,7 +166,8 @@ void placement_move(pid_t tid, u32 *placed, u32 where)
 	u32 from = *placed;
 
 	*placed = where;
-	if (from == PLACEMENT_UNKNOWN && where == PLACEMENT_FREE && !READ_ONCE(ever_moved))
+	if (from == PLACEMENT_UNKNOWN && where == PLACEMENT_FREE &&
+	    !atomic_load_explicit(&ever_moved, memory_order_relaxed))
 		return;
 	if (where == PLACEMENT_FREE) {
 		set = allowed;

@@ -176,8 +176,10 @@ int st_vehicle_get(struct st_context *c, struct st_aspace *as)
 		st_frame_get(p, v, &regs, &e);
 		v->has_frame = true;
 		/* Nobody has run guest code in this stub yet. */
+		mutex_lock(&as->stub.lock);
 		if (as->n_threads == 1)
 			st_pristine_take(p, v);
+		mutex_unlock(&as->stub.lock);
 	}
 	return 0;
 }
@@ -200,8 +202,9 @@ void st_vehicles_end(struct st_aspace *as)
 	}
 }
 
-/* A struct of its own for the thread behind v; v is only its context's any more. */
-static int replace(struct st_vehicle *v)
+/* A struct of its own for the thread behind v; v is only its context's any more, and the context
+ * may be about to give it up: what that changes isn't copied. */
+static int NO_TSAN replace(struct st_vehicle *v)
 {
 	struct st_vehicle *n = malloc(sizeof(*n));
 

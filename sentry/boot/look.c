@@ -109,7 +109,7 @@ int boot_ps(struct boot *b, int after_pid, size_t max, Control__PsReply *reply)
 
 		at = tg->tgid;
 		/* The built-in init is ours, not the guest's. */
-		if (leader && leader->run != &run_init) {
+		if (leader && task_run_now(leader) != &run_init) {
 			if (reply->n_entries == max) {
 				reply->more = true;
 				obj_put(tg);
@@ -226,7 +226,7 @@ int boot_events(struct boot *b, Control__EventsReply *reply)
 		mutex_lock(&b->kernel->tasks_lock);
 		add_dead(tg, reply);
 		mutex_unlock(&b->kernel->tasks_lock);
-		if (!tg->leader || tg->leader->run != &run_init)
+		if (!tg->leader || tg->task_run_now(leader) != &run_init)
 			add_group(tg, reply);
 		obj_put(tg);
 	}

@@ -68,7 +68,7 @@ static void bequeath(const struct futex_key *key, u32 heir)
 	GUARD(&b->lock);
 	TAILQ_FOREACH (w, &b->waiters, link) {
 		if (w->pi_owner && futex_same_key(&w->key, key))
-			w->pi_owner = heir;
+			WRITE_ONCE(w->pi_owner, heir);
 	}
 }
 
@@ -113,7 +113,7 @@ static long wait_for_hand_over(struct ctx *c, struct futex_waiter *w, struct dea
 	futex_enqueue(w);
 	/* After we are queued: whoever unlocks now finds us, or we find the word changed. */
 	r = take_or_mark(c, w->addr, true, &owner);
-	if (r == -EBUSY && owner == w->pi_owner) {
+	if (r == -EBUSY && owner == READ_ONCE(w->pi_owner)) {
 		AUTO(task) there = task_find(c->kernel, owner);
 
 		r = there ? 0 : -ESRCH;

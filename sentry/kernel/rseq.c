@@ -16,7 +16,7 @@ static unsigned ncpu(const struct task *t)
 }
 
 /* The lowest core of the task's affinity that no other thread of its process has. */
-static s32 choose_cpu(struct task *t)
+static s32 choose_cpu(struct task *t, u64 addr)
 {
 	cpu_set_t used;
 	struct task *o;
@@ -30,10 +30,12 @@ static s32 choose_cpu(struct task *t)
 		    cpu < CPU_SETSIZE)
 			CPU_SET((unsigned)cpu, &used);
 	}
-	t->rseq_cpu = NO_CPU;
+	/* With the core, so that two who register at the same time see each other. */
+	WRITE_ONCE(t->rseq_addr, addr);
+	WRITE_ONCE(t->rseq_cpu, NO_CPU);
 	for (unsigned i = 0; i < ncpu(t); i++) {
 		if (CPU_ISSET(i, &t->affinity) && !CPU_ISSET(i, &used)) {
-			t->rseq_cpu = (s32)i;
+			WRITE_ONCE(t->rseq_cpu, (s32)i);
 			break;
 		}
 	}
@@ -59,10 +61,11 @@ int rseq_register(struct task *t, u64 addr, u32 len, u32 sig)
 	}
 	if (len != AREA_SIZE || !IS_ALIGNED(addr, (u64)AREA_ALIGN))
 		return -EINVAL;
-	r = put_cpu(t, addr, choose_cpu(t));
-	if (r < 0)
+	r = put_cpu(t, addr, choose_cpu(t, addr));
+	if (r < 0) {
+		WRITE_ONCE(t->rseq_addr, 0);
 		return r;
-	t->rseq_addr = addr;
+	}
 	t->rseq_len = len;
 	t->rseq_sig = sig;
 	return 0;
@@ -88,7 +91,7 @@ int rseq_unregister(struct task *t, u64 addr, u32 len, u32 sig)
 void rseq_affinity_changed(struct task *t)
 {
 	/* An area that has become unwritable is found out by the next signal. */
-	if (t->rseq_addr && put_cpu(t, t->rseq_addr, choose_cpu(t)) < 0)
+	if (t->rseq_addr && put_cpu(t, t->rseq_addr, choose_cpu(t, t->rseq_addr)) < 0)
 		return;
 }
 

@@ -257,7 +257,7 @@ static int send_locked(struct thread_group *tg, struct task *target, const sigin
 	if (!judge)
 		return 0;
 	/* Processes of a sandbox can't kill its built-in init. */
-	if (judge->run == &run_init)
+	if (task_run_now(judge) == &run_init)
 		return 0;
 	if (ignored_locked(judge, signo))
 		return 0;

@@ -45,7 +45,7 @@ bool pgrp_orphaned_locked(struct thread_group *tg)
 
 		/* A program under the built-in init is a job of whoever called the command, which
 		 * stops and continues with it. */
-		if (p && p->leader && p->leader->run == &run_init && m->container &&
+		if (p && p->leader && task_run_now(p->leader) == &run_init && m->container &&
 		    m->container->init == m)
 			return false;
 		if (p && p->pgrp != g && p->pgrp->session == g->session)

@@ -87,6 +87,12 @@ struct creds *task_get_creds(struct task *t)
 	return obj_get(t->ctx.creds);
 }
 
+u32 task_uid(struct task *t)
+{
+	GUARD(&t->lock);
+	return t->ctx.creds ? t->ctx.creds->uid : 0;
+}
+
 void task_get_comm(struct task *t, char comm[TASK_COMM_LEN])
 {
 	GUARD(&t->lock);
@@ -104,9 +110,9 @@ char task_state_letter(struct task *t)
 {
 	if (t->exit_state != TASK_ALIVE)
 		return t->exit_state == TASK_ZOMBIE ? 'Z' : 'X';
-	if (t->run == &run_stopped)
+	if (task_run_now(t) == &run_stopped)
 		return 'T';
-	if (t->run == &run_vfork)
+	if (task_run_now(t) == &run_vfork)
 		return 'D';
 	return READ_ONCE(t->ctx.sleeping) ? 'S' : 'R';
 }

@@ -217,6 +217,13 @@ struct mm *task_get_mm(struct task *t);
 struct fd_table *task_get_fds(struct task *t);
 struct fs_context *task_get_fs(struct task *t);
 struct creds *task_get_creds(struct task *t);
+/* Its real user id. */
+u32 task_uid(struct task *t);
+/* What it is about to do or does; its owner changes it at any time. */
+static inline const struct run_state *task_run_now(const struct task *t)
+{
+	return __atomic_load_n(&t->run, __ATOMIC_RELAXED);
+}
 void task_get_comm(struct task *t, char comm[TASK_COMM_LEN]);
 void task_set_comm(struct task *t, const char *comm);
 /* 'R' running, 'S' sleeping, 'T' stopped, 'Z' zombie: the letter of /proc/PID/stat. */

@@ -100,7 +100,7 @@ static siginfo_t child_info(struct thread_group *tg, int code, int status)
 	i.si_signo = SIGCHLD;
 	i.si_code = code;
 	i.si_pid = (pid_t)tg->tgid;
-	i.si_uid = tg->leader ? tg->leader->ctx.creds->uid : 0;
+	i.si_uid = tg->leader ? task_uid(tg->leader) : 0;
 	i.si_status = status;
 	i.si_utime = (clock_t)(tg->dead_utime / (NSEC_PER_SEC / 100));
 	i.si_stime = (clock_t)(tg->dead_stime / (NSEC_PER_SEC / 100));

@@ -15,11 +15,12 @@
 
 /* ---- plain structs ---- */
 
-#define REGS_FIELDS(F)                                                                            \
-	F(VAL, r15)                                                                               \
-	F(VAL, r14) F(VAL, r13) F(VAL, r12) F(VAL, rbp) F(VAL, rbx) F(VAL, r11) F(VAL, r10)       \
-		F(VAL, r9) F(VAL, r8) F(VAL, rax) F(VAL, rcx) F(VAL, rdx) F(VAL, rsi) F(VAL, rdi) \
-			F(VAL, orig_rax) F(VAL, rip) F(VAL, rflags) F(VAL, rsp) F(VAL, fs_base)   \
+#define REGS_FIELDS(F)                                                                          \
+	F(VAL, r15)                                                                             \
+	F(VAL, r14)                                                                             \
+	F(VAL, r13) F(VAL, r12) F(VAL, rbp) F(VAL, rbx) F(VAL, r11) F(VAL, r10) F(VAL, r9)      \
+		F(VAL, r8) F(VAL, rax) F(VAL, rcx) F(VAL, rdx) F(VAL, rsi) F(VAL, rdi)          \
+			F(VAL, orig_rax) F(VAL, rip) F(VAL, rflags) F(VAL, rsp) F(VAL, fs_base) \
 				F(VAL, gs_base)
 STRUCT_FIELDS(regs, Sentry__Regs, sentry__regs__descriptor, REGS_FIELDS);
 
@@ -116,8 +117,7 @@ static void session_sample(struct sampler *sp, void *p)
 #define SESSION_FIELDS(F) \
 	F(HDR, obj) F(VAL, sid) F(WEAK, leader, thread_group) F(REF, tty, terminal)
 OBJECT_TYPE(session, Sentry__Session, sentry__session__descriptor, SESSION_FIELDS,
-            .destroy = session_destroy, .after_load = session_after_load,
-            .sample = session_sample);
+            .destroy = session_destroy, .after_load = session_after_load, .sample = session_sample);
 
 static void pgrp_init(void *p)
 {

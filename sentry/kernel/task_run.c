@@ -35,7 +35,7 @@ void task_run_loop(struct task *t)
 		lock_assert_none();
 		if (!runtime_park(t))
 			break;
-		t->run = t->run->step(t);
+		__atomic_store_n(&t->run, t->run->step(t), __ATOMIC_RELAXED);
 	}
 	ctx_bind(NULL);
 	platform_runnable_add(-1);
@@ -155,7 +155,8 @@ static void deliver_fault(struct task *t, const struct exit_info *e)
 
 	atomic_fetch_add_explicit(&t->minflt, 1, memory_order_relaxed);
 	if (e->bus) {
-		/* Mapped already, but the host has nothing there: mapping it again would not help. */
+		/* Mapped already, but the host has nothing there: mapping it again would not help.
+		 */
 		fi = (struct fault_info){.signo = SIGBUS, .code = BUS_ADRERR};
 		r = -EFAULT;
 	} else {

@@ -43,7 +43,7 @@ static bool look(struct thread_group *c, const struct wait_request *req, struct 
 	int st;
 
 	ret->pid = c->tgid;
-	ret->uid = c->leader ? c->leader->ctx.creds->uid : 0;
+	ret->uid = c->leader ? task_uid(c->leader) : 0;
 	if (c->zombie) {
 		if (!(req->options & WEXITED))
 			return false;

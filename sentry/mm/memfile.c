@@ -242,7 +242,9 @@ static bool mostly_resident(struct memfile *mf, u64 off, u64 len)
 static void release_run(struct memfile *mf, u64 off, u64 len)
 {
 	struct memfile_alloc *a = mf->alloc;
-	bool keep = len <= DIRTY_RUN_MAX && READ_ONCE(a->space.dirty_bytes) + len <= DIRTY_MAX;
+	bool keep = len <= DIRTY_RUN_MAX &&
+	            atomic_load_explicit(&a->space.dirty_bytes, memory_order_relaxed) + len <=
+	                    DIRTY_MAX;
 
 	if (keep && len > DIRTY_RUN_SMALL)
 		keep = mostly_resident(mf, off, len);

@@ -24,7 +24,7 @@ struct free_space {
 	struct free_by_size sized[2]; /* by dirty */
 	u64 bump;                     /* nothing at or above it was ever handed out */
 	u64 end;
-	u64 dirty_bytes;
+	_Atomic u64 dirty_bytes; /* read without the lock by who only guesses */
 };
 
 void free_space_init(struct free_space *fs, u64 end);

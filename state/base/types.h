@@ -62,9 +62,12 @@ typedef int64_t s64;
 #define PRINTF(f, a)   __attribute__((format(printf, f, a)))
 #define likely(x)      __builtin_expect(!!(x), 1)
 #define unlikely(x)    __builtin_expect(!!(x), 0)
+/* For copies of what others change meanwhile, where that is right. */
+#define NO_TSAN        __attribute__((no_sanitize("thread")))
 #define FALLTHROUGH    __attribute__((fallthrough))
-#define READ_ONCE(x)   (*(const volatile __typeof__(x) *)&(x))
-#define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
+/* Of plain variables that other threads change at any time. */
+#define READ_ONCE(x)     __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
 
 /* off + len does not wrap and ends at or below limit. */
 static inline bool range_ok(u64 off, u64 len, u64 limit)

@@ -462,7 +462,8 @@ static void gofer_file_sample_list(struct sampler *sp, struct gofer_file *o)
 	X(CUSTOM, list, gofer_file) \
 	X(VAL, listed)              \
 	X(SKIP, mf)                 \
-	X(SKIP, fid)
+	X(SKIP, fid)                \
+	X(SKIP, uses) /* counted again by the load */
 
 static void gofer_file_init(void *p)
 {
@@ -478,7 +479,7 @@ static void gofer_file_destroy(void *p)
 
 		if (gf->fid != P9_NOFID && cl)
 			p9_client_clunk_later(cl, gf->fid);
-		if (gofer_i(gf->file.inode)->users)
+		if (gf->uses)
 			gofer_unuse(gofer_i(gf->file.inode));
 	}
 	if (gf->mf)
@@ -503,6 +504,7 @@ static int gofer_file_after_load(struct loader *l, void *p)
 		return loader_error(l, "host file of another file system's inode");
 	gi = gofer_i(gf->file.inode);
 	gofer_use(gi);
+	gf->uses = true;
 	if (gi->deleted || !inode_is_reg(&gi->inode))
 		return 0;
 	if (kl)
@@ -528,6 +530,7 @@ static void gofer_file_sample(struct sampler *sp, void *p)
 	obj_put(gf->file.inode);
 	gf->file.inode = sampler_ref(sp, &gofer_inode_type);
 	gofer_use(gofer_i(gf->file.inode));
+	gf->uses = true;
 }
 
 static const struct file_ops gofer_file_ops = {
@@ -558,6 +561,7 @@ int gofer_open(struct inode *i, struct ctx *c, const struct path *path, u32 flag
 	file_setup(&gf->file, flags, path, i);
 	gf->file.seekable = true;
 	gofer_use(gofer_i(i));
+	gf->uses = true;
 	if (inode_is_reg(i) && !gofer_i(i)->data) {
 		r = reopen(gf);
 		if (r < 0)

@@ -76,6 +76,7 @@ struct gofer_file {
 	bool listed;
 	struct mapfile *mf; /* owned; what reads and writes go to; NULL: the fid, or data */
 	u32 fid;            /* open fid where nothing was donated; P9_NOFID */
+	bool uses;          /* it is one of its inode's users */
 };
 OBJECT_DECL(gofer_file);
 

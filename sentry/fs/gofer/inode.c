@@ -222,7 +222,7 @@ static void apply_locked(struct gofer_inode *gi, const struct p9_attr *a)
 	i->ctime = host_ns(a->ctime_sec, a->ctime_nsec);
 	if (a->valid & P9_GETATTR_BTIME)
 		i->btime = host_ns(a->btime_sec, a->btime_nsec);
-	gi->blocks = a->blocks;
+	WRITE_ONCE(gi->blocks, a->blocks);
 	gi->stamped = false;
 	gi->attr_old = false;
 	gi->attr_time = host_mono();
