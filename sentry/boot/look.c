@@ -226,7 +226,7 @@ int boot_events(struct boot *b, Control__EventsReply *reply)
 		mutex_lock(&b->kernel->tasks_lock);
 		add_dead(tg, reply);
 		mutex_unlock(&b->kernel->tasks_lock);
-		if (!tg->leader || tg->task_run_now(leader) != &run_init)
+		if (!tg->leader || task_run_now(tg->leader) != &run_init)
 			add_group(tg, reply);
 		obj_put(tg);
 	}
