@@ -188,15 +188,35 @@ static long fill(int fd)
 	return n;
 }
 
-GUEST_TEST(a_queue_has_room_for_eleven)
+/* How many the receiver's queue takes, unless the sender's buffer is full before. */
+static long queue_length(void)
+{
+	char text[32] = "10";
+
+	guest_read_file("/proc/sys/net/unix/max_dgram_qlen", text, sizeof(text));
+	return strtol(text, NULL, 10) + 1;
+}
+
+static void drain(int fd, long n)
+{
+	char buf[8];
+
+	for (long i = 0; i < n; i++)
+		EXPECT_EQ(recv(fd, buf, 8, 0), 8);
+}
+
+GUEST_TEST(a_queue_is_short)
 {
 	int a = bound("a"), b = bound("b");
 	struct pollfd p = {a, POLLOUT, 0};
 	char buf[8];
 	pid_t pid;
+	long n;
 
 	connect_to(a, "b");
-	EXPECT_EQ(fill(a), 11);
+	n = fill(a);
+	if (queue_length() < 100)
+		EXPECT_EQ(n, queue_length());
 	EXPECT_EQ(poll(&p, 1, 0), 0);
 	EXPECT_ERRNO(send_to(a, "b", "x", MSG_DONTWAIT), EAGAIN);
 	pid = guest_fork();
@@ -208,10 +228,16 @@ GUEST_TEST(a_queue_has_room_for_eleven)
 	MAYBE_SAVE();
 	EXPECT_EQ(waitpid(pid, NULL, WNOHANG), 0);
 	EXPECT_EQ(poll(&p, 1, 0), 0);
-	EXPECT_EQ(recv(b, buf, 8, 0), 8);
-	EXPECT_EQ(guest_reap(pid), 0);
-	for (int i = 0; i < 10; i++)
-		EXPECT_EQ(recv(b, buf, 8, 0), 8);
+	if (queue_length() < 100) {
+		/* One that goes makes room for one. */
+		drain(b, 1);
+		n--;
+		EXPECT_EQ(guest_reap(pid), 0);
+		drain(b, n);
+	} else {
+		drain(b, n);
+		EXPECT_EQ(guest_reap(pid), 0);
+	}
 	EXPECT_EQ(recv(b, buf, 8, 0), 4);
 	EXPECT_EQ(poll(&p, 1, 0), 1);
 }
@@ -220,11 +246,11 @@ GUEST_TEST(a_poller_waits_for_room)
 {
 	int a = bound("a"), b = bound("b");
 	struct pollfd p = {a, POLLOUT, 0};
-	char buf[8];
 	pid_t pid;
+	long n;
 
 	connect_to(a, "b");
-	fill(a);
+	n = fill(a);
 	pid = guest_fork();
 	if (pid == 0) {
 		EXPECT_EQ(poll(&p, 1, -1), 1);
@@ -234,7 +260,7 @@ GUEST_TEST(a_poller_waits_for_room)
 	guest_wait_blocked(pid);
 	MAYBE_SAVE();
 	EXPECT_EQ(waitpid(pid, NULL, WNOHANG), 0);
-	EXPECT_EQ(recv(b, buf, 8, 0), 8);
+	drain(b, queue_length() < 100 ? 1 : n);
 	EXPECT_EQ(guest_reap(pid), 0);
 }
 

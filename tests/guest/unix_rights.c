@@ -374,7 +374,7 @@ GUEST_TEST(a_long_chain)
 	int prev = -1, w[2];
 
 	ASSERT_OK(pipe(w));
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 500; i++) {
 		int p[2];
 
 		ASSERT_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, p));
@@ -404,7 +404,7 @@ GUEST_TEST(passing_while_others_close)
 		pids[k] = guest_fork();
 		if (pids[k] != 0)
 			continue;
-		for (int i = 0; i < 200; i++) {
+		for (int i = 0; i < 60; i++) {
 			int a[2], got, e = eventfd((unsigned)i, 0);
 			uint64_t v;
 			char buf[4];
