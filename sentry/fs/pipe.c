@@ -459,7 +459,7 @@ static int pipe_save_ring(struct saver *s, const struct pipe *p, Sentry__Pipe *m
 static int pipe_load_ring(struct loader *l, struct pipe *p, const Sentry__Pipe *m)
 {
 	if (p->size < PAGE_SIZE || p->size > GIB || (p->size & (p->size - 1)) != 0 ||
-	    m->ring.len > p->size)
+	    m->ring.len > p->size + PIPE_OVER_MAX)
 		return loader_error(l, "pipe: capacity %u, content %zu", p->size, m->ring.len);
 	if (m->ring.len > 0) {
 		pipe_ring_reserve(p, (u32)m->ring.len);

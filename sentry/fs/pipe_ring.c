@@ -15,7 +15,7 @@
 
 u32 pipe_ring_free(const struct pipe *p)
 {
-	return p->size - p->len;
+	return p->len < p->size ? p->size - p->len : 0;
 }
 
 /* Moves the content into a ring of n bytes, n >= len. */
@@ -96,18 +96,16 @@ void pipe_unread(struct file *f, const void *buf, u32 n)
 	const u8 *from = buf;
 
 	mutex_lock(&p->lock);
-	/* Writers may have filled the place: a reader that failed has then lost it. */
-	if (n <= pipe_ring_free(p)) {
-		pipe_ring_reserve(p, n);
-		p->head = (p->head - n) & (p->ring_size - 1);
-		for (u32 i = 0; i < n; i++)
-			p->ring[(p->head + i) & (p->ring_size - 1)] = from[i];
-		p->len += n;
-		if (p->n_runs > 0) {
-			pipe_run_append(p, 0, false);
-			memmove(p->runs + 1, p->runs, (p->n_runs - 1) * sizeof(*p->runs));
-			p->runs[0] = (struct pipe_run){n, false};
-		}
+	/* Also beyond the capacity, if writers have filled the place meanwhile. */
+	pipe_ring_reserve(p, n);
+	p->head = (p->head - n) & (p->ring_size - 1);
+	for (u32 i = 0; i < n; i++)
+		p->ring[(p->head + i) & (p->ring_size - 1)] = from[i];
+	p->len += n;
+	if (p->n_runs > 0) {
+		pipe_run_append(p, 0, false);
+		memmove(p->runs + 1, p->runs, (p->n_runs - 1) * sizeof(*p->runs));
+		p->runs[0] = (struct pipe_run){n, false};
 	}
 	mutex_unlock(&p->lock);
 	waitq_wake(&p->readable, READY_IN);

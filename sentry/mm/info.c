@@ -184,6 +184,29 @@ static void invalidate(struct kernel *k, struct mappable *m, u64 off, u64 end, b
 	free(list);
 }
 
+bool mm_any_writer(struct kernel *k, struct mappable *m)
+{
+	struct mm **list;
+	bool found = false;
+	size_t n;
+
+	if (atomic_load(&m->mapped) == 0)
+		return false;
+	list = mm_list(k, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct vma *v;
+
+		mm_lock(list[i]);
+		for (v = vma_from(&list[i]->vmas, 0); v && !found; v = vma_next(v))
+			found = v->mappable == m && (v->flags & VMA_SHARED) &&
+			        (v->max_prot & PROT_WRITE);
+		mm_unlock(list[i]);
+		obj_put(list[i]);
+	}
+	free(list);
+	return found;
+}
+
 void mm_invalidate(struct kernel *k, struct mappable *m, u64 off, u64 len)
 {
 	invalidate(k, m, off, len == 0 || off + len < off ? UINT64_MAX : off + len, false);

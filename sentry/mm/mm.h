@@ -105,6 +105,8 @@ struct fault_info {
 MUST_CHECK int mm_fault(struct mm *mm, struct ctx *c, u64 addr, u32 access,
                         struct fault_info *ret_info);
 
+/* Some address space maps m shared and writes to it or may come to. Takes each mm's lock. */
+bool mm_any_writer(struct kernel *k, struct mappable *m);
 /* Unmaps [off, off+len) of a mappable (len 0: to the end) from every address space of the kernel:
  * its pages moved or were freed. Private copies stay. Takes each mm's lock; call with no RANK_MM or
  * lower. */

@@ -176,7 +176,7 @@ SYSCALL3(fcntl, int, fd, int, cmd, u64, arg)
 	case F_SETPIPE_SZ:
 		return pipe_of(f) ? pipe_set_size(pipe_of(f), c, (u32)arg) : -EBADF;
 	case F_ADD_SEALS:
-		return memfd_add_seals(f, (u32)arg);
+		return memfd_add_seals(f, c, (u32)arg);
 	case F_GET_SEALS:
 		return memfd_get_seals(f);
 	default:

@@ -1,6 +1,6 @@
 /* sendfile(2), copy_file_range(2), splice(2), vmsplice(2), tee(2): through a buffer of the kernel.
  */
-#include "sentry/fs/pipe.h"
+#include "sentry/fs/pipe_splice.h"
 #include "sentry/syscall/sysarg.h"
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/inode.h"
@@ -203,6 +203,24 @@ static long pipe_put_some(struct file *f, struct ctx *c, void *buf, u64 len)
 	return pipe_write_some(f, c, &it);
 }
 
+/* Into a pipe from a stream, which has what it gives only once. */
+static long splice_stream(struct ctx *c, struct file *in, struct pipe *out, u8 *buf, u64 count,
+                          bool nonblock)
+{
+	struct end src = {.f = in};
+	long n;
+	int r = pipe_wait_room(out, c, nonblock);
+
+	if (r < 0)
+		return r;
+	if (nonblock && !(file_poll(in, NULL) & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		return -EAGAIN;
+	n = end_read(&src, c, buf, MIN(count, MAX((u64)pipe_room(out), 1ull)));
+	if (n > 0)
+		pipe_push(out, buf, (u32)n);
+	return n;
+}
+
 #define SPLICE_FLAGS 15u /* SPLICE_F_MOVE, NONBLOCK, MORE, GIFT */
 
 SYSCALL6(splice, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out_off, size_t, count, u32,
@@ -249,6 +267,9 @@ SYSCALL6(splice, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out_off, siz
 	buf = malloc(count);
 	if (!buf)
 		return -ENOMEM;
+	if (!pipe_of(in) && !in->seekable)
+		return splice_stream(c, in, pipe_of(out), buf, count,
+		                     (flags & SPLICE_F_NONBLOCK) || file_nonblock(out));
 	if (!pipe_of(in)) {
 		/* The file's position moves by what the pipe took. */
 		bool own = !src.at;

@@ -1,4 +1,5 @@
 #include "proto/files.pb-c.h"
+#include "sentry/fs/tmpfs/memfd.h"
 #include "sentry/fs/tmpfs/tmpfs.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/mm/shmem.h"
@@ -277,6 +278,9 @@ static int tmpfs_getattr(struct inode *i, struct ctx *c, struct kstat *ret)
 
 static int tmpfs_setattr(struct inode *i, struct ctx *c, const struct iattr *a)
 {
+	if ((a->valid & IATTR_MODE) && (tmpfs_i(i)->seals & SEAL_EXEC) &&
+	    ((a->mode ^ READ_ONCE(i->mode)) & 0111))
+		return -EPERM;
 	if (a->valid & IATTR_SIZE) {
 		int r = tmpfs_resize(i, c, a->size);
 

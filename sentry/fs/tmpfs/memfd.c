@@ -13,7 +13,6 @@
 #define ALL_SEALS                                                                              \
 	(u32)(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | \
 	      SEAL_EXEC)
-#define SEAL_EXEC 0x20u /* F_SEAL_EXEC */
 
 int memfd_new(struct ctx *c, const char *name, u32 flags, struct file **ret)
 {
@@ -45,21 +44,26 @@ static struct tmpfs_inode *memory_file(struct file *f)
 	return ti && ti->data ? ti : NULL;
 }
 
-long memfd_add_seals(struct file *f, u32 seals)
+long memfd_add_seals(struct file *f, struct ctx *c, u32 seals)
 {
 	struct tmpfs_inode *ti = memory_file(f);
+	bool writer;
 
 	if (!ti || (seals & ~ALL_SEALS))
 		return -EINVAL;
 	if (!file_writable(f))
 		return -EPERM;
+	/* Not under the lock: it may put the last reference to an address space. */
+	writer = (seals & F_SEAL_WRITE) &&
+	         mm_any_writer(c->kernel, (struct mappable *)ti->data);
 	GUARD(&f->inode->lock);
 	if (ti->seals & F_SEAL_SEAL)
 		return -EPERM;
-	/* Whether a mapping may write is not counted: any mapping is in the way. */
-	if ((seals & ~ti->seals & F_SEAL_WRITE) &&
-	    atomic_load(&((struct mappable *)ti->data)->mapped))
+	if ((seals & ~ti->seals & F_SEAL_WRITE) && writer)
 		return -EBUSY;
+	/* What may be executed is to stay what it is. */
+	if ((seals & SEAL_EXEC) && (f->inode->mode & 0111))
+		seals |= F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
 	ti->seals |= seals;
 	return 0;
 }
