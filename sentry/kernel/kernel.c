@@ -4,6 +4,7 @@
 #include "sentry/kernel/quiesce.h"
 #include "sentry/kernel/terminal.h"
 #include "sentry/kernel/utsns.h"
+#include "sentry/ipc/ipc.h"
 #include "sentry/loader/vdso.h"
 #include "sentry/mm/pageload.h"
 #include "sentry/net/netns.h"
@@ -81,6 +82,7 @@ static void kernel_destroy(void *p)
 	obj_put(k->utsns);
 	obj_put(k->vdso);
 	obj_put(k->netns);
+	obj_put(k->ipcns);
 	kernel_runtime_free(k->rt);
 }
 
@@ -126,6 +128,8 @@ static int kernel_after_load(struct loader *l, void *p)
 	/* Images of sandboxes that had no sockets yet. */
 	if (!k->netns)
 		k->netns = netns_new(&k->clocks);
+	if (!k->ipcns)
+		k->ipcns = ipcns_new();
 	return 0;
 }
 
@@ -137,6 +141,7 @@ static int kernel_after_load(struct loader *l, void *p)
 	F(REF, utsns, utsns)                          \
 	F(REF, vdso, vdso)                            \
 	F(REF, netns, netns)                          \
+	F(REF, ipcns, ipcns)                          \
 	F(LIST, containers, container, link)          \
 	F(LIST, parts, kernel_part, link)             \
 	F(SKIP, tasks_lock)                           \
@@ -167,6 +172,7 @@ struct kernel *kernel_new(struct machine *m)
 	k->pidns = pidns_new();
 	k->utsns = utsns_new("stasis");
 	k->netns = netns_new(&k->clocks);
+	k->ipcns = ipcns_new();
 	vdso_attach(k);
 	return k;
 }

@@ -16,6 +16,7 @@
 #include <sys/queue.h>
 
 struct kernel;
+struct ipcns;
 struct kernel_runtime;
 struct mm;
 struct mount_ns;
@@ -79,6 +80,7 @@ struct kernel {
 	struct utsns *utsns;
 	struct vdso *vdso; /* what programs get mapped; owned; NULL: nothing */
 	struct netns *netns; /* what sockets share */
+	struct ipcns *ipcns; /* System V IPC */
 	TAILQ_HEAD(, container) containers;
 	TAILQ_HEAD(, kernel_part) parts; /* tasks_lock */
 	struct mutex tasks_lock;   /* RANK_TASKS */

@@ -3,6 +3,7 @@
  * parents hear of it, children get a new parent. A zombie keeps its number and its status until it
  * is reaped (task_wait.c).
  */
+#include "sentry/ipc/ipc.h"
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/futex.h"
 #include "sentry/kernel/itimer.h"
@@ -357,6 +358,7 @@ const struct run_state *task_exit_step(struct task *t)
 	if (stopped)
 		notify_parent_stop_locked(tg, CLD_STOPPED, tg->stop_signo);
 	if (last) {
+		ipc_exit(k->ipcns, &k->clocks, tg->tgid);
 		tg->zombie = true;
 		waitq_wake(&tg->pidfd_wait, ~0u);
 		tty = session_leader_exit_locked(tg);

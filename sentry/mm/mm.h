@@ -88,6 +88,10 @@ MUST_CHECK int mm_mlockall(struct mm *mm, struct ctx *c, enum mlock_how current,
 /* remap_file_pages(2): the pages of a shared mapping in another order. */
 MUST_CHECK int mm_remap_file_pages(struct mm *mm, struct ctx *c, u64 addr, u64 len, u64 pgoff,
                                    int flags);
+/* shmdt(2): unmaps what one mmap at addr mapped whose name is of that type; what is left of it may
+ * be in pieces. *ret_id: the name, a reference. -EINVAL: there is none. */
+MUST_CHECK int mm_detach(struct mm *mm, u64 addr, const struct obj_type *type,
+                         struct mapid **ret_id);
 /* membarrier(2): which kinds (MEMBARRIER_CMD_REGISTER_* bits) this address space asked for. */
 u32 mm_membarrier(struct mm *mm);
 void mm_membarrier_register(struct mm *mm, u32 kind);

@@ -349,3 +349,40 @@ int mm_remap_file_pages(struct mm *mm, struct ctx *c, u64 addr, u64 len, u64 pgo
 	obj_put(a.id);
 	return r < 0 ? (int)r : 0;
 }
+
+/* The first piece at or above addr of a mapping that began at addr. */
+static struct vma *find_piece(struct mm *mm, u64 addr, const struct obj_type *type,
+                              const struct mapid *id)
+{
+	struct vma *v;
+
+	for (v = vma_from(&mm->vmas, addr); v; v = vma_next(v)) {
+		if (v->id && v->id->obj.type == type && v->start - v->off == addr &&
+		    (!id || v->id == id))
+			return v;
+	}
+	return NULL;
+}
+
+int mm_detach(struct mm *mm, u64 addr, const struct obj_type *type, struct mapid **ret_id)
+{
+	struct mapid *id = NULL;
+	struct vma *v;
+	int r = -EINVAL;
+
+	mm_lock(mm);
+	while ((v = find_piece(mm, addr, type, id))) {
+		if (!id)
+			id = obj_get(v->id);
+		r = mm_unmap_locked(mm, v->start, v->end);
+		if (r < 0)
+			break;
+	}
+	mm_unlock(mm);
+	if (r < 0) {
+		obj_put(id);
+		return r;
+	}
+	*ret_id = id;
+	return 0;
+}

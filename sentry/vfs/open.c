@@ -1,5 +1,6 @@
 /* open(2): from a path to an open file description. */
 #include "sentry/auth/creds.h"
+#include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/fs_context.h"
 #include "sentry/vfs/names.h"
 #include "sentry/vfs/notify.h"
@@ -273,11 +274,36 @@ int path_open(struct ctx *c, int dirfd, const char *name, const struct open_how_
 	return path_open_found(c, &w.cur, h.flags, ret);
 }
 
+static int may_exec(struct ctx *c, struct inode *i, struct mount *m)
+{
+	if (!inode_is_reg(i) || (m && (mount_flags(m) & MS_NOEXEC)))
+		return -EACCES;
+	return inode_permission(i, c, NULL, MAY_EXEC);
+}
+
+/* fexecve(3) of a file that has no name anywhere: memfd_create(2). Nobody counts who writes. */
+static int open_exec_nameless(struct ctx *c, struct file *f, struct file **ret)
+{
+	int r = may_exec(c, f->inode, NULL);
+
+	return r < 0 ? r : inode_open(f->inode, c, NULL, O_RDONLY, ret);
+}
+
 int path_open_exec(struct ctx *c, int dirfd, const char *name, int flags, struct file **ret)
 {
 	u32 lf = flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
 	AUTO_PATH p = {0};
 	int r;
+
+	if ((flags & AT_EMPTY_PATH) && !name[0] && dirfd != AT_FDCWD) {
+		AUTO(file) f = NULL;
+
+		r = fd_get_path(c, dirfd, &f);
+		if (r < 0)
+			return r;
+		if (!f->path.dentry && f->inode)
+			return open_exec_nameless(c, f, ret);
+	}
 
 	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
@@ -288,12 +314,8 @@ int path_open_exec(struct ctx *c, int dirfd, const char *name, int flags, struct
 		return r;
 	if (inode_is_lnk(path_inode(&p)))
 		return -ELOOP;
-	if (!inode_is_reg(path_inode(&p)) || (mount_flags(p.mount) & MS_NOEXEC))
-		return -EACCES;
-	r = inode_permission(path_inode(&p), c, NULL, MAY_EXEC);
-	if (r < 0)
-		return r;
-	if (atomic_load(&path_inode(&p)->writers) > 0)
-		return -ETXTBSY;
-	return open_inode(c, &p, O_RDONLY, ret);
+	r = may_exec(c, path_inode(&p), p.mount);
+	if (r == 0 && atomic_load(&path_inode(&p)->writers) > 0)
+		r = -ETXTBSY;
+	return r < 0 ? r : open_inode(c, &p, O_RDONLY, ret);
 }

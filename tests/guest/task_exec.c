@@ -278,3 +278,23 @@ GUEST_TEST(through_a_descriptor)
 	EXPECT_EQ(guest_reap(pid), 17);
 	EXPECT_ERRNO(syscall(SYS_execveat, fd, "", argv, environ, 0), ENOENT);
 }
+
+GUEST_TEST(program_without_a_name)
+{
+	char *argv[] = {(char *)"nameless", (char *)"role:chain", (char *)"0", NULL};
+	int from = open(guest_self(), O_RDONLY), fd = memfd_create("program", MFD_CLOEXEC);
+	char buf[4096];
+	ssize_t n;
+	pid_t pid;
+
+	ASSERT_TRUE(from >= 0 && fd >= 0);
+	while ((n = read(from, buf, sizeof(buf))) > 0)
+		ASSERT_EQ(write(fd, buf, (size_t)n), n);
+	MAYBE_SAVE();
+	pid = fork();
+	if (pid == 0) {
+		syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
+		_exit(1);
+	}
+	EXPECT_EQ(guest_reap(pid), 17);
+}

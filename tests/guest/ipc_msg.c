@@ -1,0 +1,112 @@
+#include "tests/guest/guest_test.h"
+
+#include <sys/ipc.h>
+#include <sys/msg.h>
+
+/* System V message queues. */
+
+struct message {
+	long type;
+	char text[8192];
+};
+
+static int send_text(int id, long type, const char *text, int flags)
+{
+	struct message m = {.type = type};
+
+	strcpy(m.text, text);
+	return msgsnd(id, &m, strlen(text), flags);
+}
+
+static void expect_text(int id, long type, int flags, const char *text, long got)
+{
+	struct message m;
+	ssize_t n = msgrcv(id, &m, sizeof(m.text), type, flags);
+
+	EXPECT_EQ(n, (ssize_t)strlen(text));
+	EXPECT_EQ(m.type, got);
+	EXPECT_TRUE(n >= 0 && memcmp(m.text, text, (size_t)n) == 0);
+}
+
+GUEST_TEST(order_and_types)
+{
+	int id = msgget(IPC_PRIVATE, 0600);
+	struct msqid_ds ds;
+	struct message m;
+
+	ASSERT_TRUE(id >= 0);
+	EXPECT_OK(send_text(id, 3, "three", 0));
+	EXPECT_OK(send_text(id, 1, "one", 0));
+	EXPECT_OK(send_text(id, 2, "two", 0));
+	EXPECT_OK(send_text(id, 3, "again", 0));
+	EXPECT_OK(send_text(id, 9, "", 0));
+	MAYBE_SAVE();
+	EXPECT_OK(msgctl(id, IPC_STAT, &ds));
+	EXPECT_EQ(ds.msg_qnum, 5);
+	EXPECT_EQ(ds.msg_lspid, getpid());
+	expect_text(id, 2, 0, "two", 2);
+	expect_text(id, -3, 0, "one", 1);
+	expect_text(id, 3, MSG_EXCEPT, "", 9);
+	expect_text(id, 0, 0, "three", 3);
+	EXPECT_ERRNO(msgrcv(id, &m, 2, 0, 0), E2BIG);
+	EXPECT_EQ(msgrcv(id, &m, 2, 0, MSG_NOERROR), 2);
+	EXPECT_ERRNO(msgrcv(id, &m, 2, 0, IPC_NOWAIT), ENOMSG);
+	EXPECT_ERRNO(send_text(id, 0, "x", 0), EINVAL);
+	EXPECT_ERRNO(msgsnd(id, &m, 8193, 0), EINVAL);
+	EXPECT_OK(msgctl(id, IPC_RMID, NULL));
+	EXPECT_ERRNO(send_text(id, 1, "x", 0), EINVAL);
+}
+
+GUEST_TEST(full_queue_blocks_the_sender)
+{
+	int id = msgget(IPC_PRIVATE, 0600), n = 0;
+	struct message m = {.type = 1};
+	pid_t pid;
+
+	while (msgsnd(id, &m, 4096, IPC_NOWAIT) == 0)
+		n++;
+	EXPECT_EQ(errno, EAGAIN);
+	EXPECT_TRUE(n > 0);
+	pid = fork();
+	if (pid == 0) {
+		EXPECT_OK(send_text(id, 7, "late", 0));
+		_exit(0);
+	}
+	guest_sleep_ms(20);
+	MAYBE_SAVE();
+	while (n-- > 0)
+		EXPECT_EQ(msgrcv(id, &m, 4096, 1, 0), 4096);
+	expect_text(id, 0, 0, "late", 7);
+	EXPECT_EQ(guest_reap(pid), 0);
+	EXPECT_OK(msgctl(id, IPC_RMID, NULL));
+}
+
+GUEST_TEST(receiver_waits)
+{
+	int id = msgget(IPC_PRIVATE, 0600);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct message m;
+
+		expect_text(id, 5, 0, "for you", 5);
+		EXPECT_EQ(msgrcv(id, &m, 8, 5, 0), -1);
+		EXPECT_TRUE(errno == EIDRM || errno == EINVAL);
+		_exit(0);
+	}
+	guest_sleep_ms(20);
+	MAYBE_SAVE();
+	EXPECT_OK(send_text(id, 4, "for nobody", 0));
+	EXPECT_OK(send_text(id, 5, "for you", 0));
+	for (int n = 0; n < 2000; n++) {
+		struct msqid_ds ds;
+
+		EXPECT_OK(msgctl(id, IPC_STAT, &ds));
+		if (ds.msg_qnum == 1)
+			break;
+		guest_sleep_ms(5);
+	}
+	/* Ends the second wait with EIDRM or, before it began, with EINVAL. */
+	EXPECT_OK(msgctl(id, IPC_RMID, NULL));
+	EXPECT_EQ(guest_reap(pid), 0);
+}
