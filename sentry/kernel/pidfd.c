@@ -108,6 +108,25 @@ static void pidfd_sample_tg(struct sampler *sp, struct pidfd *p)
 	p->tg->leader = sampler_weak(sp, &task_type);
 }
 
+static int pidfd_after_load(struct loader *l, void *o)
+{
+	const struct thread_group *tg = ((struct pidfd *)o)->tg;
+
+	if (tg && (!tg->kernel || !tg->leader || tg->leader->tg != tg))
+		return loader_error(l, "pidfd of a process that is none");
+	return 0;
+}
+
+static void pidfd_sample(struct sampler *sp, void *o)
+{
+	struct thread_group *tg = ((struct pidfd *)o)->tg;
+
+	(void)sp;
+	obj_put(tg->leader->tg);
+	tg->leader->tg = thread_group_get(tg);
+}
+
 #define PIDFD_FIELDS(F) F(BASE, file, file) F(CUSTOM, tg, pidfd)
 OBJECT_TYPE(pidfd, Sentry__Pidfd, sentry__pidfd__descriptor, PIDFD_FIELDS, .base = &file_type,
-            .ops = &pidfd_ops, .destroy = pidfd_destroy);
+            .ops = &pidfd_ops, .destroy = pidfd_destroy, .after_load = pidfd_after_load,
+            .sample = pidfd_sample);
