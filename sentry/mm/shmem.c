@@ -259,6 +259,12 @@ static int zero_part(struct shmem *s, u64 off, u64 end)
 	               : 0;
 }
 
+/* The file is about to grow past what writes allocated ahead: that stays a hole. */
+static void drop_ahead(struct shmem *s)
+{
+	pma_drop_range(&s->extents, PAGE_UP(s->size), UINT64_MAX);
+}
+
 int shmem_truncate(struct shmem *s, u64 size)
 {
 	u64 old, end;
@@ -278,6 +284,7 @@ int shmem_truncate(struct shmem *s, u64 size)
 	} else {
 		/* What a mapping wrote past the end of the last page must not come to light. */
 		r = zero_part(s, old, PAGE_UP(old));
+		drop_ahead(s);
 		if (r == 0)
 			s->size = size;
 	}
@@ -404,6 +411,7 @@ long shmem_write(struct shmem *s, struct uiter *src, u64 off)
 		/* The gap reads as zeros, also what a mapping left behind the old end. */
 		mutex_lock(&s->lock);
 		n = zero_part(s, s->size, PAGE_UP(s->size));
+		drop_ahead(s);
 		mutex_unlock(&s->lock);
 		if (n < 0)
 			return -ENOSPC;
