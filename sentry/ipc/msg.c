@@ -22,8 +22,8 @@
 #endif
 
 #define MESSAGE_MAX 8192u
-#define BYTES_MAX   16384u /* of a queue, unless MSG_SET says otherwise */
-#define LOADED_MAX  (64u << 20)
+#define BYTES_MAX   16384u         /* of a queue, unless MSG_SET says otherwise */
+#define TOTAL_MAX   (128ull << 20) /* what all messages of the namespace take of our heap */
 
 struct ipc_message {
 	TAILQ_ENTRY(ipc_message) link;
@@ -98,7 +98,7 @@ static int msg_queue_load_messages(struct loader *l, struct msg_queue *q, const 
 		const Sentry__IpcMessage *e = m->messages[i];
 		struct ipc_message *im;
 
-		if (e->type < 1 || e->data.len > MESSAGE_MAX || q->bytes > LOADED_MAX)
+		if (e->type < 1 || e->data.len > MESSAGE_MAX || q->bytes > TOTAL_MAX)
 			return loader_range(l, "messages");
 		im = message_new(e->type, (u32)e->data.len);
 		memcpy(im->data, e->data.data, e->data.len);
@@ -165,6 +165,19 @@ struct msg_call {
 	int result; /* 0: done; 1: wait */
 };
 
+static u64 heap_locked(struct ipcns *ns)
+{
+	struct ipc_object *o;
+	u64 n = 0;
+
+	TAILQ_FOREACH (o, &ns->objects, link) {
+		struct msg_queue *q = obj_cast(msg_queue, o);
+
+		n += q ? q->bytes + q->count * (sizeof(struct ipc_message) + 32) : 0;
+	}
+	return n;
+}
+
 static int send_locked(struct msg_call *call)
 {
 	struct msg_queue *q = call->q;
@@ -177,6 +190,8 @@ static int send_locked(struct msg_call *call)
 		return r;
 	if (q->bytes + call->m->len > q->max_bytes || q->count + 1ull > q->max_bytes)
 		return call->flags & IPC_NOWAIT ? -EAGAIN : 1;
+	if (heap_locked(call->ns) > TOTAL_MAX)
+		return -ENOMEM;
 	append(q, TAKE(call->m));
 	q->lspid = call->c->tgid;
 	q->stime = ipc_now(call->c);
@@ -209,6 +224,22 @@ static struct ipc_message *select_message(const struct msg_queue *q, s64 type, i
 	return best;
 }
 
+/* MSG_COPY: the type is an index, and the message stays. */
+static int copy_locked(struct msg_call *call)
+{
+	struct ipc_message *m = TAILQ_FIRST(&call->q->messages);
+
+	for (s64 i = 0; m && i < call->type; i++)
+		m = TAILQ_NEXT(m, link);
+	if (!m || call->type < 0)
+		return -ENOMSG;
+	if (m->len > call->len && !(call->flags & MSG_NOERROR))
+		return -E2BIG;
+	call->m = message_new(m->type, m->len);
+	memcpy(call->m->data, m->data, m->len);
+	return 0;
+}
+
 static int receive_locked(struct msg_call *call)
 {
 	struct msg_queue *q = call->q;
@@ -220,6 +251,8 @@ static int receive_locked(struct msg_call *call)
 	r = ipc_may(call->c, &q->object, 4);
 	if (r < 0)
 		return r;
+	if (call->flags & MSG_COPY)
+		return copy_locked(call);
 	m = select_message(q, call->type, call->flags);
 	if (!m)
 		return call->flags & IPC_NOWAIT ? -ENOMSG : 1;
@@ -285,9 +318,8 @@ long ipc_msgrcv(struct ctx *c, struct ipcns *ns, s32 id, uaddr_t msg, u64 len, s
 
 	if (id < 0 || (s64)len < 0)
 		return -EINVAL;
-	/* As a kernel without checkpoints of its own. */
-	if (flags & MSG_COPY)
-		return -ENOSYS;
+	if ((flags & MSG_COPY) && (!(flags & IPC_NOWAIT) || (flags & MSG_EXCEPT)))
+		return -EINVAL;
 	if (type == INT64_MIN)
 		call.type = -INT64_MAX;
 	r = run_call(&call, id, receive_ready);

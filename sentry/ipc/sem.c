@@ -20,6 +20,9 @@
 #define SEMS_MAX  32000 /* of a set */
 #define OPS_MAX   500u
 #define UNDOS_MAX 65536u
+/* Of the whole namespace; of a set: what the undos of all processes come to. */
+#define SEMS_TOTAL  (1u << 20)
+#define ADJUSTS_MAX (1u << 22)
 
 struct sem_value {
 	u16 val;
@@ -89,7 +92,7 @@ static struct sem_undo *undo_of(struct sem_set *s, u32 tgid, bool make)
 		if (u->tgid == tgid)
 			return u;
 	}
-	if (!make || s->n_undos >= UNDOS_MAX)
+	if (!make || s->n_undos >= UNDOS_MAX || (s->n_undos + 1ull) * s->n > ADJUSTS_MAX)
 		return NULL;
 	u = calloc(1, sizeof(*u));
 	BUG_ON(!u);
@@ -161,6 +164,8 @@ static int sem_set_load_undos(struct loader *l, struct sem_set *s, const Sentry_
 		if (e->n_adjust != s->n || undo_of(s, e->tgid, false))
 			return loader_range(l, "undos");
 		u = undo_of(s, e->tgid, true);
+		if (!u)
+			return loader_range(l, "undos");
 		for (u32 k = 0; k < s->n; k++) {
 			if (e->adjust[k] < -VALUE_MAX - 1 || e->adjust[k] > VALUE_MAX)
 				return loader_range(l, "adjust");
@@ -195,6 +200,19 @@ static struct sem_set *find_locked(struct ipcns *ns, s32 id)
 	return o ? obj_cast(sem_set, o) : NULL;
 }
 
+static u64 count_sems_locked(struct ipcns *ns)
+{
+	struct ipc_object *o;
+	u64 n = 0;
+
+	TAILQ_FOREACH (o, &ns->objects, link) {
+		struct sem_set *s = obj_cast(sem_set, o);
+
+		n += s ? s->n : 0;
+	}
+	return n;
+}
+
 long ipc_semget(struct ctx *c, struct ipcns *ns, s32 key, int n, int flags)
 {
 	AUTO(sem_set) fresh = NULL;
@@ -218,6 +236,8 @@ long ipc_semget(struct ctx *c, struct ipcns *ns, s32 key, int n, int flags)
 		return -ENOENT;
 	if (!fresh)
 		return -EINVAL;
+	if (count_sems_locked(ns) + fresh->n > SEMS_TOTAL)
+		return -ENOSPC;
 	r = ipc_add_locked(ns, IPC_SEM, c, &fresh->object, key, (u32)flags);
 	return r < 0 ? r : fresh->object.owner.id;
 }
@@ -531,11 +551,16 @@ static long change(struct ctx *c, struct ipcns *ns, s32 id, int cmd, uaddr_t buf
 
 static long info(struct ctx *c, struct ipcns *ns, int cmd, uaddr_t buf)
 {
-	struct seminfo si = {
-		.semmap = 1024000000, .semmni = (int)IPC_OBJECTS_MAX, .semmns = 1024000000,
-		.semmnu = 1024000000, .semmsl = SEMS_MAX, .semopm = (int)OPS_MAX,
-		.semume = (int)OPS_MAX, .semusz = 20, .semvmx = VALUE_MAX, .semaem = VALUE_MAX};
-	struct ipc_object *o;
+	struct seminfo si = {.semmap = 1024000000,
+	                     .semmni = (int)IPC_OBJECTS_MAX,
+	                     .semmns = SEMS_TOTAL,
+	                     .semmnu = 1024000000,
+	                     .semmsl = SEMS_MAX,
+	                     .semopm = (int)OPS_MAX,
+	                     .semume = (int)OPS_MAX,
+	                     .semusz = 20,
+	                     .semvmx = VALUE_MAX,
+	                     .semaem = VALUE_MAX};
 	u32 used;
 	s32 top;
 	int r;
@@ -544,12 +569,7 @@ static long info(struct ctx *c, struct ipcns *ns, int cmd, uaddr_t buf)
 	top = ipc_top_slot_locked(ns, IPC_SEM, &used);
 	if (cmd == SEM_INFO) {
 		si.semusz = (int)used;
-		si.semaem = 0;
-		TAILQ_FOREACH (o, &ns->objects, link) {
-			struct sem_set *s = obj_cast(sem_set, o);
-
-			si.semaem += s ? (int)s->n : 0;
-		}
+		si.semaem = (int)count_sems_locked(ns);
 	}
 	mutex_unlock(&ns->lock);
 	r = user_put(c, buf, &si);

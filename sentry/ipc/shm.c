@@ -23,8 +23,9 @@
 #define SHM_STAT_ANY 15
 #endif
 
-#define SEGMENTS_MAX 4096u
-#define SIZE_MAX_SHM (1ull << 46)
+#define SEGMENTS_MAX  4096u
+#define SIZE_MAX_SHM  (UINT64_MAX - (1ull << 24)) /* what /proc/sys/kernel/shmmax says */
+#define SIZE_MAPPABLE (1ull << 46)
 
 /* What /proc/PID/maps calls a mapping of a segment; also how shmdt knows one. */
 struct shm_name {
@@ -69,7 +70,7 @@ static int segment_after_load(struct loader *l, void *p)
 {
 	struct shm_segment *s = p;
 
-	return s->memory && s->name && s->size <= SIZE_MAX_SHM ? 0 : loader_range(l, "memory");
+	return s->memory && s->name && s->size <= SIZE_MAPPABLE ? 0 : loader_range(l, "memory");
 }
 
 static void segment_sample(struct sampler *sp, void *p)
@@ -164,7 +165,8 @@ long ipc_shmget(struct ctx *c, struct ipcns *ns, s32 key, u64 size, int flags)
 
 	sweep(ns);
 	if (size > 0 && size <= SIZE_MAX_SHM) {
-		if (!(flags & SHM_NORESERVE) && size > c->kernel->machine->memfile->total_ram)
+		if (size > SIZE_MAPPABLE ||
+		    (!(flags & SHM_NORESERVE) && size > c->kernel->machine->memfile->total_ram))
 			return -ENOMEM;
 		if (flags & SHM_HUGETLB)
 			return -ENOMEM; /* none are reserved */
@@ -339,7 +341,7 @@ static long info(struct ctx *c, struct ipcns *ns, int cmd, uaddr_t buf)
 	                         .shmmin = 1,
 	                         .shmmni = SEGMENTS_MAX,
 	                         .shmseg = SEGMENTS_MAX,
-	                         .shmall = SIZE_MAX_SHM / PAGE_SIZE};
+	                         .shmall = SIZE_MAX_SHM};
 	struct shm_info usage = {0};
 	struct ipc_object *o;
 	u32 used;

@@ -3,6 +3,10 @@
 #include <sys/ipc.h>
 #include <sys/msg.h>
 
+#ifndef MSG_COPY
+#define MSG_COPY 040000
+#endif
+
 /* System V message queues. */
 
 struct message {
@@ -44,6 +48,12 @@ GUEST_TEST(order_and_types)
 	EXPECT_OK(msgctl(id, IPC_STAT, &ds));
 	EXPECT_EQ(ds.msg_qnum, 5);
 	EXPECT_EQ(ds.msg_lspid, getpid());
+	/* A look without taking it, where the kernel has that. */
+	if (msgrcv(id, &m, 99, 2, MSG_COPY | IPC_NOWAIT) >= 0 || errno != ENOSYS) {
+		expect_text(id, 2, MSG_COPY | IPC_NOWAIT, "two", 2);
+		EXPECT_ERRNO(msgrcv(id, &m, 99, 5, MSG_COPY | IPC_NOWAIT), ENOMSG);
+		EXPECT_ERRNO(msgrcv(id, &m, 99, 0, MSG_COPY), EINVAL);
+	}
 	expect_text(id, 2, 0, "two", 2);
 	expect_text(id, -3, 0, "one", 1);
 	expect_text(id, 3, MSG_EXCEPT, "", 9);
