@@ -15,6 +15,8 @@ struct sys_super {
 };
 OBJECT_DECL(sys_super);
 
+extern const struct pseudo_dir sys_class_net;
+
 #define SYS_SHOW(fn) static int fn(struct pseudo_inode *i, struct ctx *c, struct text *t)
 #define REG(n, fn)                                            \
 	{                                                     \
@@ -213,7 +215,6 @@ PSEUDO_DIR(sys_kernel, .id = "sys.kernel", PSEUDO_ENTRIES(kernel_entries));
 
 PSEUDO_DIR(sys_block, .id = "sys.block");
 PSEUDO_DIR(sys_bus, .id = "sys.bus");
-PSEUDO_DIR(sys_net, .id = "sys.class.net");
 PSEUDO_DIR(sys_dev_block, .id = "sys.dev.block");
 PSEUDO_DIR(sys_dev_char, .id = "sys.dev.char");
 PSEUDO_DIR(sys_firmware, .id = "sys.firmware");
@@ -221,7 +222,7 @@ PSEUDO_DIR(sys_cgroup, .id = "sys.fs.cgroup");
 PSEUDO_DIR(sys_module, .id = "sys.module");
 PSEUDO_DIR(sys_power, .id = "sys.power");
 
-static const struct pseudo_entry class_entries[] = {DIR_OF("net", sys_net)};
+static const struct pseudo_entry class_entries[] = {DIR_OF("net", sys_class_net)};
 PSEUDO_DIR(sys_class, .id = "sys.class", PSEUDO_ENTRIES(class_entries));
 static const struct pseudo_entry dev_entries[] = {
 	DIR_OF("block", sys_dev_block),

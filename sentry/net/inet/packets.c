@@ -23,12 +23,22 @@ u32 packet_charge(const struct packet *p)
 	return 512 + ALIGN_UP(p->len + 192, 256u);
 }
 
+void udp_charge(struct udp_sock *u, s64 bytes)
+{
+	struct inet_ns *ns = inet_ns_of(&u->inet.sk);
+
+	u->charge += (u64)bytes;
+	if (ns)
+		atomic_fetch_add_explicit(&ns->mem, (u64)bytes, memory_order_relaxed);
+}
+
 bool udp_enqueue(struct udp_sock *u, struct packet *p)
 {
 	struct sock *sk = &u->inet.sk;
 
 	mutex_lock(&sk->lock);
-	if (u->charge > (u64)sk->opts.rcvbuf || (sock_shut(sk) & SOCK_RCV_CLOSED)) {
+	if (u->charge > (u64)sk->opts.rcvbuf || inet_mem_full(inet_ns_of(sk)) ||
+	    (sock_shut(sk) & SOCK_RCV_CLOSED)) {
 		u->drops++;
 		mutex_unlock(&sk->lock);
 		free(p);
@@ -36,7 +46,7 @@ bool udp_enqueue(struct udp_sock *u, struct packet *p)
 	}
 	p->drops = u->drops;
 	STAILQ_INSERT_TAIL(&u->rxq, p, link);
-	u->charge += packet_charge(p);
+	udp_charge(u, packet_charge(p));
 	u->n_rx++;
 	mutex_unlock(&sk->lock);
 	waitq_wake(&sk->rwait, READY_IN);
@@ -65,7 +75,7 @@ struct packet *udp_dequeue(struct udp_sock *u)
 	if (!p)
 		return NULL;
 	STAILQ_REMOVE_HEAD(&u->rxq, link);
-	u->charge -= packet_charge(p);
+	udp_charge(u, -(s64)packet_charge(p));
 	u->n_rx--;
 	return p;
 }

@@ -525,6 +525,7 @@ static void inet_ns_sample_counters(struct sampler *sp, struct inet_ns *ns)
 	F(VAL, ping_hi)                                        \
 	F(VAL, default_ttl)                                    \
 	F(SKIP, netlinks) /* they enter by themselves */       \
+	F(SKIP, mem)      /* sockets count again */            \
 	F(CUSTOM_ARRAY, counters, inet_ns)
 OBJECT_TYPE(inet_ns, Sentry__InetNs, sentry__inet_ns__descriptor, INET_NS_FIELDS,
             .init = inet_ns_init, .destroy = inet_ns_destroy, .after_load = inet_ns_after_load,

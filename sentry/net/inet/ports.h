@@ -10,7 +10,8 @@
  */
 #include "sentry/net/inet/inet.h"
 
-#define PORT_HASH 1024u
+#define PORT_HASH    1024u
+#define INET_MEM_MAX (128 * MIB)
 /* More connections than this in TIME_WAIT, and the oldest is forgotten. */
 #define TIME_WAIT_MAX 8192u
 #define TIME_WAIT_NS  (60 * NSEC_PER_SEC)
@@ -37,13 +38,13 @@ struct port_bucket {
 };
 
 /* What /proc/net/snmp and /proc/net/netstat show. */
-#define INET_COUNTERS(X)                                                                        \
-	X(IP_OUT)                                                                               \
-	X(UDP_IN)                                                                               \
-	X(UDP_NOPORTS) X(UDP_RCVBUFERR) X(UDP_OUT) X(UDP6_IN) X(UDP6_NOPORTS) X(UDP6_RCVBUFERR) \
-		X(UDP6_OUT) X(TCP_ACTIVE) X(TCP_PASSIVE) X(TCP_FAILS) X(TCP_RESETS) X(TCP_IN)   \
-			X(TCP_OUT) X(TCP_OUTRSTS) X(TCP_LISTENDROPS) X(ICMP_ECHO) X(LO_BYTES)   \
-				X(LO_PACKETS)
+#define INET_COUNTERS(X)                                                                     \
+	X(IP_OUT)                                                                            \
+	X(UDP_IN)                                                                            \
+	X(UDP_NOPORTS)                                                                       \
+	X(UDP_RCVBUFERR) X(UDP_OUT) X(UDP6_IN) X(UDP6_NOPORTS) X(UDP6_RCVBUFERR) X(UDP6_OUT) \
+		X(TCP_ACTIVE) X(TCP_PASSIVE) X(TCP_FAILS) X(TCP_RESETS) X(TCP_IN) X(TCP_OUT) \
+			X(TCP_OUTRSTS) X(TCP_LISTENDROPS) X(ICMP_ECHO) X(LO_BYTES) X(LO_PACKETS)
 enum inet_counter {
 #define X(name) INET_##name,
 	INET_COUNTERS(X)
@@ -65,6 +66,9 @@ struct inet_ns {
 	u32 ping_lo, ping_hi; /* groups that may make echo sockets; lo > hi: none */
 	u32 default_ttl;
 	LIST_HEAD(, netlink_sock) netlinks; /* bound ones; lock */
+	/* Bytes that queues and rings of all sockets take. Above INET_MEM_MAX datagrams are dropped
+	 * and no ring grows beyond its first step. */
+	_Atomic u64 mem;
 	_Atomic u64 counters[INET_COUNTER_N];
 };
 OBJECT_DECL(inet_ns);
@@ -75,6 +79,11 @@ static inline void inet_count(struct inet_ns *ns, enum inet_counter which, u64 n
 	atomic_fetch_add_explicit(&ns->counters[which], n, memory_order_relaxed);
 }
 s64 inet_now(const struct inet_ns *ns);
+static inline bool inet_mem_full(const struct inet_ns *ns)
+{
+	return atomic_load_explicit(&((struct inet_ns *)(uintptr_t)ns)->mem, memory_order_relaxed) >
+	       INET_MEM_MAX;
+}
 
 /* ---- binding; for writing ---- */
 

@@ -209,6 +209,7 @@ static int tcp_sock_after_load(struct loader *l, void *p)
 			return loader_error(l, "a listener that waits for itself");
 		q->pends_on = t;
 	}
+	tcp_ring_charge(t);
 	return inet_check_loaded(l, &t->inet);
 }
 
@@ -231,6 +232,7 @@ static void tcp_sock_sample(struct sampler *sp, void *p)
 	strcpy(t->congestion, "reno");
 }
 
+/* clang-format off */
 #define TCP_SOCK_FIELDS(F)                                                                         \
 	F(BASE, inet, inet_sock)                                                                   \
 	F(VAL, state)                                                                              \
@@ -241,14 +243,25 @@ static void tcp_sock_sample(struct sampler *sp, void *p)
 	F(CUSTOM, ring, tcp_sock)                                                                  \
 	F(SKIP, ring_size)                                                                         \
 	F(SKIP, head)                                                                              \
-	F(SKIP, len) /* the saved content starts at 0 */                                           \
-		F(VAL, limit) F(VAL, taken) F(VAL, urg_pos) F(VAL, urg) F(VAL, urg_byte)           \
-			F(VAL, fin) F(LIST, accept_q, tcp_sock, q_link)                            \
-				F(WEAKLIST, pending, tcp_sock, q_link) F(SKIP, q_link)             \
-					F(SKIP, pends_on)                                          \
-						F(SKIP, n_accept) /* the listener's after_load */  \
-		F(VAL, backlog) F(CUSTOM_ARRAY, v, tcp_sock) F(BYTES, congestion) F(SKIP, retired) \
-			F(SKIP, n_retired) /* for calls under way; in a save none is */
+	F(SKIP, len)                                                                               \
+	F(SKIP, charged) /* the saved content starts at 0 */                                       \
+	F(VAL, limit)                                                                              \
+	F(VAL, taken)                                                                              \
+	F(VAL, urg_pos)                                                                            \
+	F(VAL, urg)                                                                                \
+	F(VAL, urg_byte)                                                                           \
+	F(VAL, fin)                                                                                \
+	F(LIST, accept_q, tcp_sock, q_link)                                                        \
+	F(WEAKLIST, pending, tcp_sock, q_link)                                                     \
+	F(SKIP, q_link)                                                                            \
+	F(SKIP, pends_on)                                                                          \
+	F(SKIP, n_accept) /* the listener's after_load */                                          \
+	F(VAL, backlog)                                                                            \
+	F(CUSTOM_ARRAY, v, tcp_sock)                                                               \
+	F(BYTES, congestion)                                                                       \
+	F(SKIP, retired)                                                                           \
+	F(SKIP, n_retired) /* for calls under way; in a save none is */
+/* clang-format on */
 OBJECT_TYPE(tcp_sock, Sentry__TcpSock, sentry__tcp_sock__descriptor, TCP_SOCK_FIELDS,
             .base = &inet_sock_type, .ops = &tcp_ops, .init = tcp_sock_init,
             .destroy = tcp_sock_destroy, .after_load = tcp_sock_after_load,

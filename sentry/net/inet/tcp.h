@@ -87,6 +87,7 @@ struct tcp_sock {
 	/* What the peer sent and nobody has read yet. */
 	u8 *ring; /* ring_size is a power of two */
 	u32 ring_size, head, len;
+	u32 charged; /* of ring_size, in the network's count */
 	u32 limit;   /* how much it may hold */
 	u64 taken;   /* bytes read so far: the position of ring[head] in the stream */
 	u64 urg_pos; /* position of the urgent byte */
@@ -142,6 +143,8 @@ MUST_CHECK long tcp_ring_fill(struct tcp_sock *t, struct uiter *src, u32 n);
 MUST_CHECK long tcp_ring_peek(struct tcp_sock *t, struct uiter *dst, u32 off, u32 n);
 void tcp_ring_drop(struct tcp_sock *t, u32 n);
 void tcp_ring_free(struct tcp_sock *t);
+/* A loaded ring enters the network's count. */
+void tcp_ring_charge(struct tcp_sock *t);
 
 /* tcp_io.c */
 long tcp_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m);

@@ -205,7 +205,7 @@ static long take_some(struct recv_op *op)
 
 static bool few_free(const struct tcp_sock *t)
 {
-	return (u64)tcp_ring_room(t) * 3 < t->limit;
+	return t->len > 0 && (u64)tcp_ring_room(t) * 3 < t->limit;
 }
 
 /* What a receive that found less than it wants does: 0 ends it, -EAGAIN waits. Under the lock, so

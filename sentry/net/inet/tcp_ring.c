@@ -11,7 +11,22 @@
 
 u32 tcp_ring_room(const struct tcp_sock *t)
 {
-	return t->len < t->limit ? t->limit - t->len : 0;
+	u32 room = t->len < t->limit ? t->limit - t->len : 0;
+
+	/* Everybody gets on, but slowly. */
+	if (unlikely(inet_mem_full(inet_ns_of(&t->inet.sk))))
+		room = MIN(room, MAX(t->ring_size, RING_FIRST) - t->len);
+	return room;
+}
+
+void tcp_ring_charge(struct tcp_sock *t)
+{
+	struct inet_ns *ns = inet_ns_of(&t->inet.sk);
+
+	if (!ns)
+		return;
+	atomic_fetch_add_explicit(&ns->mem, (u64)t->ring_size - t->charged, memory_order_relaxed);
+	t->charged = t->ring_size;
 }
 
 static void reserve(struct tcp_sock *t, u32 more)
@@ -34,6 +49,7 @@ static void reserve(struct tcp_sock *t, u32 more)
 	t->ring = ring;
 	t->ring_size = n;
 	t->head = 0;
+	tcp_ring_charge(t);
 }
 
 long tcp_ring_fill(struct tcp_sock *t, struct uiter *src, u32 n)
@@ -86,4 +102,5 @@ void tcp_ring_free(struct tcp_sock *t)
 	free(t->ring);
 	t->ring = NULL;
 	t->ring_size = t->head = t->len = 0;
+	tcp_ring_charge(t);
 }

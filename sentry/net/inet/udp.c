@@ -346,6 +346,8 @@ static void udp_sock_destroy(void *p)
 	struct udp_sock *u = p;
 
 	packets_free(&u->rxq);
+	if (u->counted)
+		udp_charge(u, -(s64)u->charge);
 	packets_free(&u->errq);
 	free(u->cork);
 }
@@ -353,10 +355,16 @@ static void udp_sock_destroy(void *p)
 static int udp_sock_after_load(struct loader *l, void *p)
 {
 	struct udp_sock *u = p;
+	int r;
 
 	if (u->inet.sk.type != SOCK_DGRAM)
 		return loader_error(l, "a datagram socket of another type");
-	return inet_check_loaded(l, &u->inet);
+	r = inet_check_loaded(l, &u->inet);
+	if (r < 0)
+		return r;
+	atomic_fetch_add_explicit(&u->inet.sk.ns->inet->mem, u->charge, memory_order_relaxed);
+	u->counted = true;
+	return 0;
 }
 
 static void udp_sock_sample(struct sampler *sp, void *p)
@@ -371,17 +379,23 @@ static void udp_sock_sample(struct sampler *sp, void *p)
 	u->inet.hashed = true;
 }
 
+/* clang-format off */
 #define UDP_SOCK_FIELDS(F)                                                                         \
 	F(BASE, inet, inet_sock)                                                                   \
 	F(VAL, connected)                                                                          \
 	F(CUSTOM, rxq, udp_sock)                                                                   \
 	F(CUSTOM, errq, udp_sock)                                                                  \
+	F(SKIP, counted)                                                                           \
 	F(SKIP, charge)                                                                            \
 	F(SKIP, err_charge)                                                                        \
 	F(SKIP, n_rx) /* with the queues */                                                        \
-		F(VAL, drops) F(VAL, corked) F(SUB, cork_dst, inet_addr) F(CUSTOM, cork, udp_sock) \
-			F(SKIP, cork_len) /* cork */                                               \
-		F(ARRAY, v)
+	F(VAL, drops)                                                                              \
+	F(VAL, corked)                                                                             \
+	F(SUB, cork_dst, inet_addr)                                                                \
+	F(CUSTOM, cork, udp_sock)                                                                  \
+	F(SKIP, cork_len) /* cork */                                                               \
+	F(ARRAY, v)
+/* clang-format on */
 OBJECT_TYPE(udp_sock, Sentry__UdpSock, sentry__udp_sock__descriptor, UDP_SOCK_FIELDS,
             .base = &inet_sock_type, .ops = &udp_ops, .init = udp_sock_init,
             .destroy = udp_sock_destroy, .after_load = udp_sock_after_load,
@@ -392,6 +406,7 @@ int udp_create(struct ctx *c, u16 family, u16 protocol, struct sock **ret)
 	struct udp_sock *u = obj_new(udp_sock);
 
 	inet_setup(&u->inet, c, family, SOCK_DGRAM, protocol);
+	u->counted = true;
 	*ret = &u->inet.sk;
 	return 0;
 }

@@ -42,6 +42,7 @@ struct udp_sock {
 	struct inet_sock inet;
 	bool connected; /* table lock */
 	struct packet_list rxq, errq;
+	bool counted;           /* charge is in the network's count */
 	u64 charge, err_charge; /* what the queues hold, as Linux counts memory */
 	u32 n_rx;
 	u32 drops;
@@ -68,6 +69,8 @@ static inline bool udp_is_ping(const struct udp_sock *u)
 /* packets.c: queues. packet_new: uninitialized data. */
 struct packet *packet_new(u32 len);
 u32 packet_charge(const struct packet *p);
+/* What the queue takes changes by that many bytes. Under sk.lock. */
+void udp_charge(struct udp_sock *u, s64 bytes);
 /* Takes p over; false: no room, and p is freed. */
 bool udp_enqueue(struct udp_sock *u, struct packet *p);
 void udp_enqueue_error(struct udp_sock *u, struct packet *p);
