@@ -35,6 +35,7 @@ int cmd_delete(const struct globals *g, int argc, const char **argv, struct erro
 int cmd_do(const struct globals *g, int argc, const char **argv, struct error *err);
 int cmd_events(const struct globals *g, int argc, const char **argv, struct error *err);
 int cmd_features(const struct globals *g, int argc, const char **argv, struct error *err);
+int cmd_exec(const struct globals *g, int argc, const char **argv, struct error *err);
 int cmd_gofer(const struct globals *g, int argc, const char **argv, struct error *err);
 int cmd_image(const struct globals *g, int argc, const char **argv, struct error *err);
 int cmd_kill(const struct globals *g, int argc, const char **argv, struct error *err);

@@ -11,7 +11,7 @@
 
 int cmd_restore(const struct globals *g, int argc, const char **argv, struct error *err)
 {
-	const char *bundle = NULL, *image = NULL, **args;
+	const char *bundle = NULL, *image = NULL, *socket = NULL, **args;
 	int detach = 0, background = 0;
 	const struct poptOption table[] = {
 		{"image-path", 0, POPT_ARG_STRING, &image, 0, "directory of the image", "IMG"},
@@ -20,6 +20,8 @@ int cmd_restore(const struct globals *g, int argc, const char **argv, struct err
 	         "DIR"},
 		{"detach", 'd', POPT_ARG_NONE, &detach, 0,
 	         "return when the container runs; it stays until stasis delete", NULL},
+		{"console-socket", 0, POPT_ARG_STRING, &socket, 0,
+	         "send the master of the container's terminal to this unix socket", "PATH"},
 		{"background", 0, POPT_ARG_NONE, &background, 0,
 	         "load all memory while the program runs, so that the image is not needed for long",
 	         NULL},
@@ -50,6 +52,8 @@ int cmd_restore(const struct globals *g, int argc, const char **argv, struct err
 	l.id = args[0];
 	l.bundle = path;
 	l.detach = detach;
+	l.console_socket = socket;
+	l.restore_modes = true;
 	l.background = background;
 	l.sandbox = c.sandbox;
 	l.annotations = c.annotations;

@@ -10,13 +10,15 @@
 
 int cmd_run(const struct globals *g, int argc, const char **argv, struct error *err)
 {
-	const char *bundle = ".", *autosave = NULL, **args;
+	const char *bundle = ".", *autosave = NULL, *socket = NULL, **args;
 	int detach = 0;
 	const struct poptOption table[] = {
 		{"bundle", 'b', POPT_ARG_STRING, &bundle, 0,
 	         "directory with config.json (default: the current one)", "DIR"},
 		{"detach", 'd', POPT_ARG_NONE, &detach, 0,
 	         "return when the container runs; it stays until stasis delete", NULL},
+		{"console-socket", 0, POPT_ARG_STRING, &socket, 0,
+	         "send the master of the container's terminal to this unix socket", "PATH"},
 		{"autosave", 0, POPT_ARG_STRING, &autosave, 0,
 	         "save, tear down and reload everything after every Nth system call, or whenever "
 	         "the program asks for it",
@@ -38,6 +40,9 @@ int cmd_run(const struct globals *g, int argc, const char **argv, struct error *
 	l.id = args[0];
 	l.bundle = path;
 	l.detach = detach;
+	l.console = c.process->terminal;
+	l.console_socket = c.process->terminal ? socket : NULL;
+	l.restore_modes = true;
 	l.sandbox = c.sandbox;
 	l.process = c.process;
 	l.annotations = c.annotations;

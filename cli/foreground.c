@@ -116,7 +116,11 @@ static int handle_reply(struct running *s, int *ret_status, struct error *err)
 		r = 0;
 	} else if (reply->result_case == CONTROL__REPLY__RESULT_ENDED) {
 		*ret_status = 128 + SIGKILL;
+		s->ended = true;
 		r = 0;
+	} else if (reply->result_case == CONTROL__REPLY__RESULT_STOPPED && isatty(STDIN_FILENO)) {
+		/* Our caller's shell is to see it stopped, and gets its terminal back. */
+		raise(SIGSTOP);
 	}
 	control__reply__free_unpacked(reply, NULL);
 	return r;
@@ -149,8 +153,6 @@ static int pass_signal(struct running *s, struct error *err)
 	req.op_case = CONTROL__REQUEST__OP_SIGNAL;
 	req.signal = &sig;
 	(void)rpc_send(s->parent_fd, &req.base, NULL, 0, true);
-	if (info.ssi_signo == SIGTSTP)
-		raise(SIGSTOP);
 	return 1;
 }
 

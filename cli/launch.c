@@ -1,6 +1,7 @@
 /* Starting a sandbox: state directory, descriptors, sentry, gofer. */
 #include "cli/launch.h"
 #include "cli/launch_impl.h"
+#include "cli/console.h"
 #include "proto/rpc.h"
 #include "state/base/cleanup.h"
 
@@ -154,6 +155,10 @@ static int start_sentry(struct running *s, int gofer_sock, int parent_fd, struct
 		cfg.gofer_fds = &gofer;
 		fd_add(&inherit, gofer_sock);
 	}
+	cfg.console = l->console;
+	cfg.console_fd = s->console_fd;
+	cfg.has_console_fd = s->console_fd >= 0;
+	fd_add(&inherit, s->console_fd);
 	cfg.n_stdio_fds = ARRAY_SIZE(stdio);
 	cfg.stdio_fds = stdio;
 	fd_add(&inherit, cfg.log_fd);
@@ -190,16 +195,31 @@ static int start(struct running *s, struct error *err)
 int launch(const struct launch *l, struct error *err)
 {
 	struct running s = {
-		.l = l, .sentry.pidfd = -1, .gofer.pidfd = -1, .parent_fd = -1, .signal_fd = -1};
+		.l = l, .sentry.pidfd = -1, .gofer.pidfd = -1, .parent_fd = -1, .signal_fd = -1,
+		.console_fd = -1};
+	struct saved_modes modes;
 	int r;
 
-	if (catch_signals(&s.signal_fd, err) < 0)
+	if (l->console && l->detach && !l->console_socket)
+		return error_set(err, "container %s: process.terminal with --detach needs "
+		                      "--console-socket", l->id);
+	if (l->console_socket && console_socket_send(l->console_socket, &s.console_fd, err) < 0)
 		return -1;
+	modes_save(&modes);
+
+	if (catch_signals(&s.signal_fd, err) < 0) {
+		close(s.console_fd);
+		return -1;
+	}
 	if (container_create(l->globals, l->id, &s.c, err) < 0) {
 		close(s.signal_fd);
+		close(s.console_fd);
 		return -1;
 	}
 	r = start(&s, err);
+	/* The sandbox alone holds it, so that whoever has the master sees it go. */
+	if (s.console_fd >= 0)
+		close(s.console_fd);
 	if (r == 0)
 		r = await_start(&s, err);
 	if (r == 0 && !l->detach)
@@ -210,6 +230,8 @@ int launch(const struct launch *l, struct error *err)
 		child_finish(&s.gofer, 2000);
 		container_remove(&s.c);
 	}
+	if (!l->detach && (l->restore_modes || s.ended))
+		modes_restore(&modes);
 	close(s.signal_fd);
 	if (s.parent_fd >= 0)
 		close(s.parent_fd);

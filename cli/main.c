@@ -16,6 +16,7 @@ static const struct command commands[] = {
 	{"run", "run the container of an OCI bundle", cmd_run},
 	{"checkpoint", "write a running container to an image", cmd_checkpoint},
 	{"restore", "go on from an image in a new container", cmd_restore},
+	{"exec", "run another command in a running container", cmd_exec},
 	{"ps", "list the processes of a container", cmd_ps},
 	{"debug", "show what every task of a container is doing", cmd_debug},
 	{"events", "print a container's counters as JSON", cmd_events},

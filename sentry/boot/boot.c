@@ -104,6 +104,19 @@ const struct platform_syscall *boot_platform_syscalls(const struct boot *b)
 	return b->machine.platform->ops->syscalls;
 }
 
+int boot_plug_console(struct boot *b, char **ret_why)
+{
+	const Control__BootConfig *cfg = b->cfg;
+	int in = cfg->has_console_fd ? cfg->console_fd : b->machine.stdio[0];
+	int out = cfg->has_console_fd ? cfg->console_fd : b->machine.stdio[1];
+	int r;
+
+	if (in < 0 || out < 0)
+		return 0;
+	r = console_plug(b->machine.consoles, CONSOLE_FIRST, in, out, cfg->has_console_fd);
+	return r < 0 ? boot_why(ret_why, r, "cannot take the terminal: %s", strerror(-r)) : 0;
+}
+
 int boot_create(struct boot *b, const int *gofer_fds, size_t n_gofers, char **ret_why)
 {
 	const Control__Sandbox *sb = b->cfg->sandbox;
@@ -112,6 +125,8 @@ int boot_create(struct boot *b, const int *gofer_fds, size_t n_gofers, char **re
 	int r;
 
 	r = boot_connect_gofers(b, gofer_fds, n_gofers, ret_why);
+	if (r == 0 && b->cfg->console)
+		r = boot_plug_console(b, ret_why);
 	if (r < 0)
 		return r;
 	k = kernel_new(&b->machine);
@@ -140,15 +155,36 @@ int boot_start(struct boot *b, char **ret_why)
 
 /* ---- running ---- */
 
+static void tell(struct boot *b, const struct kernel_note *n)
+{
+	struct boot_exit e = {
+		.code = WIFEXITED(n->status) ? WEXITSTATUS(n->status) : 0,
+		.signal = WIFSIGNALED(n->status) ? WTERMSIG(n->status) : 0,
+	};
+	bool ended = n->kind == NOTE_EXEC_ENDED;
+
+	if (ended)
+		boot_exec_ended(b, n->exec_id);
+	if (b->event)
+		b->event(b->event_arg, n->exec_id, ended ? &e : NULL);
+}
+
 static void autosave(struct boot *b)
 {
+	struct kernel_note notes[64];
 	char *why = NULL;
+	size_t n = 0;
 	int r;
 
 	GUARD(&b->save_lock);
 	r = kernel_pause(b->kernel, -1);
+	/* What is not told yet goes over to the kernel that follows. */
+	while (r == 0 && n < ARRAY_SIZE(notes) && kernel_take_note(b->kernel, &notes[n]))
+		n++;
 	if (r == 0)
 		r = boot_autosave(b, &why);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		kernel_note(b->kernel, notes[i].kind, notes[i].exec_id, notes[i].status);
 	if (r == 0)
 		return;
 	/* A failed one is a failed test: going on would hide it. */
@@ -182,7 +218,13 @@ void boot_wait(struct boot *b, struct boot_exit *ret)
 				ret->signal = SIGABRT;
 				return;
 			}
+		} else if (ev == KERNEL_NOTE) {
+			struct kernel_note n;
+
+			while (kernel_take_note(b->kernel, &n))
+				tell(b, &n);
 		} else if (ev == KERNEL_EXITED) {
+			console_drain(b->machine.consoles, CONSOLE_FIRST);
 			exit_of(b->kernel, ret);
 			return;
 		}
@@ -211,10 +253,10 @@ static u32 foreground_group(struct kernel *k, struct thread_group *init)
 	return pgid ? pgid : init->pgrp->pgid;
 }
 
-static int signal_group(struct kernel *k, struct thread_group *init, const siginfo_t *info)
+int boot_signal_group(struct kernel *k, u32 pgid, const siginfo_t *info)
 {
 	struct thread_group *tg;
-	u32 pgid = foreground_group(k, init), at = 0;
+	u32 at = 0;
 	bool any = false;
 
 	while ((tg = thread_group_next(k, at))) {
@@ -271,8 +313,10 @@ int boot_signal(struct boot *b, int pid, int signo, bool group, bool all)
 		return 0;
 	if (all)
 		return signal_all(b->kernel, &info);
+	if (group && signo == SIGWINCH && consoles_look_at_sizes(b->machine.consoles))
+		return 0;
 	if (group)
-		return signal_group(b->kernel, tg, &info);
+		return boot_signal_group(b->kernel, foreground_group(b->kernel, tg), &info);
 	return signal_send_group(tg, &info);
 }
 

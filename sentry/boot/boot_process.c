@@ -1,18 +1,22 @@
 /* The first process: credentials, limits, standard files, program. */
+#define LOG_SUBSYSTEM "boot"
 #include "sentry/auth/creds.h"
 #include "sentry/boot/boot_impl.h"
 #include "sentry/fs/hostfd.h"
+#include "sentry/fs/tty/console.h"
 #include "sentry/kernel/task_run.h"
 #include "sentry/loader/loader.h"
 #include "sentry/mm/mm.h"
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/fs_context.h"
 #include "sentry/vfs/namei.h"
+#include "state/base/log.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 static struct creds *make_creds(const Control__Process *p)
 {
@@ -90,115 +94,206 @@ static int open_program(struct ctx *c, const Control__Process *p, struct file **
 	}
 }
 
-/* *ret_tty: the terminal among them, with a reference, or NULL. */
-static int install_stdio(struct kernel *k, struct ctx *c, struct hosttty **ret_tty)
+int newproc_init(struct newproc *n, struct kernel *k, struct container *cont,
+                 const Control__Process *proc, char **ret_why)
 {
-	struct file *files[HOST_SLOTS] = {0};
-	AUTO_PATH console = {0};
-	int r = 0;
-
-	if (path_lookup(c, AT_FDCWD, "/dev/console", LOOKUP_FOLLOW, &console) < 0)
-		console = (struct path){0};
-	hostfd_open_stdio(k, 0, console.dentry ? &console : NULL, files);
-	*ret_tty = hosttty_get(hostfd_terminal(files));
-	for (int i = 0; i < HOST_SLOTS; i++) {
-		if (files[i] && r >= 0)
-			r = fd_install_at(c, files[i], i, false);
-		obj_put(files[i]);
-	}
-	return r < 0 ? r : 0;
-}
-
-/* The terminal that the caller's program was started at controls the guest's session as well. */
-static void give_terminal(struct kernel *k, struct task *t, struct hosttty *tty)
-{
-	struct session *s;
-
-	GUARD(&k->tasks_lock);
-	s = t->tg->pgrp->session;
-	if (!s->tty)
-		terminal_take_locked(&tty->term, t->tg);
-}
-
-int boot_first_process(struct boot *b, struct kernel *k, struct container *cont,
-                       const Control__Process *proc, char **ret_why)
-{
-	AUTO(creds) creds = make_creds(proc);
-	AUTO(fs_context) fs = NULL;
-	AUTO(fd_table) fds = fd_table_new();
-	AUTO(file) exe = NULL;
-	AUTO(hosttty) tty = NULL;
-	AUTO_FREE char *path = NULL;
-	struct path root = {cont->root_mnt_ns->root, cont->root_mnt_ns->root->root};
-	struct strings argv = {0}, envp = {0};
-	struct rlimit rlimits[RLIM_NLIMITS];
-	struct program prog = {0};
-	struct ctx ctx = {.kernel = k, .clocks = &k->clocks, .creds = creds, .rlimits = rlimits};
-	struct task *t = NULL;
-	struct path cwd;
+	struct path root = {cont->root_mnt_ns->root, cont->root_mnt_ns->root->root}, cwd;
 	int r;
 
-	r = make_rlimits(proc, rlimits, ret_why);
+	memset(n, 0, sizeof(*n));
+	n->creds = make_creds(proc);
+	n->fds = fd_table_new();
+	r = make_rlimits(proc, n->rlimits, ret_why);
 	if (r < 0)
 		return r;
-	fs = fs_context_new(cont->root_mnt_ns, &root, &root, proc->umask ? proc->umask : 022);
-	ctx.fs = fs;
-	ctx.fds = fds;
-	if (proc->cwd[0]) {
-		r = path_lookup(&ctx, AT_FDCWD, proc->cwd, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &cwd);
-		if (r < 0)
-			return boot_why(ret_why, r, "cannot use %s as working directory: %s",
-			                proc->cwd, strerror(-r));
-		fs_set_cwd(fs, &cwd);
-		path_put(&cwd);
-	}
-	r = install_stdio(k, &ctx, &tty);
+	n->fs = fs_context_new(cont->root_mnt_ns, &root, &root, proc->umask ? proc->umask : 022);
+	n->ctx = (struct ctx){.kernel = k,
+	                      .clocks = &k->clocks,
+	                      .creds = n->creds,
+	                      .rlimits = n->rlimits,
+	                      .fs = n->fs,
+	                      .fds = n->fds};
+	if (!proc->cwd[0])
+		return 0;
+	r = path_lookup(&n->ctx, AT_FDCWD, proc->cwd, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &cwd);
 	if (r < 0)
-		return boot_why(ret_why, r, "cannot pass standard files on: %s", strerror(-r));
-	r = open_program(&ctx, proc, &exe, &path);
-	if (r < 0)
-		return boot_why(ret_why, r, "cannot run %s: %s", proc->args[0], strerror(-r));
-	r = strings_from_array(proc->args, proc->n_args, &argv);
+		return boot_why(ret_why, r, "cannot use %s as working directory: %s", proc->cwd,
+		                strerror(-r));
+	fs_set_cwd(n->fs, &cwd);
+	path_put(&cwd);
+	return 0;
+}
+
+void newproc_finish(struct newproc *n)
+{
+	program_finish(&n->prog);
+	obj_put(n->fds);
+	obj_put(n->fs);
+	obj_put(n->creds);
+}
+
+int newproc_load(struct newproc *n, const Control__Process *proc, int *ret_command, char **ret_why)
+{
+	AUTO(file) exe = NULL;
+	AUTO_FREE char *path = NULL;
+	struct strings argv = {0}, envp = {0};
+	int r = open_program(&n->ctx, proc, &exe, &path);
+
+	if (r == 0)
+		r = strings_from_array(proc->args, proc->n_args, &argv);
 	if (r == 0)
 		r = strings_from_array(proc->env, proc->n_env, &envp);
 	if (r == 0) {
 		struct load_request rq = {
-			.c = &ctx,
-			.kernel = k,
+			.c = &n->ctx,
+			.kernel = n->ctx.kernel,
 			.exe = exe,
 			.path = path,
 			.argv = &argv,
 			.envp = &envp,
 		};
 
-		r = loader_load(&rq, &prog);
+		r = loader_load(&rq, &n->prog);
 	}
 	strings_finish(&argv);
 	strings_finish(&envp);
+	if (r == 0)
+		return 0;
+	if (ret_command)
+		*ret_command = r == -ENOENT || r == -ENOTDIR ? 127 : 126;
+	return boot_why(ret_why, r, "cannot run %s: %s", proc->args[0], strerror(-r));
+}
+
+int newproc_task(struct newproc *n, struct kernel *k, struct container *cont, u64 exec_id,
+                 struct task **ret)
+{
+	struct task_init init = {
+		.container = cont,
+		.mm = n->prog.mm,
+		.creds = n->creds,
+		.fs = n->fs,
+		.fds = n->fds,
+		.regs = program_regs(&n->prog),
+		.comm = n->prog.name,
+		.rlimits = n->rlimits,
+		.exec_id = exec_id,
+	};
+
+	return task_create_init(k, &init, ret);
+}
+
+int newproc_console(struct newproc *n, u64 slot, struct terminal **ret_tty)
+{
+	AUTO(file) slave = NULL;
+	int r = console_open(&n->ctx, slot, &slave);
+
+	for (int i = 0; i < HOST_SLOTS && r >= 0; i++)
+		r = fd_install_at(&n->ctx, slave, i, false);
 	if (r < 0)
-		return boot_why(ret_why, r, "cannot run %s: %s", proc->args[0], strerror(-r));
+		return r;
+	*ret_tty = terminal_get(&pty_file_of(slave)->pty->term);
+	return 0;
+}
+
+/* /dev/console, where /dev is the sandbox's own, belonging to who runs there. */
+static void make_console_node(struct newproc *n)
+{
+	AUTO(creds) root = creds_new(0, 0, NULL, 0);
+	struct iattr a = {.valid = IATTR_MODE | IATTR_UID | IATTR_GID,
+	                  .mode = 0620,
+	                  .uid = n->creds->uid,
+	                  .gid = 5};
+	struct ctx c = n->ctx;
+	AUTO_PATH at = {0};
+
+	c.creds = root;
+	if (vfs_mknod(&c, AT_FDCWD, "/dev/console", S_IFCHR | 0600, (u32)makedev(5, 1)) < 0 ||
+	    path_lookup(&c, AT_FDCWD, "/dev/console", 0, &at) < 0)
+		return;
+	if (vfs_setattr(&c, &at, &a) < 0)
+		log_debug("/dev/console stays root's");
+}
+
+/* Standard files as the caller has them. *ret_tty: the terminal among them, a reference, or NULL.
+ */
+static int install_stdio(struct newproc *n, struct terminal **ret_tty)
+{
+	struct machine *m = n->ctx.kernel->machine;
+	struct file *files[HOST_SLOTS] = {0};
+	struct hosttty *tty;
+	AUTO_PATH console = {0};
+	int r = 0;
+
+	if (hostfd_any_terminal(m->stdio)) {
+		make_console_node(n);
+		if (path_lookup(&n->ctx, AT_FDCWD, "/dev/console", LOOKUP_FOLLOW, &console) < 0)
+			console = (struct path){0};
+	}
+	hostfd_open_stdio(n->ctx.kernel, 0, console.dentry ? &console : NULL, files);
+	tty = hostfd_terminal(files);
+	if (tty)
+		*ret_tty = terminal_get(&tty->term);
+	for (int i = 0; i < HOST_SLOTS; i++) {
+		if (files[i] && r >= 0)
+			r = fd_install_at(&n->ctx, files[i], i, false);
+		obj_put(files[i]);
+	}
+	return r < 0 ? r : 0;
+}
+
+/* The terminal that the caller's program was started at controls the guest's session as well. */
+static void give_terminal(struct kernel *k, struct container *cont, struct task *t,
+                          struct terminal *tty)
+{
+	GUARD(&k->tasks_lock);
+	if (!t->tg->pgrp->session->tty)
+		terminal_take_locked(tty, t->tg);
+	cont->console = terminal_get(tty);
+}
+
+static int first_files(struct boot *b, struct newproc *n, struct terminal **ret_tty, char **ret_why)
+{
+	int r;
+
+	if (b->cfg->console) {
+		make_console_node(n);
+		r = newproc_console(n, CONSOLE_FIRST, ret_tty);
+		return r < 0 ? boot_why(ret_why, r, "cannot make a terminal: %s",
+		                        r == -ENODEV ? "there is no devpts on /dev/pts"
+		                                     : strerror(-r))
+		             : 0;
+	}
+	r = install_stdio(n, ret_tty);
+	return r < 0 ? boot_why(ret_why, r, "cannot pass standard files on: %s", strerror(-r)) : 0;
+}
+
+int boot_first_process(struct boot *b, struct kernel *k, struct container *cont,
+                       const Control__Process *proc, char **ret_why)
+{
+	AUTO(terminal) tty = NULL;
+	struct task *t = NULL;
+	struct newproc n;
+	int r;
+
+	r = newproc_init(&n, k, cont, proc, ret_why);
+	if (r == 0)
+		r = first_files(b, &n, &tty, ret_why);
+	if (r == 0)
+		r = newproc_load(&n, proc, NULL, ret_why);
+	if (r < 0) {
+		newproc_finish(&n);
+		return r;
+	}
 	if (proc->init) {
 		AUTO(creds) root_creds = creds_new(0, 0, NULL, 0);
 
 		r = task_create_reaper(k, root_creds);
 	}
-	if (r == 0) {
-		struct task_init init = {
-			.container = cont,
-			.mm = prog.mm,
-			.creds = creds,
-			.fs = fs,
-			.fds = fds,
-			.regs = program_regs(&prog),
-			.comm = prog.name,
-			.rlimits = rlimits,
-		};
-
-		r = task_create_init(k, &init, &t);
-	}
-	program_finish(&prog);
+	if (r == 0)
+		r = newproc_task(&n, k, cont, 0, &t);
+	newproc_finish(&n);
 	if (r == 0 && tty)
-		give_terminal(k, t, tty);
+		give_terminal(k, cont, t, tty);
 	obj_put(t);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot create the first process: %s", strerror(-r));

@@ -1,6 +1,8 @@
 /* Saves: to an image, from an image, and the autosave that does both without files. */
 #define LOG_SUBSYSTEM "save"
 #include "sentry/boot/boot_impl.h"
+#include "sentry/fs/hostfd.h"
+#include "sentry/fs/tty/console.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/quiesce.h"
 #include "sentry/kernel/task_run.h"
@@ -188,7 +190,9 @@ int boot_checkpoint(struct boot *b, const struct boot_checkpoint *ck, Control__C
 	}
 	stopped = now_ns(CLOCK_MONOTONIC);
 	timers_pause(b->machine.timers);
+	consoles_pause(b->machine.consoles);
 	r = write_image(b, ck, start, stopped - start, &stats, ret_why);
+	consoles_resume(b->machine.consoles);
 	timers_resume(b->machine.timers);
 	if (r == 0 && __atomic_load_n(ck->cancel, __ATOMIC_ACQUIRE))
 		r = -ECANCELED;
@@ -215,13 +219,17 @@ static int load_kernel(struct boot *b, const void *bytes, size_t size, struct ke
 	void *root = NULL;
 	int r;
 
+	consoles_pause(b->machine.consoles);
 	r = state_load(bytes, size, &p, &root, ret_why);
-	if (r < 0)
+	if (r < 0) {
+		consoles_resume(b->machine.consoles);
 		return r;
+	}
 	/* Rewiring arms timers; they find a whole process tree when they fire. */
 	timers_pause(b->machine.timers);
 	r = kernel_rewire(root, &b->machine, &why);
 	timers_resume(b->machine.timers);
+	consoles_resume(b->machine.consoles);
 	if (r < 0)
 		return boot_why(ret_why, r, "kernel.img: %s", why);
 	fit_fp(root, b->machine.platform->fpstate_size);
@@ -262,6 +270,8 @@ int boot_restore(struct boot *b, const Control__Sandbox *sandbox, const int *gof
 	int r;
 
 	r = boot_connect_gofers(b, gofer_fds, n_gofers, ret_why);
+	if (r == 0)
+		r = boot_plug_console(b, ret_why);
 	if (r < 0)
 		return r;
 	b->machine.overlay = sandbox->overlay;
@@ -277,6 +287,7 @@ int boot_restore(struct boot *b, const Control__Sandbox *sandbox, const int *gof
 	mapfile_put(imagefile_mapfile(kl.image));
 	if (r < 0)
 		return r;
+	hostfd_look_at_sizes(b->kernel);
 	c = TAILQ_FIRST(&b->kernel->containers);
 	if (!c)
 		return boot_why(ret_why, -EBADMSG, "kernel.img: there is no container in it");
@@ -307,6 +318,7 @@ int boot_autosave(struct boot *b, char **ret_why)
 	int r;
 
 	timers_pause(b->machine.timers);
+	consoles_pause(b->machine.consoles);
 	r = save_kernel(b->kernel, &snap, ret_why);
 	if (r == 0) {
 		kl.in_place = &snap.pages;
@@ -319,6 +331,7 @@ int boot_autosave(struct boot *b, char **ret_why)
 		pageload_release(&b->machine, &snap.pages);
 		snapshot_finish(&snap);
 	}
+	consoles_resume(b->machine.consoles);
 	timers_resume(b->machine.timers);
 	if (r == 0)
 		r = kernel_start_all(b->kernel);

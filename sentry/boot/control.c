@@ -23,6 +23,9 @@ void conn_close(struct control *c, struct conn *k)
 	close(k->fd);
 	k->fd = -1;
 	k->wait_id = 0;
+	if (k->exec_id && !k->exec_detached)
+		boot_exec_abandoned(c->b, k->exec_id);
+	k->exec_id = 0;
 	checkpoint_conn_gone(c, k);
 	if (k != &c->conns[CONN_PARENT])
 		return;
@@ -123,7 +126,7 @@ static void accept_one(struct control *c) REQUIRES(c->lock)
 	for (i = CONN_PARENT + 1; i < MAX_CONNS; i++) {
 		if (c->conns[i].fd < 0) {
 			c->conns[i].fd = fd;
-			c->conns[i].wait_id = 0;
+			c->conns[i].wait_id = c->conns[i].exec_id = 0;
 			return;
 		}
 	}
@@ -294,6 +297,7 @@ void control_started(struct control *c, struct boot *b, const void *sandbox, siz
 
 	reply.result_case = CONTROL__REPLY__RESULT_STARTED;
 	reply.started = &empty;
+	boot_on_event(b, control_event, c);
 	GUARD(&c->lock);
 	c->b = b;
 	c->sandbox = sandbox;
@@ -315,6 +319,8 @@ void control_exited(struct control *c, const struct boot_exit *status)
 			continue;
 		if (k->wait_id)
 			control_reply_exit(c, k, k->wait_id);
+		if (k->exec_id)
+			control_reply_killed(c, k);
 		if (i == CONN_PARENT)
 			control_reply_exit(c, k, 0);
 	}

@@ -9,12 +9,14 @@
 #include "sentry/boot/control.h"
 #include "state/base/lock.h"
 
-#define MAX_CONNS   32
+#define MAX_CONNS   256
 #define CONN_PARENT 0 /* the command that started the sandbox */
 
 struct conn {
 	int fd;      /* -1: free */
 	u64 wait_id; /* request that waits for the exit, 0: none */
+	u64 exec_id; /* what it executed and wants to hear of, 0: nothing */
+	bool exec_detached;
 };
 
 struct checkpoint_job {
@@ -71,6 +73,10 @@ void control_wake(struct control *c);
 size_t control_handle(struct control *c, struct conn *k, const Control__Request *req,
                       const int *fds, size_t n_fds) REQUIRES(c->lock);
 void control_reply_exit(struct control *c, struct conn *k, u64 id) REQUIRES(c->lock);
+/* The sandbox has ended, and with it what k executed. */
+void control_reply_killed(struct control *c, struct conn *k) REQUIRES(c->lock);
+/* Told by the supervisor: see boot_on_event. */
+void control_event(void *arg, u64 exec_id, const struct boot_exit *exit);
 /* The connection is gone: if it asked for the current checkpoint, give that up. */
 void checkpoint_conn_gone(struct control *c, struct conn *k) REQUIRES(c->lock);
 /* After a wake: finishes a checkpoint whose worker is done. */

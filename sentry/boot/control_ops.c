@@ -4,6 +4,7 @@
 #include "state/base/log.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +29,79 @@ void control_reply_exit(struct control *c, struct conn *k, u64 id)
 		reply.exit = &status;
 	}
 	conn_reply(c, k, &reply);
+}
+
+void control_reply_killed(struct control *c, struct conn *k)
+{
+	Control__Reply reply = CONTROL__REPLY__INIT;
+	Control__ExitStatus status = CONTROL__EXIT_STATUS__INIT;
+
+	if (c->exit.ended) {
+		control_reply_exit(c, k, 0);
+		return;
+	}
+	status.signal = SIGKILL;
+	reply.result_case = CONTROL__REPLY__RESULT_EXIT;
+	reply.exit = &status;
+	conn_reply(c, k, &reply);
+}
+
+void control_event(void *arg, u64 exec_id, const struct boot_exit *exit)
+{
+	struct control *c = arg;
+	Control__Reply reply = CONTROL__REPLY__INIT;
+	Control__ExitStatus status = CONTROL__EXIT_STATUS__INIT;
+	Control__Empty empty = CONTROL__EMPTY__INIT;
+	size_t i;
+
+	GUARD(&c->lock);
+	if (!exit) {
+		reply.result_case = CONTROL__REPLY__RESULT_STOPPED;
+		reply.stopped = &empty;
+		conn_reply(c, &c->conns[CONN_PARENT], &reply);
+		return;
+	}
+	status.code = exit->code;
+	status.signal = exit->signal;
+	reply.result_case = CONTROL__REPLY__RESULT_EXIT;
+	reply.exit = &status;
+	for (i = 0; i < MAX_CONNS; i++) {
+		struct conn *k = &c->conns[i];
+
+		if (k->fd < 0 || k->exec_id != exec_id)
+			continue;
+		k->exec_id = 0;
+		conn_reply(c, k, &reply);
+	}
+}
+
+static size_t op_exec(struct control *c, struct conn *k, u64 id, const Control__ExecRequest *rq,
+                      const int *fds, size_t n_fds)
+{
+	Control__Reply reply = CONTROL__REPLY__INIT;
+	Control__ExecReply started = CONTROL__EXEC_REPLY__INIT;
+	char *why = NULL;
+	int r, command = 0;
+
+	if (n_fds != 3 || k->exec_id) {
+		conn_result(c, k, id, -EINVAL, "exec needs three files, and one per connection");
+		return 0;
+	}
+	reply.id = id;
+	r = boot_exec(c->b, rq, fds, &k->exec_id, &started.pid, &command, &why);
+	if (r < 0) {
+		k->exec_id = 0;
+		reply.error = -r;
+		reply.why = why ? why : strerror(-r);
+		reply.command_status = command;
+	} else {
+		k->exec_detached = rq->detach;
+		reply.result_case = CONTROL__REPLY__RESULT_EXEC;
+		reply.exec = &started;
+	}
+	conn_reply(c, k, &reply);
+	free(why);
+	return 3;
 }
 
 static void op_state(struct control *c, struct conn *k, u64 id) REQUIRES(c->lock)
@@ -269,7 +343,10 @@ static void op_signal(struct control *c, struct conn *k, u64 id, const Control__
 		conn_result(c, k, id, -EINVAL, NULL);
 		return;
 	}
-	r = boot_signal(c->b, s->pid, s->signal, s->group, s->all);
+	if (s->exec)
+		r = k->exec_id ? boot_exec_signal(c->b, k->exec_id, s->signal, s->group) : -ESRCH;
+	else
+		r = boot_signal(c->b, s->pid, s->signal, s->group, s->all);
 	conn_result(c, k, id, r, r == -ESRCH ? "no such process" : NULL);
 }
 
@@ -322,6 +399,8 @@ size_t control_handle(struct control *c, struct conn *k, const Control__Request 
 	case CONTROL__REQUEST__OP_COMMIT:
 		op_commit(c, k, id, req->commit->end);
 		break;
+	case CONTROL__REQUEST__OP_EXEC:
+		return op_exec(c, k, id, req->exec, fds, n_fds);
 	case CONTROL__REQUEST__OP_END:
 		boot_end(c->b);
 		conn_result(c, k, id, 0, NULL);

@@ -196,6 +196,8 @@ static void *pack_sandbox(const struct booting *s, size_t *ret_size)
 	u8 *buf;
 
 	sandbox.platform = s->cfg->platform;
+	if (s->cfg->process)
+		sandbox.process = s->cfg->process;
 	buf = malloc(control__sandbox__get_packed_size(&sandbox) + 1);
 	if (buf)
 		*ret_size = control__sandbox__pack(&sandbox, buf);
@@ -245,6 +247,7 @@ int sentry_main(int config_fd)
 		report_failure(&s, -ENOMEM);
 		return 1;
 	}
+	boot_set_defaults(s.boot, s.cfg->process ? s.cfg->process : s.sandbox->process);
 	control_started(s.control, s.boot, packed, packed_size);
 	boot_wait(s.boot, &status);
 	write_status(s.cfg->status_fd, &status);

@@ -55,6 +55,23 @@ void boot_end(struct boot *b);
  * -ESRCH, -EINVAL. */
 MUST_CHECK int boot_signal(struct boot *b, int pid, int signo, bool group, bool all);
 
+/* A process beside the first one, in its container. fds: its standard files, or with a terminal
+ * what leads to the user (consumed, also on failure). *ret_id names it to the calls below and to
+ * what boot_on_event set. *ret_command: 127 or 126 if it is the command that can't be run, else 0.
+ * -EBUSY (paused), -ESRCH (ended). */
+MUST_CHECK int boot_exec(struct boot *b, const Control__ExecRequest *rq, const int fds[3],
+                         u64 *ret_id, int *ret_pid, int *ret_command, char **ret_why);
+/* Whoever asked for it is gone: its terminal is hung up. */
+void boot_exec_abandoned(struct boot *b, u64 id);
+/* A signal to it, or (group) to the foreground group of its terminal. -ESRCH. */
+MUST_CHECK int boot_exec_signal(struct boot *b, u64 id, int signo, bool group);
+/* What the supervisor tells: exec number id has ended (exit not NULL), or, id 0, the first process
+ * was stopped. Called without locks, from boot_wait. Before boot_wait. */
+void boot_on_event(struct boot *b, void (*fn)(void *arg, u64 id, const struct boot_exit *exit),
+                   void *arg);
+/* What exec goes by: the Process of the image, or of this boot; kept by the caller. */
+void boot_set_defaults(struct boot *b, const Control__Process *p);
+
 /* Appends the processes with ids above after_pid, in order, to the reply: at most max; more is set
  * if there are others. Entries and their strings are malloc'd one by one (protobuf-c's free walks
  * them). */

@@ -442,6 +442,14 @@ static bool is_terminal(int fd)
 	return ioctl(fd, TIOCGWINSZ, &ws) == 0;
 }
 
+bool hostfd_any_terminal(const int fds[HOST_SLOTS])
+{
+	for (u32 i = 0; i < HOST_SLOTS; i++)
+		if (fds[i] >= 0 && is_terminal(fds[i]))
+			return true;
+	return false;
+}
+
 /* Takes the machine's slot up: host things only. */
 static void bind(struct hostnode *n, struct machine *m)
 {

@@ -18,6 +18,7 @@ struct kernel_runtime {
 	bool dying;
 	bool autosave;
 	bool poked;
+	TAILQ_HEAD(, kernel_note) notes;
 	/* The kernel, and each host thread: the last thread is still inside the unlock of lock when
 	 * the supervisor already sees that all have ended. */
 	_Atomic unsigned refs;
@@ -30,6 +31,7 @@ struct kernel_runtime *kernel_runtime_new(void)
 
 	BUG_ON(!rt);
 	mutex_init(&rt->lock, RANK_KERNEL_STATE);
+	TAILQ_INIT(&rt->notes);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&rt->changed, &attr);
@@ -40,8 +42,14 @@ struct kernel_runtime *kernel_runtime_new(void)
 
 void kernel_runtime_free(struct kernel_runtime *rt)
 {
+	struct kernel_note *n;
+
 	if (!rt || atomic_fetch_sub(&rt->refs, 1) != 1)
 		return;
+	while ((n = TAILQ_FIRST(&rt->notes))) {
+		TAILQ_REMOVE(&rt->notes, n, link);
+		free(n);
+	}
 	pthread_cond_destroy(&rt->changed);
 	free(rt);
 }
@@ -253,6 +261,10 @@ enum kernel_event kernel_wait_event(struct kernel *k)
 
 	mutex_lock(&rt->lock);
 	for (;;) {
+		if (!TAILQ_EMPTY(&rt->notes)) {
+			ev = KERNEL_NOTE;
+			break;
+		}
 		if (rt->autosave) {
 			rt->autosave = false;
 			ev = KERNEL_AUTOSAVE;
@@ -271,6 +283,31 @@ enum kernel_event kernel_wait_event(struct kernel *k)
 	}
 	mutex_unlock(&rt->lock);
 	return ev;
+}
+
+void kernel_note(struct kernel *k, enum note_kind kind, u64 exec_id, int status)
+{
+	struct kernel_note *n = calloc(1, sizeof(*n));
+
+	BUG_ON(!n);
+	*n = (struct kernel_note){.kind = kind, .exec_id = exec_id, .status = status};
+	GUARD(&k->rt->lock);
+	TAILQ_INSERT_TAIL(&k->rt->notes, n, link);
+	pthread_cond_broadcast(&k->rt->changed);
+}
+
+bool kernel_take_note(struct kernel *k, struct kernel_note *ret)
+{
+	struct kernel_note *n;
+
+	GUARD(&k->rt->lock);
+	n = TAILQ_FIRST(&k->rt->notes);
+	if (!n)
+		return false;
+	TAILQ_REMOVE(&k->rt->notes, n, link);
+	*ret = *n;
+	free(n);
+	return true;
 }
 
 void kernel_poke(struct kernel *k)

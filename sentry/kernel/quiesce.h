@@ -39,10 +39,26 @@ void kernel_stop_threads(struct kernel *k);
 enum kernel_event {
 	KERNEL_EXITED,
 	KERNEL_AUTOSAVE,
+	KERNEL_NOTE, /* kernel_take_note has something */
 	KERNEL_POKED
 };
 enum kernel_event kernel_wait_event(struct kernel *k);
 /* The last task is gone / somebody else (control) wants the supervisor to look. */
 void kernel_poke(struct kernel *k);
+/* Something about a process that the supervisor passes on. */
+enum note_kind {
+	NOTE_EXEC_ENDED, /* one that an exec brought in; status is that of wait(2) */
+	NOTE_STOPPED     /* the container's first process */
+};
+struct kernel_note {
+	TAILQ_ENTRY(kernel_note) link;
+	enum note_kind kind;
+	u64 exec_id;
+	int status;
+};
+/* No lock of RANK_KERNEL_STATE or lower held. */
+void kernel_note(struct kernel *k, enum note_kind kind, u64 exec_id, int status);
+/* The oldest note; false: there is none. */
+bool kernel_take_note(struct kernel *k, struct kernel_note *ret);
 /* From a task at a step's end: asks the supervisor for a save and reload, and parks until then. */
 void kernel_request_autosave(struct kernel *k);

@@ -1,4 +1,5 @@
 /* Taking a signal: default actions, group stops, handlers; and the run state that does it. */
+#include "sentry/kernel/quiesce.h"
 #include "sentry/kernel/rseq.h"
 #include "sentry/kernel/sighand.h"
 #include "sentry/kernel/signal.h"
@@ -180,7 +181,7 @@ void signal_deliver(struct task *t, const siginfo_t *info)
 static bool join_group_stop(struct task *t)
 {
 	struct thread_group *tg = t->tg;
-	bool last = false;
+	bool last = false, first;
 
 	mutex_lock(&t->kernel->tasks_lock);
 	mutex_lock(&tg->lock);
@@ -202,7 +203,10 @@ static bool join_group_stop(struct task *t)
 	mutex_unlock(&tg->lock);
 	if (last)
 		notify_parent_stop_locked(tg, CLD_STOPPED, tg->stop_signo);
+	first = tg->container && tg->container->init == tg;
 	mutex_unlock(&t->kernel->tasks_lock);
+	if (last && first)
+		kernel_note(t->kernel, NOTE_STOPPED, 0, 0);
 	return true;
 }
 

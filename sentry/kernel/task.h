@@ -264,7 +264,9 @@ struct task_init {
 	struct regs regs;
 	const char *comm;
 	const struct rlimit *rlimits; /* RLIM_NLIMITS */
+	u64 exec_id; /* not 0: one more process, without a parent, in a session of its own */
 };
+/* -EAGAIN: no numbers left; -ESRCH: exec's container has ended. */
 MUST_CHECK int task_create_init(struct kernel *k, const struct task_init *init, struct task **ret);
 /* The built-in init as pid 1, not yet running: reaps orphans, ignores signals. Before task_create_init. */
 MUST_CHECK int task_create_reaper(struct kernel *k, struct creds *creds);

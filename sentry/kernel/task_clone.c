@@ -536,7 +536,8 @@ int task_create_init(struct kernel *k, const struct task_init *init, struct task
 		CPU_SET(i, &t->affinity);
 
 	mutex_lock(&k->tasks_lock);
-	r = pid_alloc_locked(k->pidns, 0, &t->tid);
+	r = init->exec_id && !init->container->init ? -ESRCH
+	                                             : pid_alloc_locked(k->pidns, 0, &t->tid);
 	if (r < 0) {
 		mutex_unlock(&k->tasks_lock);
 		drop_resources(t);
@@ -547,7 +548,8 @@ int task_create_init(struct kernel *k, const struct task_init *init, struct task
 	tg->tgid = t->tid;
 	tg->leader = t;
 	tg->has_execed = true;
-	parent = k->pidns->init;
+	tg->exec_id = init->exec_id;
+	parent = init->exec_id ? NULL : k->pidns->init;
 	tg->parent = parent;
 	if (parent) {
 		TAILQ_INSERT_TAIL(&parent->children, tg, sibling);
@@ -559,12 +561,14 @@ int task_create_init(struct kernel *k, const struct task_init *init, struct task
 		pgrp_join_locked(tg, g);
 		obj_put(g);
 		obj_put(s);
-		k->pidns->init = tg;
+		if (!init->exec_id)
+			k->pidns->init = tg;
 	}
 	TAILQ_INSERT_TAIL(&tg->tasks, t, tg_link);
 	tg->n_live = 1;
 	pid_add_locked(k->pidns, t);
-	init->container->init = tg;
+	if (!init->exec_id)
+		init->container->init = tg;
 	task_bind_ctx(t);
 	mutex_unlock(&k->tasks_lock);
 	obj_put(tg);

@@ -384,6 +384,8 @@ const struct run_state *task_exit_step(struct task *t)
 	}
 	mutex_unlock(&k->tasks_lock);
 	terminal_put(tty);
+	if (last && tg->exec_id)
+		kernel_note(k, NOTE_EXEC_ENDED, tg->exec_id, tg->exit_status);
 	/* Waits for expiries under way, which take tasks_lock; t still holds the group. */
 	if (last) {
 		itimers_stop(tg->itimers);

@@ -334,6 +334,9 @@ void console_unplug(struct consoles *cs, u64 slot)
 	struct plug *pl;
 
 	GUARD(&cs->lock);
+	/* A save reads the pty. */
+	while (cs->paused)
+		pthread_cond_wait(&cs->changed, &cs->lock.m);
 	pl = find(cs, slot);
 	if (!pl)
 		return;
