@@ -168,7 +168,7 @@ static void pass_signal(int conn, int signal_fd)
 		return;
 	sig.signal = (int)info.ssi_signo;
 	sig.exec = true;
-	sig.group = info.ssi_code == SI_KERNEL;
+	sig.group = info.ssi_code == SI_KERNEL || info.ssi_signo == SIGCONT;
 	req.id = ~0ull;
 	req.op_case = CONTROL__REQUEST__OP_SIGNAL;
 	req.signal = &sig;

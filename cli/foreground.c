@@ -148,7 +148,7 @@ static int pass_signal(struct running *s, struct error *err)
 		return early_signal((int)info.ssi_signo, err);
 	sig.signal = (int)info.ssi_signo;
 	/* From the terminal it would reach the whole foreground group; from kill(2) one process. */
-	sig.group = info.ssi_code == SI_KERNEL;
+	sig.group = info.ssi_code == SI_KERNEL || info.ssi_signo == SIGCONT;
 	req.id = 2;
 	req.op_case = CONTROL__REQUEST__OP_SIGNAL;
 	req.signal = &sig;
