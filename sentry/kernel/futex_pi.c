@@ -102,6 +102,32 @@ static int take_or_mark(struct ctx *c, uaddr_t a, bool mark, u32 *ret_owner)
 	return -EBUSY;
 }
 
+/* It hands nothing over any more. */
+static bool is_gone(const struct task *owner)
+{
+	return !owner || atomic_load(&owner->gave_up_pi) ||
+	       READ_ONCE(owner->exit_state) != TASK_ALIVE;
+}
+
+/* The owner is gone. For a call that was waiting before a stop it died while nobody was queued: the
+ * mutex is what it would have been given. 0: taken; 1: look again; -ESRCH: a new call, or none. */
+static int take_from_dead(struct ctx *c, uaddr_t a, u32 owner)
+{
+	u32 val, found;
+	int r;
+
+	if (!c->restart.active)
+		return -ESRCH;
+	r = user_load_u32(c, a, &val);
+	if (r < 0)
+		return r;
+	if ((val & FUTEX_TID_MASK) != owner)
+		return 1;
+	r = user_cmpxchg_u32(c, a, val, ctx_task(c)->tid | (val & FUTEX_WAITERS) | FUTEX_OWNER_DIED,
+	                     &found);
+	return r < 0 ? r : found != val;
+}
+
 /* Waits for the mutex of w->pi_owner to be handed over. 0: it is ours; 1: look again. */
 static long wait_for_hand_over(struct ctx *c, struct futex_waiter *w, struct deadline d)
 {
@@ -116,7 +142,8 @@ static long wait_for_hand_over(struct ctx *c, struct futex_waiter *w, struct dea
 	if (r == -EBUSY && owner == READ_ONCE(w->pi_owner)) {
 		AUTO(task) there = task_find(c->kernel, owner);
 
-		r = there ? 0 : -ESRCH;
+		/* Who ends says so before it looks for waiters. */
+		r = is_gone(there) ? -EBUSY : 0;
 		while (r == 0 && atomic_load_explicit(&w->queued, memory_order_acquire)) {
 			r = ctx_sleep(c, d);
 			if (r == 0)
@@ -144,8 +171,12 @@ long futex_lock_pi(struct ctx *c, uaddr_t a, bool private, bool try_only, struct
 		if (r != -EBUSY)
 			return r;
 		owner = task_find(c->kernel, w.pi_owner);
-		if (!owner)
-			return -ESRCH;
+		if (is_gone(owner)) {
+			r = take_from_dead(c, a, w.pi_owner);
+			if (r <= 0)
+				return r;
+			continue;
+		}
 		if (try_only)
 			return -EAGAIN;
 		r = wait_for_hand_over(c, &w, d);
@@ -185,6 +216,7 @@ long futex_unlock_pi(struct ctx *c, uaddr_t a, bool private)
 
 void futex_exit_pi(struct task *t)
 {
+	atomic_store(&t->gave_up_pi, true);
 	for (unsigned i = 0; i < FUTEX_BUCKETS && atomic_load(&n_waiters) > 0; i++) {
 		struct futex_waiter *w;
 

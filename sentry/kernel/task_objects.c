@@ -482,6 +482,7 @@ static int task_after_load(struct loader *l, void *p)
 	F(VAL, set_child_tid)                                      \
 	F(VAL, clear_child_tid)                                    \
 	F(VAL, robust_list)                                        \
+	F(SKIP, gave_up_pi) /* nobody is saved between the two */  \
 	F(VAL, rseq_addr)                                          \
 	F(VAL, rseq_len)                                           \
 	F(VAL, rseq_sig)                                           \
