@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #define MAX_CONNS 64u
+/* How long the host may refuse to carry one more descriptor (ETOOMANYREFS). */
+#define FLIGHT_WAIT_MS 20000u
 
 /*
  * Sends what is pending, a donated descriptor (or -1) with its first byte. The peer is the only one
@@ -17,6 +19,7 @@
  */
 static int flush(struct conn *c, int fd)
 {
+	u32 waited_ms = 0;
 	size_t sent = 0;
 
 	while (sent < c->tx_len) {
@@ -40,6 +43,11 @@ static int flush(struct conn *c, int fd)
 		n = sendmsg(c->sock, &m, MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
+		/* Others of our user have too many descriptors under way, for a moment. */
+		if (n < 0 && errno == ETOOMANYREFS && waited_ms++ < FLIGHT_WAIT_MS) {
+			(void)poll(NULL, 0, 1);
+			continue;
+		}
 		if (n < 0)
 			return -errno;
 		sent += (size_t)n;
