@@ -196,11 +196,15 @@ static const struct pseudo_entry inotify_entries[] = {
 PSEUDO_DIR(proc_sys_inotify, .id = "proc.sys.fs.inotify", PSEUDO_ENTRIES(inotify_entries));
 
 static const struct pseudo_entry fs_entries[] = {
-	DIR_OF("epoll", proc_sys_epoll),    REG("file-max", show_file_max),
-	REG("file-nr", show_file_nr),       DIR_OF("inotify", proc_sys_inotify),
+	DIR_OF("epoll", proc_sys_epoll),
+	REG("file-max", show_file_max),
+	REG("file-nr", show_file_nr),
+	DIR_OF("inotify", proc_sys_inotify),
 	REG("lease-break-time", show_lease_break),
-	REG("nr_open", show_nr_open),       REG("pipe-max-size", show_pipe_max_size),
-	REG("protected_hardlinks", show_0), REG("protected_symlinks", show_0),
+	REG("nr_open", show_nr_open),
+	REG("pipe-max-size", show_pipe_max_size),
+	REG("protected_hardlinks", show_0),
+	REG("protected_symlinks", show_0),
 	REG("suid_dumpable", show_0),
 };
 PSEUDO_DIR(proc_sys_fs, .id = "proc.sys.fs", PSEUDO_ENTRIES(fs_entries));
