@@ -33,6 +33,7 @@ static void netns_destroy(void *p)
 	F(SKIP, unix_socks)       /* socks enter themselves */                \
 	F(SKIP_ARRAY, unix_names) /* the same */                              \
 	F(VAL, unix_autobind)                                                 \
+	F(SKIP, unix_queued) /* counted as queues load */                     \
 	F(SKIP, scm_lock)                                                     \
 	F(SKIP, unix_inflight) /* counted as queues load */                   \
 	F(SKIP, n_inflight)                                                   \

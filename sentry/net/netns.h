@@ -29,6 +29,7 @@ struct netns {
 	TAILQ_HEAD(, unix_sock) unix_socks;                     /* all; unix_lock; not owned */
 	LIST_HEAD(unix_chain, unix_sock) unix_names[UNIX_HASH]; /* unix_lock; not owned */
 	u32 unix_autobind;                     /* the next name to try; unix_lock */
+	_Atomic s64 unix_queued;               /* bytes in all queues of AF_UNIX */
 	struct mutex scm_lock;                 /* RANK_SOCK_SCM */
 	TAILQ_HEAD(, unix_sock) unix_inflight; /* sockets in queues; scm_lock; not owned */
 	_Atomic u32 n_inflight;                /* of those */

@@ -79,7 +79,8 @@ struct unix_sock {
 	TAILQ_HEAD(, unix_sock) connected;     /* datagram sockets whose peer it is */
 	TAILQ_ENTRY(unix_sock) connected_link; /* peer->connected */
 	bool watched;                          /* is in it */
-	_Atomic u32 wmem;                      /* charge of its packets that others hold */
+	_Atomic bool squeezed; /* it may not send as much as its buffer says: wake it for less */
+	_Atomic u32 wmem;      /* charge of its packets that others hold */
 
 	struct mutex q_lock;
 	u32 backlog, n_pending;
@@ -112,6 +113,26 @@ static inline bool unix_connects(const struct unix_sock *u)
 static inline u32 unix_sndbuf(const struct unix_sock *u)
 {
 	return (u32)READ_ONCE(u->sk.opts.sndbuf);
+}
+
+/* What all queues together may hold before each sender gets a page only: a guest's sockets are many
+ * and their bytes lie in the sentry's heap. */
+#define UNIX_QUEUED_MAX (256 * (s64)MIB)
+#define UNIX_QUEUED_LOW 4096u
+
+static inline u32 unix_limit(const struct unix_sock *u)
+{
+	u32 n = unix_sndbuf(u);
+
+	if (unlikely(atomic_load_explicit(&u->sk.ns->unix_queued, memory_order_relaxed) >
+	             UNIX_QUEUED_MAX))
+		n = MIN(n, UNIX_QUEUED_LOW);
+	return n;
+}
+/* n bytes entered or left u's queue. */
+static inline void unix_account(struct unix_sock *u, s64 n)
+{
+	atomic_fetch_add_explicit(&u->sk.ns->unix_queued, n, memory_order_relaxed);
 }
 
 /* ---- unix_sock.c ---- */

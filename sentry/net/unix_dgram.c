@@ -36,7 +36,8 @@ void unix_packet_free(struct unix_packet *p)
 	if (from) {
 		before = atomic_fetch_sub(&from->wmem, p->charge);
 		after = before - p->charge;
-		if ((u64)before * 4 > unix_sndbuf(from) && (u64)after * 4 <= unix_sndbuf(from))
+		if (((u64)before * 4 > unix_sndbuf(from) && (u64)after * 4 <= unix_sndbuf(from)) ||
+		    (atomic_load(&from->squeezed) && atomic_exchange(&from->squeezed, false)))
 			waitq_wake(&from->sk.wwait, READY_OUT);
 		unix_sock_put(from);
 	}
@@ -60,6 +61,7 @@ bool unix_purge(struct unix_sock *u)
 	struct unix_run *runs;
 	struct unix_packet *p;
 	u32 n_runs, first_run;
+	s64 bytes;
 	struct netns *ns = u->sk.ns; /* NULL in what failed to load */
 	bool any, was_full;
 
@@ -68,6 +70,7 @@ bool unix_purge(struct unix_sock *u)
 	mutex_lock(&u->q_lock);
 	was_full = unix_full(u);
 	any = u->ring.len > 0 || u->n_packets > 0;
+	bytes = u->ring.len;
 	runs = u->runs;
 	n_runs = u->n_runs;
 	first_run = u->first_run;
@@ -79,9 +82,13 @@ bool unix_purge(struct unix_sock *u)
 	for (u32 i = first_run; i < first_run + n_runs; i++)
 		if (runs[i].rights)
 			unix_notinflight(ns, runs[i].rights);
-	TAILQ_FOREACH (p, &packets, link)
+	TAILQ_FOREACH (p, &packets, link) {
+		bytes += p->charge;
 		if (p->rights)
 			unix_notinflight(ns, p->rights);
+	}
+	if (ns)
+		unix_account(u, -bytes);
 	mutex_unlock(&u->q_lock);
 	if (ns)
 		mutex_unlock(&ns->scm_lock);
@@ -116,7 +123,11 @@ static long try_buffer(void *arg)
 		return err;
 	if (sock_shut(&t->u->sk) & SOCK_SEND_CLOSED)
 		return -EPIPE;
-	return atomic_load(&t->u->wmem) < unix_sndbuf(t->u) ? 0 : -EAGAIN;
+	if (atomic_load(&t->u->wmem) < unix_limit(t->u))
+		return 0;
+	/* Noted first and then looked again: whoever frees looks after it has freed. */
+	atomic_store(&t->u->squeezed, true);
+	return atomic_load(&t->u->wmem) < unix_limit(t->u) ? 0 : -EAGAIN;
 }
 
 /* 0: queued; -EAGAIN: the receiver is full; -ESTALE: it is gone. */
@@ -151,6 +162,7 @@ static long try_queue(void *arg)
 			unix_inflight(u->sk.ns, t->p->rights);
 		TAILQ_INSERT_TAIL(&other->packets, t->p, link);
 		other->n_packets++;
+		unix_account(other, t->p->charge);
 		t->p = NULL;
 	}
 	mutex_unlock(&other->q_lock);
@@ -325,6 +337,7 @@ again:
 		t->was_full = unix_full(u);
 		TAILQ_REMOVE(&u->packets, p, link);
 		u->n_packets--;
+		unix_account(u, -(s64)p->charge);
 		if (p->rights)
 			unix_notinflight(u->sk.ns, p->rights);
 	}

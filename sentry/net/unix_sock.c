@@ -61,16 +61,27 @@ struct unix_sock *unix_set_peer(struct unix_sock *u, struct unix_sock *peer)
 
 /* ---- readiness ---- */
 
+/* Bytes that u has under way. */
+static u64 under_way(struct unix_sock *u, struct unix_sock *peer)
+{
+	if (!peer || u->sk.type != SOCK_STREAM)
+		return atomic_load(&u->wmem);
+	GUARD(&peer->q_lock);
+	return unix_stream_used(peer);
+}
+
 /* As Linux: a quarter of the buffer at most, so that a writer who is told of room has plenty. */
 static bool has_room(struct unix_sock *u, struct unix_sock *peer)
 {
-	u64 used = atomic_load_explicit(&u->wmem, memory_order_relaxed);
+	u64 used = under_way(u, peer);
 
-	if (peer && u->sk.type == SOCK_STREAM) {
-		GUARD(&peer->q_lock);
-		used = unix_stream_used(peer);
-	}
-	return used * 4 <= unix_sndbuf(u);
+	if (used * 4 <= unix_limit(u))
+		return true;
+	if (used * 4 > unix_sndbuf(u))
+		return false;
+	/* Noted first and then looked again: whoever makes room looks after it has. */
+	atomic_store(&u->squeezed, true);
+	return under_way(u, peer) * 4 <= unix_limit(u);
 }
 
 /* A peer that is not connected back takes only so many. */

@@ -89,7 +89,9 @@ static int unix_sock_after_load(struct loader *l, void *p)
 	for (u32 i = 0; i < u->n_runs; i++)
 		if (u->runs[i].rights)
 			unix_inflight(ns, u->runs[i].rights);
+	unix_account(u, u->ring.len);
 	TAILQ_FOREACH (pkt, &u->packets, link) {
+		unix_account(u, pkt->charge);
 		if (pkt->rights)
 			unix_inflight(ns, pkt->rights);
 	}
@@ -327,13 +329,15 @@ static void unix_sock_sample_packets(struct sampler *sp, struct unix_sock *u)
 	F(BASE, sk, sock)                                                                          \
 	F(SKIP, all_link)                                                                          \
 	F(SKIP, name_link)                                                                         \
-	F(SKIP, listed) F(SKIP, named) /* after_load */                                            \
+	F(SKIP, listed)                                                                            \
+	F(SKIP, named) /* after_load */                                                            \
 		F(VAL, bound) F(VAL, addr_len) F(CUSTOM_ARRAY, addr, unix_sock) F(SUB, path, path) \
 			F(VAL, state) F(VAL, dead) F(REF, peer, unix_sock)                         \
 				F(REF, peer_creds, creds) F(VAL, peer_pid) F(SKIP, peer_wait)      \
 					F(SKIP, connected) F(SKIP, connected_link)                 \
-						F(SKIP, watched)   /* after_load */                \
-		F(SKIP, wmem)                                      /* from others' packets */      \
+						F(SKIP, watched) /* after_load */                  \
+		F(SKIP, squeezed) /* a call that waits comes again */                              \
+		F(SKIP, wmem)     /* from others' packets */                                       \
 		F(SKIP, q_lock) F(VAL, backlog) F(SKIP, n_pending) /* counted */                   \
 		F(LIST, pending, unix_sock, pending_link) F(SKIP, pending_link)                    \
 			F(CUSTOM, ring, unix_sock) F(CUSTOM, runs, unix_sock) F(SKIP, n_runs)      \

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUN_COST 256u /* what a run counts as, so that many small ones are bounded too */
+#define RUN_COST 768u /* what a run counts as, so that many small ones are bounded too */
 
 u32 unix_stream_used(const struct unix_sock *u)
 {
@@ -86,7 +86,7 @@ static long fill(struct send_try *t)
 {
 	struct unix_sock *u = t->u, *peer = t->peer;
 	u64 left = uiter_count(t->m->it);
-	u32 used, limit = unix_sndbuf(u), n;
+	u32 used, limit = unix_limit(u), n;
 	long r;
 
 	if (left == 0)
@@ -97,14 +97,18 @@ static long fill(struct send_try *t)
 	if (peer->dead || (sock_shut(&peer->sk) & SOCK_RCV_CLOSED))
 		return -EPIPE;
 	used = unix_stream_used(peer);
-	if (used >= limit)
+	if (used >= limit) {
+		if (limit < unix_sndbuf(u))
+			atomic_store(&u->squeezed, true);
 		return -EAGAIN;
+	}
 	n = (u32)MIN(left, (u64)(limit - used));
 	r = ring_fill(&peer->ring, t->m->it, n);
 	if (r <= 0)
 		return r < 0 ? r : -EFAULT;
 	if (t->rights)
 		unix_inflight(u->sk.ns, t->rights);
+	unix_account(peer, r);
 	note_run(peer, (u32)r, &t->cred, TAKE(t->rights));
 	t->m->done += (u64)r;
 	return r < (long)n ? -EFAULT : 1;
@@ -154,6 +158,10 @@ long unix_stream_send(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		r = -EPIPE;
 	if (r == 0) {
 		t.peer = __atomic_load_n(&u->peer, __ATOMIC_ACQUIRE);
+		if (!t.peer)
+			r = -ENOTCONN;
+	}
+	if (r == 0) {
 		if (t.cred.uid == (u32)-1 &&
 		    unlikely(sk->opts.passcred || t.peer->sk.opts.passcred))
 			t.cred = unix_cred_of(c);
@@ -251,6 +259,7 @@ static long drain(struct recv_try *t)
 		if (run)
 			use_run(u, (u32)r);
 		ring_drop(&u->ring, (u32)r);
+		unix_account(u, -r);
 	}
 	if (r < (long)n)
 		return -EFAULT;
@@ -277,6 +286,9 @@ again:
 		r = drain(t);
 	while (r == 1);
 	if ((u64)before * 4 > limit && (u64)unix_stream_used(u) * 4 <= limit)
+		t->room = true;
+	if (peer && unlikely(atomic_load_explicit(&peer->squeezed, memory_order_relaxed)) &&
+	    atomic_exchange(&peer->squeezed, false))
 		t->room = true;
 	mutex_unlock(&u->q_lock);
 	if (t->scm_held)
