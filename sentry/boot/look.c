@@ -5,6 +5,7 @@
 #include "sentry/fs/gofer/client.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/quiesce.h"
+#include "sentry/kernel/terminal.h"
 #include "sentry/kernel/task_run.h"
 #include "sentry/mm/memfile_alloc.h"
 #include "sentry/mm/mm.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #define DEBUG_TEXT  4096                  /* bytes about one task */
 #define DEBUG_PAUSE (500 * NSEC_PER_MSEC) /* what stands still only later is shown as it runs */
@@ -67,11 +69,24 @@ static char group_state(struct thread_group *tg)
 	return state ? state : 'Z';
 }
 
+/* "pts/3", "console", "?" for none. Malloc'd. */
+static char *terminal_name(u32 rdev)
+{
+	char name[16] = "?";
+
+	if (major(rdev) == 136)
+		snprintf(name, sizeof(name), "pts/%u", minor(rdev));
+	else if (rdev)
+		snprintf(name, sizeof(name), "console");
+	return strdup(name);
+}
+
 static Control__PsEntry *ps_entry(struct kernel *k, struct thread_group *tg, struct task *leader)
 {
 	Control__PsEntry *e = malloc(sizeof(*e));
 	AUTO(creds) cr = task_get_creds(leader);
 	char letter[2] = "", waits[256];
+	u32 rdev = 0;
 	u64 u, s;
 
 	BUG_ON(!e);
@@ -81,8 +96,10 @@ static Control__PsEntry *ps_entry(struct kernel *k, struct thread_group *tg, str
 	e->uid = cr ? cr->uid : 0;
 	mutex_lock(&k->tasks_lock);
 	e->threads = tg->n_live;
+	if (tg->pgrp && tg->pgrp->session->tty && !tg->no_tty)
+		rdev = tg->pgrp->session->tty->rdev;
 	mutex_unlock(&k->tasks_lock);
-	e->tty = strdup("?");
+	e->tty = terminal_name(rdev);
 	e->start_realtime_ns =
 		(u64)(clock_real(&k->clocks) - clock_mono(&k->clocks) + tg->start_time);
 	thread_group_times(tg, &u, &s);

@@ -20,82 +20,6 @@
 #define IOV_MAX_HOST 16
 #define CHUNK_MAX    (1 * MIB)
 
-/* ---- slots ---- */
-
-struct stdio_table {
-	struct mutex lock;
-	struct stdio_set {
-		u64 owner; /* 0: free */
-		int fds[HOST_SLOTS];
-	} *sets;
-	u32 n;
-};
-
-/* Made with the machine's first exec, in the control thread; loads come later or see none. */
-int hostfd_add_exec(struct machine *m, u64 owner, const int fds[HOST_SLOTS])
-{
-	struct stdio_table *t = m->exec_stdio;
-	struct stdio_set *more;
-	u32 i;
-
-	if (!t) {
-		t = calloc(1, sizeof(*t));
-		if (!t)
-			return -ENOMEM;
-		mutex_init(&t->lock, RANK_LEAF);
-		m->exec_stdio = t;
-	}
-	GUARD(&t->lock);
-	for (i = 0; i < t->n && t->sets[i].owner; i++)
-		;
-	if (i == t->n) {
-		more = reallocarray(t->sets, t->n + 1, sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		t->sets = more;
-		t->n++;
-	}
-	t->sets[i].owner = owner;
-	memcpy(t->sets[i].fds, fds, sizeof(t->sets[i].fds));
-	return 0;
-}
-
-void hostfd_forget_exec(struct machine *m, u64 owner)
-{
-	struct stdio_table *t = m->exec_stdio;
-
-	if (!t || !owner)
-		return;
-	GUARD(&t->lock);
-	for (u32 i = 0; i < t->n; i++) {
-		if (t->sets[i].owner != owner)
-			continue;
-		t->sets[i].owner = 0;
-		for (u32 j = 0; j < HOST_SLOTS; j++)
-			if (t->sets[i].fds[j] >= 0)
-				close(t->sets[i].fds[j]);
-	}
-}
-
-/* The machine's descriptor, or -1. */
-static int slot_fd(struct machine *m, u64 owner, u32 slot)
-{
-	struct stdio_table *t;
-
-	if (!m || slot >= HOST_SLOTS)
-		return -1;
-	if (!owner)
-		return m->stdio[slot];
-	t = m->exec_stdio;
-	if (!t)
-		return -1;
-	GUARD(&t->lock);
-	for (u32 i = 0; i < t->n; i++)
-		if (t->sets[i].owner == owner)
-			return t->sets[i].fds[slot];
-	return -1;
-}
-
 static struct hostnode *node_of(const struct file *f)
 {
 	return container_of(f->inode, struct hostnode, inode);
@@ -453,7 +377,7 @@ bool hostfd_any_terminal(const int fds[HOST_SLOTS])
 /* Takes the machine's slot up: host things only. */
 static void bind(struct hostnode *n, struct machine *m)
 {
-	int fl, fd = slot_fd(m, n->owner, n->slot);
+	int fl, fd = hostfd_slot(m, n->owner, n->slot);
 
 	n->machine = m;
 	if (fd < 0)
@@ -501,7 +425,7 @@ void hostfd_open_stdio(struct kernel *k, u64 owner, const struct path *console,
 	struct hostnode *n[HOST_SLOTS] = {NULL};
 
 	for (u32 i = 0; i < HOST_SLOTS; i++) {
-		int fd = slot_fd(k->machine, owner, i);
+		int fd = hostfd_slot(k->machine, owner, i);
 
 		ret[i] = NULL;
 		if (fd < 0)
@@ -553,7 +477,7 @@ void hostfd_look_at_sizes(struct kernel *k)
 			h = hosttty_get(obj_cast(hosttty, tg->pgrp->session->tty));
 		mutex_unlock(&k->tasks_lock);
 		if (h)
-			hosttty_look_at_size(h, k, slot_fd(k->machine, h->owner, h->index));
+			hosttty_look_at_size(h, k, hostfd_slot(k->machine, h->owner, h->index));
 		obj_put(h);
 		obj_put(tg);
 	}
@@ -650,7 +574,7 @@ static int hostfd_after_load(struct loader *l, void *o)
 	if (!obj_is(h->file.inode, &hostnode_type))
 		return loader_error(l, "hostfd without hostnode");
 	n = node_of(&h->file);
-	if (fstat(slot_fd(kl->machine, n->owner, n->slot), &st) == 0)
+	if (fstat(hostfd_slot(kl->machine, n->owner, n->slot), &st) == 0)
 		h->file.seekable = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
 	return 0;
 }

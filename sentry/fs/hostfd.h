@@ -62,6 +62,8 @@ void hostfd_open_stdio(struct kernel *k, u64 owner, const struct path *console,
  * stays open. -ENOMEM. */
 MUST_CHECK int hostfd_add_exec(struct machine *m, u64 owner, const int fds[HOST_SLOTS]);
 void hostfd_forget_exec(struct machine *m, u64 owner);
+/* The machine's descriptor for a slot, or -1. */
+int hostfd_slot(struct machine *m, u64 owner, u32 slot);
 /* One of the descriptors is a terminal. */
 bool hostfd_any_terminal(const int fds[HOST_SLOTS]);
 /* The terminal among files made by hostfd_open_stdio that is to control the first session:
