@@ -38,14 +38,29 @@ struct port_bucket {
 };
 
 /* What /proc/net/snmp and /proc/net/netstat show. */
-#define INET_COUNTERS(X)                                                                      \
-	X(IP_OUT)                                                                             \
-	X(UDP_IN)                                                                             \
-	X(UDP_NOPORTS)                                                                        \
-	X(UDP_RCVBUFERR)                                                                      \
-	X(UDP_OUT) X(UDP6_IN) X(UDP6_NOPORTS) X(UDP6_RCVBUFERR) X(UDP6_OUT) X(TCP_ACTIVE)     \
-		X(TCP_PASSIVE) X(TCP_FAILS) X(TCP_RESETS) X(TCP_IN) X(TCP_OUT) X(TCP_OUTRSTS) \
-			X(TCP_LISTENDROPS) X(ICMP_ECHO) X(LO_BYTES) X(LO_PACKETS)
+/* clang-format off */
+#define INET_COUNTERS(X) \
+	X(IP_OUT) \
+	X(UDP_IN) \
+	X(UDP_NOPORTS) \
+	X(UDP_RCVBUFERR) \
+	X(UDP_OUT) \
+	X(UDP6_IN) \
+	X(UDP6_NOPORTS) \
+	X(UDP6_RCVBUFERR) \
+	X(UDP6_OUT) \
+	X(TCP_ACTIVE) \
+	X(TCP_PASSIVE) \
+	X(TCP_FAILS) \
+	X(TCP_RESETS) \
+	X(TCP_IN) \
+	X(TCP_OUT) \
+	X(TCP_OUTRSTS) \
+	X(TCP_LISTENDROPS) \
+	X(ICMP_ECHO) \
+	X(LO_BYTES) \
+	X(LO_PACKETS)
+/* clang-format on */
 enum inet_counter {
 #define X(name) INET_##name,
 	INET_COUNTERS(X)
