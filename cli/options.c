@@ -18,7 +18,9 @@ int parse_options(const struct poptOption *table, const char *operands, int min,
 
 	snprintf(name, sizeof(name), "stasis %s", argv[0]);
 	argv[0] = name;
-	ctx = poptGetContext(name, argc, argv, table, POPT_CONTEXT_POSIXMEHARDER);
+	/* What follows the operands of an open list is not ours; elsewhere flags may stand
+	 * anywhere. */
+	ctx = poptGetContext(name, argc, argv, table, max < 0 ? POPT_CONTEXT_POSIXMEHARDER : 0);
 	if (g_context)
 		poptFreeContext(g_context);
 	g_context = ctx;
