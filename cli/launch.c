@@ -194,15 +194,20 @@ static int start(struct running *s, struct error *err)
 
 int launch(const struct launch *l, struct error *err)
 {
-	struct running s = {
-		.l = l, .sentry.pidfd = -1, .gofer.pidfd = -1, .parent_fd = -1, .signal_fd = -1,
-		.console_fd = -1};
+	struct running s = {.l = l,
+	                    .sentry.pidfd = -1,
+	                    .gofer.pidfd = -1,
+	                    .parent_fd = -1,
+	                    .signal_fd = -1,
+	                    .console_fd = -1};
 	struct saved_modes modes;
 	int r;
 
 	if (l->console && l->detach && !l->console_socket)
-		return error_set(err, "container %s: process.terminal with --detach needs "
-		                      "--console-socket", l->id);
+		return error_set(err,
+		                 "container %s: process.terminal with --detach needs "
+		                 "--console-socket",
+		                 l->id);
 	if (l->console_socket && console_socket_send(l->console_socket, &s.console_fd, err) < 0)
 		return -1;
 	modes_save(&modes);

@@ -15,9 +15,9 @@ struct launch {
 	const char *bundle;  /* absolute, or NULL */
 	json_t *annotations; /* or NULL; borrowed */
 	bool detach;
-	bool console; /* the first process has a pty of its own (fresh only) */
+	bool console;               /* the first process has a pty of its own (fresh only) */
 	const char *console_socket; /* where its other end is sent; NULL: it leads to our stdio */
-	bool restore_modes; /* our terminal's modes are put back in the end */
+	bool restore_modes;         /* our terminal's modes are put back in the end */
 	u64 autosave_every;
 	bool autosave_on_request;
 	/* Fresh: both. Restore: sandbox only with a bundle. Borrowed. */

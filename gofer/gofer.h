@@ -44,13 +44,15 @@ struct gofer_config {
 	u32 max_fids;    /* over all connections; 0: what RLIMIT_NOFILE allows */
 	bool unconfined; /* no namespaces, no seccomp, capabilities kept: unit tests and fuzzers */
 	struct gofer_cleanup cleanup;
-	int hold_fd; /* > 0: kept open to the end, for whoever watches its open description's lock */
+	int hold_fd; /* > 0: kept open to the end, for whoever watches its open description's lock
+	              */
 };
 
 /*
  * Confines the calling process (see gofer/README.md), serves until the last socket is closed by its
  * peer, cleans up, and returns the exit status: 0, or 1 after a line in the log that says why. To
  * be called with one thread, in a process that has nothing else to do: every descriptor that the
- * config does not name is closed, the working directory, root, umask and signal dispositions change.
+ * config does not name is closed, the working directory, root, umask and signal dispositions
+ * change.
  */
 int gofer_main(const struct gofer_config *cfg);

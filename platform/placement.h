@@ -24,6 +24,14 @@
 
 extern _Atomic u32 g_placement;
 
+/* What the functions here call while the sentry's filter is on: entries of platform_ops.syscalls.
+ */
+#define PLACEMENT_SYSCALLS        \
+	{SYS_sched_setaffinity},  \
+	{                         \
+		SYS_clock_gettime \
+	}
+
 /* Reads which cores this process may use. Once, before threads are made. spins: a thread of a stub
  * and its sentry thread can hand over to each other across cores without sleeping. */
 void placement_init(bool spins);

@@ -18,8 +18,8 @@ MUST_CHECK int loader_weak(struct loader *l, u64 id, const struct obj_type *type
 /* Notes what is wrong with the record at hand ("file kernel.img, record 12 (sentry.Task): ...").
  * Returns -EBADMSG so that callers can return it. */
 PRINTF(2, 3) int loader_error(struct loader *l, const char *fmt, ...);
-/* The same for what is not the image's fault (a host file that is gone): the whole line, without the
- * record. Returns err. */
+/* The same for what is not the image's fault (a host file that is gone): the whole line, without
+ * the record. Returns err. */
 PRINTF(3, 4) int loader_fail(struct loader *l, int err, const char *fmt, ...);
 /* What the caller of the load handed in (struct kernel_load of the sentry). */
 void *loader_user(struct loader *l);

@@ -267,7 +267,9 @@ int state_save(const struct save_params *params, struct snapshot *ret, char **re
 		page_table_finish(&s->pages);
 		*ret_why = s->why;
 	} else {
-		*ret = (struct snapshot){.kernel = out, .pages = s->pages, .n_objects = s->n_objs,
+		*ret = (struct snapshot){.kernel = out,
+		                         .pages = s->pages,
+		                         .n_objects = s->n_objs,
 		                         .objs = TAKE(s->objs)};
 		free(s->why);
 	}

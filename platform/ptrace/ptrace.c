@@ -1,4 +1,5 @@
 /* The ptrace platform: runs anywhere, slow and simple; the reference for the others. */
+#include "platform/placement.h"
 #include "platform/fpstate_x86_64.h"
 #include "platform/ptrace/ptrace.h"
 #include "platform/stub/filter.h"
@@ -191,6 +192,7 @@ static int push_fpstate(struct context *base, const struct fpstate *fp)
 
 static const struct platform_syscall syscalls[] = {
 	STUB_SYSCALLS,
+	PLACEMENT_SYSCALLS,
 	{SYS_ptrace, 1, PTRACE_SEIZE},
 	{SYS_ptrace, 1, PTRACE_INTERRUPT},
 	{SYS_ptrace, 1, PTRACE_DETACH},

@@ -27,6 +27,7 @@ STUB_BLOB_SYM(systrap_return_site);
 
 static const struct platform_syscall st_syscalls[] = {
 	STUB_SYSCALLS,
+	PLACEMENT_SYSCALLS,
 	/* Kicks, and looks whether a thread is there. */
 	{SYS_tgkill, 3, SYSTRAP_KICK},
 	{SYS_tgkill, 3, 0},

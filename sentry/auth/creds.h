@@ -7,7 +7,7 @@
  */
 #include "state/object.h"
 
-#define CAP_FULL ((1ull << 41) - 1)
+#define CAP_FULL            ((1ull << 41) - 1)
 #define NGROUPS_MAX_SANDBOX 65536u
 
 struct creds {
@@ -32,7 +32,9 @@ bool creds_in_group(const struct creds *c, u32 gid);
 /* Replaces the groups; takes a copy and sorts it. -EINVAL if too many. */
 MUST_CHECK int creds_set_groups(struct creds *c, const u32 *groups, u32 n);
 /* What execve does to capabilities and saved ids (capabilities(7)); c is private. suid/sgid are the
- * file's owner if its set-id bit counts, else -1. Returns true if the result is "secure" (AT_SECURE). */
+ * file's owner if its set-id bit counts, else -1. Returns true if the result is "secure"
+ * (AT_SECURE). */
 bool creds_exec(struct creds *c, s64 suid, s64 sgid);
-/* After a change of uids in a private copy: what the kernel does to capabilities (setuid family). */
+/* After a change of uids in a private copy: what the kernel does to capabilities (setuid family).
+ */
 void creds_fix_caps(struct creds *c, u32 old_uid, u32 old_euid, u32 old_suid);

@@ -26,7 +26,7 @@ struct boot {
 	struct image *image;    /* open between image_open and restore */
 	_Atomic bool ended;
 	_Atomic bool paused_by_user;
-	bool filled; /* --background was started */
+	bool filled;                      /* --background was started */
 	const Control__Process *defaults; /* for exec; NULL: unknown */
 	void (*event)(void *arg, u64 id, const struct boot_exit *exit);
 	void *event_arg;
@@ -69,7 +69,8 @@ struct user_ids {
 	size_t n_groups;
 	char *home; /* malloc'd, or NULL */
 };
-MUST_CHECK int boot_find_user(struct ctx *c, const char *user, struct user_ids *ret, char **ret_why);
+MUST_CHECK int boot_find_user(struct ctx *c, const char *user, struct user_ids *ret,
+                              char **ret_why);
 void user_ids_finish(struct user_ids *u);
 /* boot.c: what the first process's console leads to; no console_fd and no stdio: nothing. */
 MUST_CHECK int boot_plug_console(struct boot *b, char **ret_why);

@@ -112,8 +112,8 @@ static int load(struct booting *s)
 /* Reads and writes that never block, without O_NONBLOCK on what the caller may share. While /proc
  * can be seen; where that is not possible the descriptors stay what they are.
  *
- * 0 to 2 stay taken: whatever libc says before it gives up goes to 2 and must end up in the log, not
- * in a memory file that happens to have got the number. */
+ * 0 to 2 stay taken: whatever libc says before it gives up goes to 2 and must end up in the log,
+ * not in a memory file that happens to have got the number. */
 static void private_stdio(Control__BootConfig *cfg)
 {
 	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -118,8 +118,8 @@ int sentry_confine(const Control__BootConfig *cfg, char **ret_why)
 	signals();
 	limits();
 	/* With these set, malloc opens neither /sys to count processors nor /proc to see whether it
-	 * may shrink a heap (none is as large as the threshold): the filter forbids open. Few arenas
-	 * also keep the sentry small. */
+	 * may shrink a heap (none is as large as the threshold): the filter forbids open. Few
+	 * arenas also keep the sentry small. */
 	mallopt(M_ARENA_MAX, 4);
 	mallopt(M_TRIM_THRESHOLD, 128 * 1024 * 1024);
 	mallopt(M_MMAP_THRESHOLD, 256 * 1024);

@@ -30,8 +30,8 @@ void ctx_wake(struct ctx *c)
 
 void ctx_set_vehicle(struct ctx *c, struct context *vehicle)
 {
-	/* Ordered before the owner's next look at interrupt: an interrupter that still finds the old
-	 * vehicle has set its bits already. */
+	/* Ordered before the owner's next look at interrupt: an interrupter that still finds the
+	 * old vehicle has set its bits already. */
 	atomic_store(&c->vehicle, vehicle);
 	/* One that found the old one counted itself before: wait until it is done with it. */
 	while (atomic_load(&c->kickers) != 0)

@@ -21,7 +21,8 @@ struct fs_context;
 struct kernel;
 struct mm;
 
-/* Reasons to leave a sleep or the guest; a set bit stays until the task's run loop has seen to it. */
+/* Reasons to leave a sleep or the guest; a set bit stays until the task's run loop has seen to it.
+ */
 enum interrupt {
 	INTERRUPT_SIGNAL = 1, /* a signal may be deliverable, or a group stop/exit is due */
 	INTERRUPT_STOP = 2,   /* the kernel wants everybody parked (checkpoint, pause) */
@@ -31,15 +32,16 @@ enum interrupt {
 /* What a call must remember when it is interrupted and called again without a handler having run.
  * Zeroed when a call starts fresh; kept across a save. */
 struct restart {
-	bool active;	 /* this entry is a repetition: the fields below hold */
+	bool active; /* this entry is a repetition: the fields below hold */
 	bool has_deadline;
 	struct deadline deadline;
-	u64 done;	 /* bytes or items that an earlier entry already moved */
-	u64 result;	 /* what the call returns if a handler runs before it is made again; 0: as usual */
+	u64 done;   /* bytes or items that an earlier entry already moved */
+	u64 result; /* what the call returns if a handler runs before it is made again; 0: as usual
+	             */
 };
 
 struct ctx {
-	struct mm *mm;	       /* NULL in a zombie */
+	struct mm *mm; /* NULL in a zombie */
 	struct creds *creds;
 	struct fs_context *fs;
 	struct fd_table *fds;
@@ -50,13 +52,13 @@ struct ctx {
 	_Atomic u32 kickers; /* threads that are about to kick vehicle */
 	/* Soft limits are read through it; the thread group's array, guarded by its lock. */
 	const struct rlimit *rlimits;
-	u32 tid, tgid;	       /* as the task's own pid namespace sees them; immutable */
+	u32 tid, tgid; /* as the task's own pid namespace sees them; immutable */
 	struct restart restart;
 	_Atomic u32 interrupt; /* enum interrupt */
-	bool sleeping;	       /* in ctx_sleep: for ps; written by the owner */
-	u32 deaf_to;	       /* bits that don't end a sleep now (vfork, stopped); owner only */
-	u64 slept_ns;	       /* time in ctx_sleep, for CPU accounting; owner only */
-	u64 sleeps;	       /* times in ctx_sleep, likewise */
+	bool sleeping;         /* in ctx_sleep: for ps; written by the owner */
+	u32 deaf_to;           /* bits that don't end a sleep now (vfork, stopped); owner only */
+	u64 slept_ns;          /* time in ctx_sleep, for CPU accounting; owner only */
+	u64 sleeps;            /* times in ctx_sleep, likewise */
 	_Atomic u32 wake;      /* futex word: 1 = a wake came since the last look */
 };
 
@@ -103,7 +105,7 @@ MUST_CHECK int ctx_sleep(struct ctx *c, struct deadline d);
  * deadline returns -ERESTART_RESTARTBLOCK instead). ready takes the locks it needs itself.
  */
 MUST_CHECK int ctx_block(struct ctx *c, struct waitq *q, bool (*ready)(void *arg), void *arg,
-			 struct deadline d);
+                         struct deadline d);
 
 /*
  * The deadline of a call that was given a relative timeout: from now at its first entry, the

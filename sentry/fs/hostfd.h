@@ -5,9 +5,9 @@
  *
  * A hostnode is the inode of one slot, a hostfd an open description of it; /dev/stdout and its like
  * make more of them. The offset of a seekable descriptor is the host's own, since the caller shares
- * it; those opened by path count for themselves. Nothing blocks on the host: hostpoll wakes the node's queue, reads and writes are tried with
- * RWF_NOWAIT, or after poll(2) where the host's kernel has no such thing. O_NONBLOCK is never set
- * on a description that the caller may share.
+ * it; those opened by path count for themselves. Nothing blocks on the host: hostpoll wakes the
+ * node's queue, reads and writes are tried with RWF_NOWAIT, or after poll(2) where the host's
+ * kernel has no such thing. O_NONBLOCK is never set on a description that the caller may share.
  *
  * Processes that an exec brought in have slots of their own, as long as the machine lives.
  *

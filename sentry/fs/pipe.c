@@ -506,21 +506,22 @@ static void pipe_sample_runs(struct sampler *sp, struct pipe *p)
 	pipe_run_append(p, 5, false);
 }
 
-#define PIPE_FIELDS(F)                                                       \
-	F(HDR, obj)                                                          \
-	F(SKIP, lock)                                                        \
-	F(SKIP, readable)                                                    \
-	F(SKIP, writable)                                                    \
-	F(SKIP, opened)                                                      \
-	F(VAL, size)                                                         \
-	F(SKIP, ring_size) /* as large as the content needs */               \
-	F(CUSTOM, ring, pipe)                                                \
-	F(SKIP, head)                                                        \
-	F(SKIP, len) /* the saved content starts at 0 */                     \
-	F(CUSTOM, runs, pipe)                                                \
-	F(SKIP, n_runs)                                                      \
-	F(SKIP, max_runs)                         /* with runs */            \
-		F(SKIP, readers) F(SKIP, writers) /* rebuilt by pipe_file */ \
+#define PIPE_FIELDS(F)                                         \
+	F(HDR, obj)                                            \
+	F(SKIP, lock)                                          \
+	F(SKIP, readable)                                      \
+	F(SKIP, writable)                                      \
+	F(SKIP, opened)                                        \
+	F(VAL, size)                                           \
+	F(SKIP, ring_size) /* as large as the content needs */ \
+	F(CUSTOM, ring, pipe)                                  \
+	F(SKIP, head)                                          \
+	F(SKIP, len) /* the saved content starts at 0 */       \
+	F(CUSTOM, runs, pipe)                                  \
+	F(SKIP, n_runs)                                        \
+	F(SKIP, max_runs) /* with runs */                      \
+	F(SKIP, readers)                                       \
+	F(SKIP, writers) /* rebuilt by pipe_file */            \
 		F(VAL, reader_opens) F(VAL, writer_opens)
 OBJECT_TYPE(pipe, Sentry__Pipe, sentry__pipe__descriptor, PIPE_FIELDS, .init = pipe_init,
             .destroy = pipe_destroy);

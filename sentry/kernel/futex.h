@@ -3,8 +3,9 @@
  * Futexes (futex(2)): words of guest memory that tasks sleep on.
  *
  * Locking: one lock per bucket (RANK_FUTEX). Lifetime: waiters live on the stacks of their calls.
- * Saved: nothing; a parked task makes its call again, and a PI mutex is where its word says. A waiter that was woken returns 0 even if it
- * is interrupted at the same time, so no wake-up is consumed and then forgotten.
+ * Saved: nothing; a parked task makes its call again, and a PI mutex is where its word says. A
+ * waiter that was woken returns 0 even if it is interrupted at the same time, so no wake-up is
+ * consumed and then forgotten.
  */
 #include "sentry/kernel/task.h"
 #include "sentry/mm/usercopy.h"

@@ -42,10 +42,10 @@ struct machine {
 	unsigned ncpu;             /* cores that the guest sees */
 	struct p9_client **gofers; /* by container index */
 	unsigned n_gofers;
-	int stdio[3]; /* host descriptors passed through, -1: none */
+	int stdio[3];                   /* host descriptors passed through, -1: none */
 	struct stdio_table *exec_stdio; /* those of exec'ed processes; NULL: none (fs/hostfd.h) */
 	struct consoles *consoles;      /* ptys that lead to the host (fs/tty/console.h) */
-	bool overlay; /* root gets a memory upper */
+	bool overlay;                   /* root gets a memory upper */
 	bool strace;
 	u64 autosave_every; /* 0: off */
 	_Atomic u64 syscalls_since_save;
@@ -78,19 +78,19 @@ struct kernel {
 	struct clocks clocks;
 	struct pidns *pidns; /* the root pid namespace */
 	struct utsns *utsns;
-	struct vdso *vdso; /* what programs get mapped; owned; NULL: nothing */
+	struct vdso *vdso;   /* what programs get mapped; owned; NULL: nothing */
 	struct netns *netns; /* what sockets share */
 	struct ipcns *ipcns; /* System V IPC */
 	TAILQ_HEAD(, container) containers;
 	TAILQ_HEAD(, kernel_part) parts; /* tasks_lock */
-	struct mutex tasks_lock;   /* RANK_TASKS */
-	_Atomic u64 next_ino;      /* inode numbers of anonymous files, pipes */
-	_Atomic u64 next_id;       /* anything else that must be unique: mount ids, timers */
-	u64 generation;            /* restores so far */
+	struct mutex tasks_lock;         /* RANK_TASKS */
+	_Atomic u64 next_ino;            /* inode numbers of anonymous files, pipes */
+	_Atomic u64 next_id;             /* anything else that must be unique: mount ids, timers */
+	u64 generation;                  /* restores so far */
 	struct waitq signalfd_wait; /* pollers of signalfds: a signal was queued for somebody */
-	struct kernel_runtime *rt; /* host threads, stop flag */
-	TAILQ_HEAD(, mm) mms;      /* every address space; mms_lock; rebuilt at load */
-	struct mutex mms_lock;     /* RANK_LEAF: held only to take references while walking */
+	struct kernel_runtime *rt;  /* host threads, stop flag */
+	TAILQ_HEAD(, mm) mms;       /* every address space; mms_lock; rebuilt at load */
+	struct mutex mms_lock;      /* RANK_LEAF: held only to take references while walking */
 };
 OBJECT_DECL(kernel);
 

@@ -171,7 +171,7 @@ struct task {
 	atomic_bool gave_up_pi; /* its end has begun: mutexes that it owns go to waiters */
 	u64 rseq_addr;
 	u32 rseq_len, rseq_sig;
-	s32 rseq_cpu; /* the core number in the area; -1: none */
+	s32 rseq_cpu;              /* the core number in the area; -1: none */
 	char comm[TASK_COMM_LEN];  /* lock */
 	struct task *vfork_parent; /* owned: sleeps until this task execs or exits */
 	struct task *vfork_child;  /* weak: whom run_vfork waits for; tasks_lock */
@@ -246,9 +246,9 @@ struct clone_args_k {
 	u32 set_tid; /* 0: next free */
 };
 /* Namespaces: who asks for any but a user namespace needs CAP_SYS_ADMIN, offered or not. */
-#define TASK_CLONE_NEW                                                                          \
-	(0x00020000ull /* NEWNS */ | 0x02000000 /* CGROUP */ | 0x04000000 /* UTS */ |           \
-	 0x08000000 /* IPC */ | 0x10000000 /* USER */ | 0x20000000 /* PID */ |                  \
+#define TASK_CLONE_NEW                                                                \
+	(0x00020000ull /* NEWNS */ | 0x02000000 /* CGROUP */ | 0x04000000 /* UTS */ | \
+	 0x08000000 /* IPC */ | 0x10000000 /* USER */ | 0x20000000 /* PID */ |        \
 	 0x40000000 /* NET */)
 /* clone(2), fork(2), vfork(2), clone3(2). The child's tid. */
 MUST_CHECK long task_clone(struct task *t, const struct clone_args_k *args);
@@ -269,7 +269,8 @@ struct task_init {
 };
 /* -EAGAIN: no numbers left; -ESRCH: exec's container has ended. */
 MUST_CHECK int task_create_init(struct kernel *k, const struct task_init *init, struct task **ret);
-/* The built-in init as pid 1, not yet running: reaps orphans, ignores signals. Before task_create_init. */
+/* The built-in init as pid 1, not yet running: reaps orphans, ignores signals. Before
+ * task_create_init. */
 MUST_CHECK int task_create_reaper(struct kernel *k, struct creds *creds);
 /* Starts the task's host thread. */
 MUST_CHECK int task_start(struct task *t);

@@ -537,7 +537,7 @@ int task_create_init(struct kernel *k, const struct task_init *init, struct task
 
 	mutex_lock(&k->tasks_lock);
 	r = init->exec_id && !init->container->init ? -ESRCH
-	                                             : pid_alloc_locked(k->pidns, 0, &t->tid);
+	                                            : pid_alloc_locked(k->pidns, 0, &t->tid);
 	if (r < 0) {
 		mutex_unlock(&k->tasks_lock);
 		drop_resources(t);

@@ -15,13 +15,13 @@
 
 /* ---- plain structs ---- */
 
-#define REGS_FIELDS(F)                                                                          \
-	F(VAL, r15)                                                                             \
-	F(VAL, r14)                                                                             \
-	F(VAL, r13) F(VAL, r12) F(VAL, rbp) F(VAL, rbx) F(VAL, r11) F(VAL, r10) F(VAL, r9)      \
-		F(VAL, r8) F(VAL, rax) F(VAL, rcx) F(VAL, rdx) F(VAL, rsi) F(VAL, rdi)          \
-			F(VAL, orig_rax) F(VAL, rip) F(VAL, rflags) F(VAL, rsp) F(VAL, fs_base) \
-				F(VAL, gs_base)
+#define REGS_FIELDS(F)                                                                       \
+	F(VAL, r15)                                                                          \
+	F(VAL, r14)                                                                          \
+	F(VAL, r13)                                                                          \
+	F(VAL, r12) F(VAL, rbp) F(VAL, rbx) F(VAL, r11) F(VAL, r10) F(VAL, r9) F(VAL, r8)    \
+		F(VAL, rax) F(VAL, rcx) F(VAL, rdx) F(VAL, rsi) F(VAL, rdi) F(VAL, orig_rax) \
+			F(VAL, rip) F(VAL, rflags) F(VAL, rsp) F(VAL, fs_base) F(VAL, gs_base)
 STRUCT_FIELDS(regs, Sentry__Regs, sentry__regs__descriptor, REGS_FIELDS);
 
 #define DEADLINE_FIELDS(F) F(VAL, clock) F(VAL, ns)

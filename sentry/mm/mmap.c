@@ -238,8 +238,7 @@ static s64 map_locked(struct mm *mm, struct ctx *c, const struct mmap_args *a, u
 	v = vma_merge(&mm->vmas, v);
 	mm->edits++;
 	/* Best effort, as the man page says: what is missing comes with the first touch. */
-	if (now && !(a->flags & MAP_NONBLOCK) &&
-	    mm_populate_locked(mm, v, start, start + len) < 0)
+	if (now && !(a->flags & MAP_NONBLOCK) && mm_populate_locked(mm, v, start, start + len) < 0)
 		mm->edits++;
 	return (s64)start;
 }

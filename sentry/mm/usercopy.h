@@ -68,8 +68,8 @@ struct uiter {
 	struct ctx *c;     /* NULL: kernel memory */
 	struct iovec *iov; /* guest: iov_base is a guest address; owned unless it is inline_iov */
 	unsigned n;
-	u64 skip;  /* bytes of iov[0] that are done */
-	u64 count; /* bytes left in all */
+	u64 skip;    /* bytes of iov[0] that are done */
+	u64 count;   /* bytes left in all */
 	bool append; /* a write goes to the end of the file whatever its flags say (RWF_APPEND) */
 	struct iovec inline_iov[8];
 };

@@ -27,18 +27,17 @@ static void netns_destroy(void *p)
 	ns->n_payers = 0;
 }
 
-#define NETNS_FIELDS(F)                                                       \
-	F(HDR, obj)                                                           \
-	F(SKIP, unix_lock)                                                    \
-	F(SKIP, unix_socks)       /* socks enter themselves */                \
-	F(SKIP_ARRAY, unix_names) /* the same */                              \
-	F(VAL, unix_autobind)                                                 \
-	F(SKIP, unix_queued) /* counted as queues load */                     \
-	F(SKIP, scm_lock)                                                     \
-	F(SKIP, unix_inflight) /* counted as queues load */                   \
-	F(SKIP, n_inflight)                                                   \
-	F(SKIP, payers) F(SKIP, n_payers) F(SKIP, gc_running) F(SKIP, gc_due) \
-		F(REF, inet, inet_ns)
+#define NETNS_FIELDS(F)                                        \
+	F(HDR, obj)                                            \
+	F(SKIP, unix_lock)                                     \
+	F(SKIP, unix_socks)       /* socks enter themselves */ \
+	F(SKIP_ARRAY, unix_names) /* the same */               \
+	F(VAL, unix_autobind)                                  \
+	F(SKIP, unix_queued) /* counted as queues load */      \
+	F(SKIP, scm_lock)                                      \
+	F(SKIP, unix_inflight) /* counted as queues load */    \
+	F(SKIP, n_inflight)                                    \
+	F(SKIP, payers) F(SKIP, n_payers) F(SKIP, gc_running) F(SKIP, gc_due) F(REF, inet, inet_ns)
 OBJECT_TYPE(netns, Sentry__Netns, sentry__netns__descriptor, NETNS_FIELDS, .init = netns_init,
             .destroy = netns_destroy);
 

@@ -23,10 +23,10 @@
 #endif
 
 /* What MAP_SHARED_VALIDATE lets pass for a file (MAP_SYNC wants one that no file here is). */
-#define MAP_KNOWN                                                                                  \
-	(MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_32BIT | MAP_GROWSDOWN | MAP_DENYWRITE |        \
-	 MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |   \
-	 MAP_HUGETLB | 0x100000 /* MAP_FIXED_NOREPLACE */ |                                        \
+#define MAP_KNOWN                                                                                \
+	(MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_32BIT | MAP_GROWSDOWN | MAP_DENYWRITE |      \
+	 MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | \
+	 MAP_HUGETLB | 0x100000 /* MAP_FIXED_NOREPLACE */ |                                      \
 	 (int)(MAP_HUGE_MASK << MAP_HUGE_SHIFT))
 
 #define IOV_COUNT_MAX 1024u

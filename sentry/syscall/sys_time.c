@@ -165,8 +165,8 @@ SYSCALL1(times, uaddr_t, out)
 
 /* ---- sleeping ---- */
 
-/* What is left. Also if only a stop interrupts: a handler may run before the call is made again, and
- * then this was its end. (Linux writes it at its freezer's stops, too.) */
+/* What is left. Also if only a stop interrupts: a handler may run before the call is made again,
+ * and then this was its end. (Linux writes it at its freezer's stops, too.) */
 static int put_remaining(struct task *t, struct deadline d, uaddr_t rem)
 {
 	struct timespec left;

@@ -17,16 +17,17 @@ struct clocks {
 	s64 boot_realtime; /* realtime when the sandbox was first started, ns: /proc/stat btime */
 	s64 stopped;       /* guest CLOCK_MONOTONIC when everything was parked: what a save writes;
 	                    * 0 while tasks run */
-	struct fastclock *fast; /* the machine's, which the vDSO reads too; NULL: the host's clocks */
+	struct fastclock
+		*fast; /* the machine's, which the vDSO reads too; NULL: the host's clocks */
 };
 
 /* A point in time on a guest clock. ns == DEADLINE_NEVER: none. */
 #define DEADLINE_NEVER INT64_MAX
 struct deadline {
 	s32 clock; /* CLOCK_MONOTONIC, CLOCK_REALTIME or CLOCK_BOOTTIME */
-	s64 ns;	   /* absolute */
+	s64 ns;    /* absolute */
 };
-#define NEVER ((struct deadline){ CLOCK_MONOTONIC, DEADLINE_NEVER })
+#define NEVER ((struct deadline){CLOCK_MONOTONIC, DEADLINE_NEVER})
 
 /* The guest's time on CLOCK_MONOTONIC, in ns. Any thread. */
 s64 clock_mono(const struct clocks *k);

@@ -31,7 +31,7 @@ bool fd_table_full(struct ctx *c);
 MUST_CHECK int fd_install_at(struct ctx *c, struct file *f, int fd, bool cloexec);
 /* Two at once (pipe, socketpair): both or none. */
 MUST_CHECK int fd_install_pair(struct ctx *c, struct file *a, struct file *b, bool cloexec,
-			       int ret_fds[2]);
+                               int ret_fds[2]);
 MUST_CHECK int fd_close(struct ctx *c, int fd);
 MUST_CHECK int fd_close_range(struct ctx *c, u32 first, u32 last, bool cloexec_only);
 MUST_CHECK int fd_get_cloexec(struct ctx *c, int fd);

@@ -422,12 +422,12 @@ void locks_file_gone(struct file *f)
 
 /* ---- objects ---- */
 
-#define FILE_LOCK_FIELDS(F)                                                                      \
-	F(HDR, obj)                                                                              \
-	F(SKIP, link)                                                                            \
-	F(VAL, kind)                                                                             \
-	F(VAL, exclusive) F(VAL, start) F(VAL, end) F(WEAK, file, file) F(WEAK, files, fd_table) \
-		F(VAL, pid)
+#define FILE_LOCK_FIELDS(F) \
+	F(HDR, obj)         \
+	F(SKIP, link)       \
+	F(VAL, kind)        \
+	F(VAL, exclusive)   \
+	F(VAL, start) F(VAL, end) F(WEAK, file, file) F(WEAK, files, fd_table) F(VAL, pid)
 OBJECT_TYPE(file_lock, Sentry__FileLock, sentry__file_lock__descriptor, FILE_LOCK_FIELDS);
 
 static void inode_locks_init(void *o)

@@ -9,8 +9,8 @@
 NORETURN void bug_at(const char *file, int line, const char *what);
 
 #define BUG(what) bug_at(__FILE__, __LINE__, what)
-#define BUG_ON(cond)                                                                               \
-	do {                                                                                       \
-		if (unlikely(cond))                                                                \
-			bug_at(__FILE__, __LINE__, #cond);                                         \
+#define BUG_ON(cond)                                       \
+	do {                                               \
+		if (unlikely(cond))                        \
+			bug_at(__FILE__, __LINE__, #cond); \
 	} while (0)

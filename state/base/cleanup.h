@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define AUTO(T)	   __attribute__((cleanup(T##_autop))) struct T *
+#define AUTO(T)    __attribute__((cleanup(T##_autop))) struct T *
 #define AUTO_FREE  __attribute__((cleanup(free_autop)))
 #define AUTO_CLOSE __attribute__((cleanup(close_autop)))
 
@@ -25,16 +25,16 @@ static inline void close_autop(int *fd)
 }
 
 /* Hands an owned pointer on: the variable is NULL afterwards. */
-#define TAKE(p)                                                                                    \
-	({                                                                                         \
-		__typeof__(p) take_p_ = (p);                                                       \
-		(p) = NULL;                                                                        \
-		take_p_;                                                                           \
+#define TAKE(p)                              \
+	({                                   \
+		__typeof__(p) take_p_ = (p); \
+		(p) = NULL;                  \
+		take_p_;                     \
 	})
 /* Hands an owned descriptor on: the variable is -1 afterwards. */
-#define TAKE_FD(fd)                                                                                \
-	({                                                                                         \
-		int take_fd_ = (fd);                                                               \
-		(fd) = -1;                                                                         \
-		take_fd_;                                                                          \
+#define TAKE_FD(fd)                  \
+	({                           \
+		int take_fd_ = (fd); \
+		(fd) = -1;           \
+		take_fd_;            \
 	})

@@ -47,15 +47,15 @@ static void emit(const char *line, size_t n)
 
 void log_line(enum log_level level, const char *subsystem, const char *fmt, ...)
 {
-	static const char *const names[] = { "error", "warning", "info", "debug" };
+	static const char *const names[] = {"error", "warning", "info", "debug"};
 	char line[1024];
-	struct timespec now = { 0 };
+	struct timespec now = {0};
 	va_list ap;
 	int n, m;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	n = snprintf(line, sizeof(line), "%6ld.%06ld %s %s: ", (long)now.tv_sec,
-		     now.tv_nsec / 1000, names[level], subsystem);
+	n = snprintf(line, sizeof(line), "%6ld.%06ld %s %s: ", (long)now.tv_sec, now.tv_nsec / 1000,
+	             names[level], subsystem);
 	va_start(ap, fmt);
 	m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
 	va_end(ap);

@@ -7,7 +7,12 @@
  */
 #include "state/base/types.h"
 
-enum log_level { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum log_level {
+	LOG_ERR,
+	LOG_WARN,
+	LOG_INFO,
+	LOG_DEBUG
+};
 
 /* Sends log lines up to level to fd (-1: nowhere). Call before threads exist. */
 void log_init(int fd, enum log_level level);
@@ -24,10 +29,10 @@ PRINTF(3, 4) void log_line(enum log_level level, const char *subsystem, const ch
 
 extern enum log_level g_log_level;
 
-#define log_at(level, ...)                                                                         \
-	do {                                                                                       \
-		if (unlikely((level) <= g_log_level))                                              \
-			log_line(level, LOG_SUBSYSTEM, __VA_ARGS__);                               \
+#define log_at(level, ...)                                           \
+	do {                                                         \
+		if (unlikely((level) <= g_log_level))                \
+			log_line(level, LOG_SUBSYSTEM, __VA_ARGS__); \
 	} while (0)
 #define log_err(...)   log_at(LOG_ERR, __VA_ARGS__)
 #define log_warn(...)  log_at(LOG_WARN, __VA_ARGS__)

@@ -72,8 +72,8 @@ void guest_add_role(struct guest_role *r);
 	                        char **argv __attribute__((unused)))
 
 /* A marked point. Under `--autosave request` the sandbox saves and reloads everything here; under
- * GUEST_CROSS=N (or all) the Nth one (every one) prints "@save@" and waits to be checkpointed. May take long. Callable
- * from any thread, process and signal handler; errno is kept. */
+ * GUEST_CROSS=N (or all) the Nth one (every one) prints "@save@" and waits to be checkpointed. May
+ * take long. Callable from any thread, process and signal handler; errno is kept. */
 #define MAYBE_SAVE() guest_save()
 void guest_save(void);
 

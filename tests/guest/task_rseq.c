@@ -75,7 +75,8 @@ GUEST_TEST(interrupted_section_aborts)
 	cs.abort_ip = (uintptr_t)seq_abort;
 	signal(SIGUSR1, on_signal);
 	signal(SIGALRM, on_signal);
-	/* The section spins until a signal (here: an alarm, which may also come too early) aborts it. */
+	/* The section spins until a signal (here: an alarm, which may also come too early) aborts
+	 * it. */
 	alarm(1);
 	ualarm(2000, 2000);
 	__asm__ volatile("mov %[cs],%[area]\n"

@@ -364,7 +364,7 @@ int p9_client_listxattr(struct p9_client *c, u32 fid, char *buf, size_t size, si
 }
 
 static int set_value(struct p9_client *c, u32 fid, const char *name, const void *buf, size_t size,
-		     u32 flags)
+                     u32 flags)
 {
 	struct p9_txattrcreate t = {0, p9_str(name), size, flags};
 	u8 store[SMALL_MESSAGE];

@@ -34,9 +34,9 @@ struct p9_client {
 	bool extended; /* immutable once created, as is msize */
 	u32 msize;
 	struct mutex lock;
-	bool dead;    /* also read without the lock */
-	bool reading; /* some thread is in the socket; it owns rx and fds meanwhile */
-	u32 n_calls;   /* under way */
+	bool dead;         /* also read without the lock */
+	bool reading;      /* some thread is in the socket; it owns rx and fds meanwhile */
+	u32 n_calls;       /* under way */
 	_Atomic u64 total; /* ever */
 	struct p9_call *calls[MAX_TAGS], *version_call;
 	pthread_cond_t tag_free;

@@ -277,7 +277,8 @@ static PROC_SHOW(show_cmdline)
 
 static PROC_SHOW(show_devices)
 {
-	text_printf(t, "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n");
+	text_printf(t, "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 "
+	               "/dev/ptmx\n136 pts\n\nBlock devices:\n");
 	return 0;
 }
 

@@ -54,8 +54,7 @@ long memfd_add_seals(struct file *f, struct ctx *c, u32 seals)
 	if (!file_writable(f))
 		return -EPERM;
 	/* Not under the lock: it may put the last reference to an address space. */
-	writer = (seals & F_SEAL_WRITE) &&
-	         mm_any_writer(c->kernel, (struct mappable *)ti->data);
+	writer = (seals & F_SEAL_WRITE) && mm_any_writer(c->kernel, (struct mappable *)ti->data);
 	GUARD(&f->inode->lock);
 	if (ti->seals & F_SEAL_SEAL)
 		return -EPERM;
