@@ -199,6 +199,8 @@ def wait_for(cond, what, timeout=10):
 
 def main(tests):
     """tests: functions of one argument, a Sandboxes. Runs those whose names match."""
+    # Whoever runs us may ignore it (nohup), and what we start would, too.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     ap = argparse.ArgumentParser()
     ap.add_argument("--stasis", default="build/stasis")
     ap.add_argument("--platform", default="systrap")
