@@ -199,8 +199,10 @@ def wait_for(cond, what, timeout=10):
 
 def main(tests):
     """tests: functions of one argument, a Sandboxes. Runs those whose names match."""
-    # Whoever runs us may ignore it (nohup), and what we start would, too.
+    # Whoever runs us may ignore some (nohup, a shell's &), and what we start would, too.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ap = argparse.ArgumentParser()
     ap.add_argument("--stasis", default="build/stasis")
     ap.add_argument("--platform", default="systrap")
