@@ -118,8 +118,10 @@ static int handle_reply(struct running *s, int *ret_status, struct error *err)
 		*ret_status = 128 + SIGKILL;
 		s->ended = true;
 		r = 0;
-	} else if (reply->result_case == CONTROL__REPLY__RESULT_STOPPED && isatty(STDIN_FILENO)) {
-		/* Our caller's shell is to see it stopped, and gets its terminal back. */
+	} else if (reply->result_case == CONTROL__REPLY__RESULT_STOPPED &&
+	           (s->asked_to_stop || isatty(STDIN_FILENO))) {
+		/* Whoever stopped us, or our caller's shell, is to see it stopped, and the shell
+		 * gets its terminal back. Without either the guest's stops are its own business. */
 		raise(SIGSTOP);
 	}
 	control__reply__free_unpacked(reply, NULL);
@@ -147,6 +149,8 @@ static int pass_signal(struct running *s, struct error *err)
 	if (!s->started)
 		return early_signal((int)info.ssi_signo, err);
 	sig.signal = (int)info.ssi_signo;
+	if (info.ssi_signo == SIGTSTP || info.ssi_signo == SIGCONT)
+		s->asked_to_stop = info.ssi_signo == SIGTSTP;
 	/* From the terminal it would reach the whole foreground group; from kill(2) one process. */
 	sig.group = info.ssi_code == SI_KERNEL || info.ssi_signo == SIGCONT;
 	req.id = 2;

@@ -13,8 +13,9 @@ struct running {
 	int parent_fd; /* our end of the sentry's parent connection */
 	int signal_fd; /* signals to pass on */
 	bool started;
-	bool ended;     /* by a checkpoint or end, without a status */
-	int console_fd; /* the host terminal that the sandbox's console leads to; -1: stdio */
+	bool asked_to_stop; /* SIGTSTP was passed on */
+	bool ended;         /* by a checkpoint or end, without a status */
+	int console_fd;     /* the host terminal that the sandbox's console leads to; -1: stdio */
 };
 
 /* Starts the gofer for the attach points; *ret_sock is the sentry's end. */
