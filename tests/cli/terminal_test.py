@@ -57,8 +57,8 @@ def test_interactive_bash(s):
     while "@@ " not in t.seen[t.mark:]:
         t.send("\x03")
         t.read(0.3)
-    t.send("\x15echo sync\n")
-    t.expect("\r\nsync\r\n")
+    t.send("\x15echo sy''nc\n")
+    t.expect("sync\r\n")
     t.expect("@@ ")
     # A job in the background that reads is stopped.
     t.send("cat &\n")
