@@ -101,7 +101,8 @@ static int msg_queue_load_messages(struct loader *l, struct msg_queue *q, const 
 		if (e->type < 1 || e->data.len > MESSAGE_MAX || q->bytes > TOTAL_MAX)
 			return loader_range(l, "messages");
 		im = message_new(e->type, (u32)e->data.len);
-		memcpy(im->data, e->data.data, e->data.len);
+		if (e->data.len)
+			memcpy(im->data, e->data.data, e->data.len);
 		append(q, im);
 	}
 	return 0;
