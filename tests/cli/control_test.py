@@ -113,7 +113,8 @@ def nobody_reads(s):
 
 
 def waiters_come_and_go(s):
-    p = start(s)
+    # Long enough for all of them on a busy machine.
+    p = s.start_do("victim", SCRIPT.replace("30", "90"))
     keep = Client(s, "victim")
     keep.send(request(WAIT, 3))
     for _ in range(100):

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import termios
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import Skip, expect, main, wait_for
@@ -55,8 +56,11 @@ def test_interactive_bash(s):
         t.expect("sleep 1001")
     # The shell hands the terminal over after it has said so.
     while "@@ " not in t.seen[t.mark:]:
+        time.sleep(0.3)
         t.send("\x03")
-        t.read(0.3)
+        until = time.monotonic() + 3
+        while "@@ " not in t.seen[t.mark:] and time.monotonic() < until:
+            t.read(0.3)
     t.send("\x15echo sy''nc\n")
     t.expect("sync\r\n")
     t.expect("@@ ")
