@@ -76,7 +76,7 @@ void control_event(void *arg, u64 exec_id, const struct boot_exit *exit)
 }
 
 static size_t op_exec(struct control *c, struct conn *k, u64 id, const Control__ExecRequest *rq,
-                      const int *fds, size_t n_fds)
+                      const int *fds, size_t n_fds) REQUIRES(c->lock)
 {
 	Control__Reply reply = CONTROL__REPLY__INIT;
 	Control__ExecReply started = CONTROL__EXEC_REPLY__INIT;

@@ -55,7 +55,7 @@ static void no_longer_full(struct unix_sock *u)
 		waitq_wake(&w->sk.wwait, READY_OUT);
 }
 
-bool unix_purge(struct unix_sock *u)
+bool unix_purge(struct unix_sock *u) NO_LOCK_ANALYSIS
 {
 	TAILQ_HEAD(, unix_packet) packets = TAILQ_HEAD_INITIALIZER(packets);
 	struct unix_run *runs;
@@ -131,7 +131,7 @@ static long try_buffer(void *arg)
 }
 
 /* 0: queued; -EAGAIN: the receiver is full; -ESTALE: it is gone. */
-static long try_queue(void *arg)
+static long try_queue(void *arg) NO_LOCK_ANALYSIS
 {
 	struct packet_try *t = arg;
 	struct unix_sock *u = t->u, *other = t->other, *back;
@@ -312,7 +312,7 @@ static struct unix_packet *pick(struct take_try *t)
 	return p;
 }
 
-static long try_take(void *arg)
+static long try_take(void *arg) NO_LOCK_ANALYSIS
 {
 	struct take_try *t = arg;
 	struct unix_sock *u = t->u;

@@ -22,7 +22,7 @@ static void unix_sock_init(void *p)
 	TAILQ_INIT(&u->packets);
 }
 
-static void unix_sock_destroy(void *p)
+static void unix_sock_destroy(void *p) NO_LOCK_ANALYSIS
 {
 	struct unix_sock *u = p, *n;
 	struct netns *ns = u->sk.ns;
@@ -325,25 +325,26 @@ static void unix_sock_sample_packets(struct sampler *sp, struct unix_sock *u)
 	u->n_packets++;
 }
 
-#define UNIX_SOCK_FIELDS(F)                                                                     \
-	F(BASE, sk, sock)                                                                       \
-	F(SKIP, all_link)                                                                       \
-	F(SKIP, name_link)                                                                      \
-	F(SKIP, listed)                                                                         \
-	F(SKIP, named) /* after_load */                                                         \
-	F(VAL, bound)                                                                           \
-	F(VAL, addr_len) F(CUSTOM_ARRAY, addr, unix_sock) F(SUB, path, path) F(VAL, state)      \
-		F(VAL, dead) F(REF, peer, unix_sock) F(REF, peer_creds, creds) F(VAL, peer_pid) \
-			F(SKIP, peer_wait) F(SKIP, connected) F(SKIP, connected_link)           \
-				F(SKIP, watched) /* after_load */                               \
-		F(SKIP, squeezed)                /* a call that waits comes again */            \
-		F(SKIP, wmem)                    /* from others' packets */                     \
-		F(SKIP, q_lock) F(VAL, backlog) F(SKIP, n_pending) /* counted */                \
-		F(LIST, pending, unix_sock, pending_link) F(SKIP, pending_link)                 \
-			F(CUSTOM, ring, unix_sock) F(CUSTOM, runs, unix_sock) F(SKIP, n_runs)   \
-				F(SKIP, first_run) F(SKIP, max_runs) /* with runs */            \
-		F(CUSTOM, packets, unix_sock) F(SKIP, n_packets) F(SKIP, inflight)              \
-			F(SKIP, inflight_link) F(SKIP, gc_link) F(SKIP, gc_refs) /* counted */  \
+#define UNIX_SOCK_FIELDS(F)                                                                    \
+	F(BASE, sk, sock)                                                                      \
+	F(SKIP, all_link)                                                                      \
+	F(SKIP, name_link)                                                                     \
+	F(SKIP, listed)                                                                        \
+	F(SKIP, named) /* after_load */                                                        \
+	F(VAL, bound)                                                                          \
+	F(VAL, addr_len)                                                                       \
+	F(CUSTOM_ARRAY, addr, unix_sock) F(SUB, path, path) F(VAL, state) F(VAL, dead)         \
+		F(REF, peer, unix_sock) F(REF, peer_creds, creds) F(VAL, peer_pid)             \
+			F(SKIP, peer_wait) F(SKIP, connected) F(SKIP, connected_link)          \
+				F(SKIP, watched) /* after_load */                              \
+		F(SKIP, squeezed)                /* a call that waits comes again */           \
+		F(SKIP, wmem)                    /* from others' packets */                    \
+		F(SKIP, q_lock) F(VAL, backlog) F(SKIP, n_pending) /* counted */               \
+		F(LIST, pending, unix_sock, pending_link) F(SKIP, pending_link)                \
+			F(CUSTOM, ring, unix_sock) F(CUSTOM, runs, unix_sock) F(SKIP, n_runs)  \
+				F(SKIP, first_run) F(SKIP, max_runs) /* with runs */           \
+		F(CUSTOM, packets, unix_sock) F(SKIP, n_packets) F(SKIP, inflight)             \
+			F(SKIP, inflight_link) F(SKIP, gc_link) F(SKIP, gc_refs) /* counted */ \
 		F(SKIP, gc_candidate) F(SKIP, gc_live)
 OBJECT_TYPE(unix_sock, Sentry__UnixSock, sentry__unix_sock__descriptor, UNIX_SOCK_FIELDS,
             .base = &sock_type, .ops = &unix_sock_ops, .init = unix_sock_init,

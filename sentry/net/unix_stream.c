@@ -114,7 +114,7 @@ static long fill(struct send_try *t)
 	return r < (long)n ? -EFAULT : 1;
 }
 
-static long try_send(void *arg)
+static long try_send(void *arg) NO_LOCK_ANALYSIS
 {
 	struct send_try *t = arg;
 	struct mutex *scm = t->rights ? &t->u->sk.ns->scm_lock : NULL;
@@ -267,7 +267,7 @@ static long drain(struct recv_try *t)
 	return !whole || t->rights ? 0 : uiter_count(t->m->it) > 0;
 }
 
-static long try_recv(void *arg)
+static long try_recv(void *arg) NO_LOCK_ANALYSIS
 {
 	struct recv_try *t = arg;
 	struct unix_sock *u = t->u, *peer;

@@ -406,7 +406,7 @@ GUEST_TEST(passing_while_others_close)
 			continue;
 		for (int i = 0; i < 60; i++) {
 			int a[2], got, e = eventfd((unsigned)i, 0);
-			uint64_t v;
+			uint64_t v = 0;
 			char buf[4];
 
 			ASSERT_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, a));
