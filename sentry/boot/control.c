@@ -312,7 +312,8 @@ void control_exited(struct control *c, const struct boot_exit *status)
 	GUARD(&c->lock);
 	c->exit = *status;
 	c->exited = true;
-	for (i = 0; i < MAX_CONNS; i++) {
+	/* The command that started us last: when it has its word it ends, and we with it. */
+	for (i = MAX_CONNS; i-- > 0;) {
 		struct conn *k = &c->conns[i];
 
 		if (k->fd < 0)
