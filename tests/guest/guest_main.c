@@ -198,6 +198,31 @@ void guest_wait_blocked(pid_t tid)
 	guest_sleep_ms(3);
 }
 
+void guest_pester_with(pid_t target, int sig)
+{
+	for (;;) {
+		guest_wait_blocked(target);
+		if (kill(target, sig) < 0)
+			_exit(1);
+		guest_sleep_ms(20);
+	}
+}
+
+pid_t guest_pester(int sig)
+{
+	pid_t target = getpid(), pid = guest_fork();
+
+	if (pid == 0)
+		guest_pester_with(target, sig);
+	return pid;
+}
+
+void guest_pester_end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	EXPECT_EQ(guest_reap(pid), 1000 + SIGKILL);
+}
+
 pid_t guest_fork(void)
 {
 	pid_t pid = fork();

@@ -183,6 +183,12 @@ void guest_sleep_ms(int ms);
 /* Waits until the task (a thread of this process, or any process) sleeps, so that what follows
  * finds it blocked. Best effort: a check must not depend on it. */
 void guest_wait_blocked(pid_t tid);
+/* A child that sends sig to the caller when it seems to sleep, and again and again, since it may
+ * not have slept in the call that is meant; guest_pester_end ends it. */
+pid_t guest_pester(int sig);
+/* What the child of guest_pester does, for those that have more to do in it. */
+_Noreturn void guest_pester_with(pid_t target, int sig);
+void guest_pester_end(pid_t pid);
 /* fork that ends the case on failure. */
 pid_t guest_fork(void);
 /* Waits for this child; returns its exit status, or 1000 + signal. */

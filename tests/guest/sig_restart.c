@@ -24,7 +24,7 @@ static void handle(int flags)
 	sigaction(SIGUSR1, &sa, NULL);
 }
 
-/* Signals the caller until it has counted one, then runs the finish step. */
+/* Signals the caller once, then runs the step that lets its call finish. */
 static pid_t pester(void (*finish)(void *), void *arg)
 {
 	pid_t target = getpid(), pid;
@@ -35,11 +35,9 @@ static pid_t pester(void (*finish)(void *), void *arg)
 		MAYBE_SAVE();
 		guest_wait_blocked(target);
 		kill(target, SIGUSR1);
-		if (finish) {
-			guest_sleep_ms(20);
-			guest_wait_blocked(target);
-			finish(arg);
-		}
+		guest_sleep_ms(20);
+		guest_wait_blocked(target);
+		finish(arg);
 		_exit(0);
 	}
 	return pid;
@@ -49,6 +47,26 @@ static void done(pid_t pid)
 {
 	EXPECT_EQ(guest_reap(pid), 0);
 	EXPECT_EQ(hits, 1);
+}
+
+/* Signals the caller until its call has ended. */
+static pid_t interrupter(void)
+{
+	pid_t target = getpid(), pid;
+
+	pid = guest_fork();
+	if (pid == 0) {
+		guest_wait_blocked(target);
+		MAYBE_SAVE();
+		guest_pester_with(target, SIGUSR1);
+	}
+	return pid;
+}
+
+static void interrupted(pid_t pid)
+{
+	guest_pester_end(pid);
+	EXPECT_GE(hits, 1);
 }
 
 static int fds[2];
@@ -71,9 +89,9 @@ GUEST_TEST(read_of_a_pipe)
 	EXPECT_EQ(c, 'y');
 	done(pid);
 	handle(0);
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_ERRNO(read(fds[0], &c, 1), EINTR);
-	done(pid);
+	interrupted(pid);
 }
 
 static void read_all(void *arg)
@@ -92,9 +110,9 @@ GUEST_TEST(write_to_a_full_pipe)
 	ASSERT_OK(pipe(fds));
 	ASSERT_EQ(write(fds[1], buf, sizeof(buf)), sizeof(buf));
 	handle(0);
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_ERRNO(write(fds[1], buf, 1), EINTR);
-	done(pid);
+	interrupted(pid);
 	handle(SA_RESTART);
 	pid = pester(read_all, NULL);
 	EXPECT_EQ(write(fds[1], buf, 100), 100);
@@ -109,10 +127,10 @@ GUEST_TEST(partial_write_counts)
 
 	ASSERT_OK(pipe(fds));
 	handle(SA_RESTART);
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	n = write(fds[1], buf, sizeof(buf));
 	EXPECT_EQ(n, 65536);
-	done(pid);
+	interrupted(pid);
 }
 
 static void nothing(void *arg)
@@ -132,9 +150,9 @@ GUEST_TEST(wait_for_a_child)
 		_exit(6);
 	}
 	handle(0);
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_ERRNO(waitpid(kid, &status, 0), EINTR);
-	done(pid);
+	interrupted(pid);
 	handle(SA_RESTART);
 	pid = pester((void (*)(void *))guest_gate_open, &g);
 	EXPECT_EQ(waitpid(kid, &status, 0), kid);
@@ -153,19 +171,19 @@ GUEST_TEST(poll_family_never_restarts)
 	ASSERT_OK(pipe(fds));
 	p.fd = fds[0];
 	handle(SA_RESTART);
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_ERRNO(poll(&p, 1, -1), EINTR);
-	done(pid);
+	interrupted(pid);
 	hits = 0;
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	FD_ZERO(&set);
 	FD_SET(fds[0], &set);
 	EXPECT_ERRNO(select(fds[0] + 1, &set, NULL, NULL, NULL), EINTR);
-	done(pid);
+	interrupted(pid);
 	hits = 0;
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_ERRNO(epoll_wait(ep, &ev, 1, -1), EINTR);
-	done(pid);
+	interrupted(pid);
 }
 
 GUEST_TEST(sleeps_never_restart)
@@ -175,22 +193,22 @@ GUEST_TEST(sleeps_never_restart)
 	pid_t pid;
 
 	handle(SA_RESTART);
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_ERRNO(nanosleep(&ts, &rem), EINTR);
 	EXPECT_GE(rem.tv_sec, 1);
 	EXPECT_LT(rem.tv_sec, 100);
-	done(pid);
+	interrupted(pid);
 	hits = 0;
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += 100;
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL), EINTR);
-	done(pid);
+	interrupted(pid);
 	hits = 0;
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_EQ(pause(), -1);
 	EXPECT_EQ(errno, EINTR);
-	done(pid);
+	interrupted(pid);
 }
 
 static long futex(int *word, int op, int val, struct timespec *ts)
@@ -212,9 +230,9 @@ GUEST_TEST(futex_wait)
 
 	word = guest_map_shared(GUEST_PAGE);
 	handle(0);
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_ERRNO(futex(word, FUTEX_WAIT, 0, NULL), EINTR);
-	done(pid);
+	interrupted(pid);
 	handle(SA_RESTART);
 	pid = pester(wake, NULL);
 	EXPECT_EQ(futex(word, FUTEX_WAIT, 0, NULL), 0);
@@ -240,9 +258,9 @@ GUEST_TEST(file_locks)
 	lock_fd = &other;
 	ASSERT_OK(flock(other, LOCK_EX));
 	handle(0);
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_ERRNO(flock(fd, LOCK_EX), EINTR);
-	done(pid);
+	interrupted(pid);
 	handle(SA_RESTART);
 	pid = pester(unlock_it, NULL);
 	EXPECT_OK(flock(fd, LOCK_EX));
@@ -258,9 +276,9 @@ GUEST_TEST(file_locks)
 	}
 	guest_gate_wait(&ready);
 	handle(0);
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_ERRNO(fcntl(fd, F_SETLKW, &fl), EINTR);
-	done(pid);
+	interrupted(pid);
 	handle(SA_RESTART);
 	pid = pester((void (*)(void *))guest_gate_open, &go);
 	EXPECT_OK(fcntl(fd, F_SETLKW, &fl));
@@ -278,13 +296,13 @@ GUEST_TEST(waiting_for_signals)
 	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	handle(SA_RESTART);
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_ERRNO(sigsuspend(&none), EINTR);
-	done(pid);
+	interrupted(pid);
 	hits = 0;
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_ERRNO(sigwaitinfo(&set, NULL), EINTR);
-	done(pid);
+	interrupted(pid);
 }
 
 GUEST_TEST(open_of_a_fifo)
@@ -294,9 +312,9 @@ GUEST_TEST(open_of_a_fifo)
 
 	ASSERT_OK(mkfifo(path, 0644));
 	handle(0);
-	pid = pester(NULL, NULL);
+	pid = interrupter();
 	EXPECT_ERRNO(open(path, O_RDONLY), EINTR);
-	done(pid);
+	interrupted(pid);
 }
 
 GUEST_TEST(ignored_signals_do_not_interrupt)

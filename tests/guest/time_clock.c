@@ -158,19 +158,14 @@ static void on_signal(int sig)
 GUEST_TEST(remaining_time)
 {
 	struct timespec ts = {1000, 0}, rem = {0, 0};
-	pid_t self = getpid(), pid;
+	pid_t pid;
 
 	signal(SIGUSR1, on_signal);
-	pid = guest_fork();
-	if (pid == 0) {
-		guest_wait_blocked(self);
-		kill(self, SIGUSR1);
-		_exit(0);
-	}
+	pid = guest_pester(SIGUSR1);
 	EXPECT_ERRNO(nanosleep(&ts, &rem), EINTR);
 	EXPECT_GT(rem.tv_sec, 0);
 	EXPECT_LT(rem.tv_sec, 1000);
-	EXPECT_EQ(guest_reap(pid), 0);
+	guest_pester_end(pid);
 }
 
 GUEST_TEST(setting_needs_privilege)
