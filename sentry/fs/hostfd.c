@@ -518,8 +518,10 @@ static int hostnode_after_load(struct loader *l, void *o)
 		hosttty_bind(n->tty, n->fd);
 	if (n->fd < 0 || fstat(n->fd, &st) < 0)
 		return 0;
+	/* The file that the first sandbox had, opened again, goes on where it was. One that has an
+	 * offset already is shared with others: a log of the caller's, say. */
 	if (n->host_seekable && S_ISREG(st.st_mode) && n->host_pos <= st.st_size &&
-	    lseek(n->fd, n->host_pos, SEEK_SET) < 0)
+	    lseek(n->fd, 0, SEEK_CUR) == 0 && lseek(n->fd, n->host_pos, SEEK_SET) < 0)
 		log_warn("cannot seek descriptor %u", n->slot);
 	n->host_seekable = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
 	return 0;

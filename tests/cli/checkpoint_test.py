@@ -10,9 +10,10 @@ import time
 
 from harness import Skip, expect, main, one_line, read_until, wait_for
 
-# Counts to 40 with a checksum over all it has seen, so that a lost or repeated step shows.
+# Counts to 40 with a checksum over all it has seen, so that a lost or repeated step shows. Halfway
+# it waits for its standard input, so that it is there to be checkpointed for as long as that takes.
 COUNT = ("i=0; sum=0; while [ $i -lt 40 ]; do i=$((i+1)); sum=$(( (sum*31+i) % 65521 )); "
-         "echo $i; sleep 0.02; done; echo sum $sum; exit 5")
+         "echo $i; sleep 0.02; if [ $i = 20 ]; then read x; fi; done; echo sum $sum; exit 5")
 
 
 def counted():
@@ -36,10 +37,15 @@ def leftover_files(s, *expected):
     expect(names == [], "left behind: %s" % names)
 
 
+def start_count(s, ident, step=b"7\n"):
+    """A counting sandbox that has come to that step, and its output so far."""
+    p = s.start_do(ident, COUNT, stdin=subprocess.PIPE)
+    return p, read_until(p.stdout, step)
+
+
 def there_and_back(s, compression, platform):
     ident = s.fresh()
-    p = s.start_do(ident, COUNT)
-    out = read_until(p.stdout, b"7\n")
+    p, out = start_count(s, ident)
     s.ok("checkpoint", "--image-path", s.path("img"), "--compression", compression, ident)
     expect(p.wait(10) == 137, "the first one ends: %r" % p.returncode)
     out += p.stdout.read()
@@ -64,10 +70,38 @@ def compressed(s):
     there_and_back(s, "lz4", OTHER[s.platform])
 
 
+def files_as_standard_descriptors(s):
+    """A restore goes on in the files of the first run, but not at their offsets in another's."""
+    for name, text in (("in", "one\ntwo\nthree\n"), ("log", "what the caller wrote before\n")):
+        with open(s.path(name), "w") as f:
+            f.write(text)
+    with open(s.path("in")) as i, open(s.path("out"), "w") as o:
+        hold, let_go = os.pipe()
+        p = s.start("do", "--name", "files", "--", "sh", "-c",
+                    "read a; echo $a; read wait <&2; read b; echo $b", stdin=i, stdout=o,
+                    stderr=hold)
+        wait_for(lambda: os.path.getsize(s.path("out")) == 4, "first line")
+        s.ok("checkpoint", "--image-path", s.path("img"), "files")
+        p.wait(10)
+        os.close(hold)
+        os.close(let_go)
+    with open(s.path("in")) as i, open(s.path("out"), "r+") as o, open(s.path("log"), "r+") as log:
+        log.seek(0, os.SEEK_END)
+        for n, out in enumerate((o, log)):
+            i.seek(0)
+            p = s.start("restore", "--image-path", s.path("img"), "files%d" % n, stdin=i,
+                        stdout=out, stderr=subprocess.DEVNULL)
+            expect(p.wait(20) == 0, "restored: %r" % p.returncode)
+    with open(s.path("out")) as o, open(s.path("log")) as log:
+        out, log = o.read(), log.read()
+    expect(out == "one\ntwo\n", repr(out))
+    expect(log == "what the caller wrote before\ntwo\n", repr(log))
+
+
 def leave_running(s):
-    p = s.start_do("leave", COUNT)
-    out = read_until(p.stdout, b"7\n")
+    p, out = start_count(s, "leave")
     s.ok("checkpoint", "--leave-running", "--image-path", s.path("img"), "leave")
+    p.stdin.close()
     out += p.stdout.read()
     expect(p.wait(10) == 5 and out.decode() == counted(), "the first one: %r" % out)
     # As often as one likes, and at once.
@@ -80,10 +114,10 @@ def leave_running(s):
 
 def rounds(s):
     ident = s.fresh()
-    p = s.start_do(ident, COUNT)
+    p = s.start_do(ident, COUNT, stdin=subprocess.PIPE)
     out = b""
     platform = s.platform
-    for i, step in enumerate((b"5\n", b"10\n", b"15\n", b"20\n", b"25\n")):
+    for i, step in enumerate((b"4\n", b"8\n", b"12\n", b"16\n", b"19\n")):
         out += read_until(p.stdout, step)
         s.ok("checkpoint", "--image-path", s.path("img%d" % i), ident)
         expect(p.wait(10) == 137, "ends")
@@ -91,14 +125,14 @@ def rounds(s):
         platform = OTHER[platform]
         ident = s.fresh()
         p = s.start("restore", "--image-path", s.path("img%d" % i), ident, platform=platform,
-                    bufsize=0)
+                    bufsize=0, stdin=subprocess.PIPE)
+    p.stdin.close()
     out += p.stdout.read()
     expect(p.wait(20) == 5 and out.decode() == counted(), repr(out))
 
 
 def background(s):
-    p = s.start_do("bg", COUNT)
-    out = read_until(p.stdout, b"7\n")
+    p, out = start_count(s, "bg")
     s.ok("checkpoint", "--image-path", s.path("img"), "bg")
     out += p.stdout.read()
     r = s.run("restore", "--background", "--image-path", s.path("img"), "bg2")
@@ -106,18 +140,18 @@ def background(s):
 
 
 def paused_container(s):
-    p = s.start_do("pz", COUNT)
-    out = read_until(p.stdout, b"7\n")
+    p, out = start_count(s, "pz")
     s.ok("pause", "pz")
     s.ok("checkpoint", "--leave-running", "--image-path", s.path("img"), "pz")
     expect(s.state("pz")["status"] == "paused", "stays paused")
     s.ok("resume", "pz")
+    p.stdin.close()
     out += p.stdout.read()
     expect(p.wait(10) == 5 and out.decode() == counted(), repr(out))
 
 
 def detached_restore(s):
-    p = s.start_do("det", "sleep 1; exit 6")
+    p = s.start_do("det", "read x; exit 6", stdin=subprocess.PIPE)
     s.ok("checkpoint", "--image-path", s.path("img"), "det")
     p.wait(10)
     subprocess.run(s.argv(["restore", "--detach", "--image-path", s.path("img"), "det2"]),
@@ -149,13 +183,13 @@ def looking_inside(s):
 # Failures. The sandbox must go on to its right end every time.
 
 def goes_on(s, p, out):
+    p.stdin.close()
     out += p.stdout.read()
     expect(p.wait(20) == 5 and out.decode() == counted(), "it does not go on: %r" % out)
 
 
 def image_exists(s):
-    p = s.start_do("x", COUNT)
-    out = read_until(p.stdout, b"7\n")
+    p, out = start_count(s, "x")
     os.makedirs(s.path("full"))
     open(s.path("full/file"), "w").close()
     open(s.path("plain"), "w").close()
@@ -169,8 +203,7 @@ def image_exists(s):
 
 
 def no_directory(s):
-    p = s.start_do("x", COUNT)
-    out = read_until(p.stdout, b"7\n")
+    p, out = start_count(s, "x")
     s.fails(1, "checkpoint", "--image-path", s.path("no/img"), "x", contains=s.path("no/img"))
     s.fails(1, "checkpoint", "--image-path", "/proc/img", "x", contains="/proc/img")
     leftover_files(s)
@@ -185,8 +218,7 @@ def disk_full(s):
                       capture_output=True).returncode:
         raise Skip("mounting is not allowed here")
     try:
-        p = s.start_do("x", COUNT)
-        out = read_until(p.stdout, b"7\n")
+        p, out = start_count(s, "x")
         for compression in ("none", "lz4"):
             s.fails(1, "checkpoint", "--compression", compression, "--image-path",
                     s.path("disk/img"), "x", contains="space")
@@ -200,8 +232,7 @@ def killed_command(s):
     """Killed at many moments: either there is no image, or there is a whole one."""
     for i in range(12):
         ident = s.fresh()
-        p = s.start_do(ident, COUNT)
-        out = read_until(p.stdout, b"2\n")
+        p, out = start_count(s, ident, b"2\n")
         image = "img%d" % i
         c = s.start("checkpoint", "--leave-running", "--image-path", s.path(image), ident)
         time.sleep(0.002 * i)
@@ -216,12 +247,12 @@ def killed_command(s):
 def killed_command_that_ends_the_sandbox(s):
     for i in range(12):
         ident = s.fresh()
-        p = s.start_do(ident, COUNT)
-        out = read_until(p.stdout, b"2\n")
+        p, out = start_count(s, ident, b"2\n")
         c = s.start("checkpoint", "--image-path", s.path("img"), ident)
         time.sleep(0.002 * i)
         c.kill()
         c.wait()
+        p.stdin.close()
         out += p.stdout.read()
         status = p.wait(20)
         # Exactly one of the two lives on.
@@ -237,8 +268,7 @@ def killed_command_that_ends_the_sandbox(s):
 
 
 def two_checkpoints_at_once(s):
-    p = s.start_do("two", COUNT)
-    out = read_until(p.stdout, b"7\n")
+    p, out = start_count(s, "two")
     procs = [s.start("checkpoint", "--leave-running", "--image-path", s.path("img%d" % i), "two")
              for i in range(3)]
     done = 0
@@ -277,9 +307,9 @@ def changed_host_files(s):
                          (lambda: write("f", "other length"), "data/f")):
         write("f", "content\n" * 1000)
         ident = s.fresh()
-        p = s.start_do(ident, "exec 5<%s; read x <&5; sleep 0.3; read y <&5; echo $y; exit 8" %
-                       s.path("data/f"))
-        time.sleep(0.1)
+        p = s.start_do(ident, "exec 5<%s; read x <&5; echo open; read z; read y <&5; echo $y; "
+                       "exit 8" % s.path("data/f"), stdin=subprocess.PIPE)
+        read_until(p.stdout, b"open\n")
         s.ok("checkpoint", "--image-path", s.path("img"), ident)
         p.wait(10)
         r = s.run("restore", "--image-path", s.path("img"), ident + "a")
@@ -291,7 +321,8 @@ def changed_host_files(s):
 
 
 if __name__ == "__main__":
-    sys.exit(main([same_platform, other_platform, compressed, leave_running, rounds, background,
+    sys.exit(main([same_platform, other_platform, compressed, files_as_standard_descriptors,
+                   leave_running, rounds, background,
                    paused_container, detached_restore, looking_inside, image_exists, no_directory,
                    disk_full, killed_command, killed_command_that_ends_the_sandbox,
                    two_checkpoints_at_once, restore_errors, changed_host_files]))
