@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define RUN_COST 768u /* what a run counts as, so that many small ones are bounded too */
+/* Bytes that Linux puts into one buffer at most: 16 KiB of its own and 32 KiB of pages. */
+#define PIECE_MAX 48832u
 
 u32 unix_stream_used(const struct unix_sock *u)
 {
@@ -81,6 +83,13 @@ struct send_try {
 	struct unix_rights *rights;
 };
 
+/* What is sent as a whole or not at all: readers of records that are small enough rely on never
+ * seeing half of one. The last piece may exceed the limit. */
+static u32 piece(u32 limit)
+{
+	return limit > 256 ? MIN(limit / 2 - 64, PIECE_MAX) : 64;
+}
+
 /* Fills the peer's ring once. 0: all is sent; 1: go on. */
 static long fill(struct send_try *t)
 {
@@ -102,7 +111,7 @@ static long fill(struct send_try *t)
 			atomic_store(&u->squeezed, true);
 		return -EAGAIN;
 	}
-	n = (u32)MIN(left, (u64)(limit - used));
+	n = (u32)MIN(left, (u64)piece(limit));
 	r = ring_fill(&peer->ring, t->m->it, n);
 	if (r <= 0)
 		return r < 0 ? r : -EFAULT;

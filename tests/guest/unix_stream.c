@@ -413,6 +413,40 @@ GUEST_TEST(a_partial_write_counts)
 	EXPECT_EQ(drain(s[1], 1 << 30), n);
 }
 
+/* A small write goes as a whole or waits: nobody reads half a record. */
+GUEST_TEST(small_writes_are_not_split)
+{
+	static char record[1000], got[1000];
+	int sent = 0;
+	pid_t pid;
+
+	make_pair(SOCK_STREAM);
+	EXPECT_OK(fcntl(s[0], F_SETFL, O_NONBLOCK));
+	for (;;) {
+		ssize_t n = write(s[0], record, sizeof(record));
+
+		if (n < 0)
+			break;
+		ASSERT_EQ(n, sizeof(record));
+		sent++;
+	}
+	EXPECT_EQ(errno, EAGAIN);
+	EXPECT_OK(fcntl(s[0], F_SETFL, 0));
+	pid = guest_fork();
+	if (pid == 0) {
+		for (int i = 0; i < 1000; i++)
+			ASSERT_EQ(write(s[0], record, sizeof(record)), sizeof(record));
+		_exit(0);
+	}
+	close(s[0]);
+	guest_wait_blocked(pid);
+	MAYBE_SAVE();
+	for (int i = 0; i < sent + 1000; i++)
+		ASSERT_EQ(read(s[1], got, sizeof(got)), sizeof(got));
+	EXPECT_EQ(read(s[1], got, sizeof(got)), 0);
+	EXPECT_EQ(guest_reap(pid), 0);
+}
+
 GUEST_TEST(bad_arguments)
 {
 	char buf[4];
