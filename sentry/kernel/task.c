@@ -247,6 +247,24 @@ static const char *rewire_group(struct kernel *k, struct thread_group *tg)
 	return NULL;
 }
 
+void task_set_creds(struct task *t, struct creds *new)
+{
+	struct creds *old = t->ctx.creds;
+
+	/* Linux: who changes what others may do to it becomes undumpable. */
+	if (new->euid != old->euid || new->egid != old->egid || new->fsuid != old->fsuid ||
+	    new->fsgid != old->fsgid || new->cap_permitted & ~old->cap_permitted) {
+		mm_set_dumpable(t->ctx.mm, 0);
+		mutex_lock(&t->tg->lock);
+		t->tg->pdeath_signal = 0;
+		mutex_unlock(&t->tg->lock);
+	}
+	mutex_lock(&t->lock);
+	t->ctx.creds = new;
+	mutex_unlock(&t->lock);
+	obj_put(old);
+}
+
 /* What was pending when the save was made is pending still: the flags that say so are not saved. */
 static void rewire_interrupts(struct task *t)
 {

@@ -32,6 +32,7 @@ struct mm;
 struct pgrp;
 struct posix_timers;
 struct run_state;
+struct seccomp_filter;
 struct session;
 struct sighand;
 struct strings;
@@ -184,6 +185,8 @@ struct task {
 	bool sched_reset; /* SCHED_RESET_ON_FORK */
 	u64 ioprio;
 	s64 start_time;
+	u32 seccomp_mode;               /* seccomp.h */
+	struct seccomp_filter *seccomp; /* owned */
 	/* Counters; written by the owner. */
 	_Atomic u64 utime, stime, minflt, majflt, nvcsw, nivcsw, syscalls; /* times in ns */
 
@@ -218,6 +221,8 @@ struct mm *task_get_mm(struct task *t);
 struct fd_table *task_get_fds(struct task *t);
 struct fs_context *task_get_fs(struct task *t);
 struct creds *task_get_creds(struct task *t);
+/* Replaces the caller's own; takes over the reference to new. */
+void task_set_creds(struct task *t, struct creds *new);
 /* Its real user id. */
 u32 task_uid(struct task *t);
 /* What it is about to do or does; its owner changes it at any time. */

@@ -5,6 +5,7 @@
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/posix_timer.h"
 #include "sentry/kernel/quiesce.h"
+#include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/sighand.h"
 #include "sentry/kernel/task_run.h"
 #include "sentry/kernel/utsns.h"
@@ -287,6 +288,7 @@ static int link_task(struct task *t, struct task *n, const struct clone_args_k *
 	mutex_unlock(&tg->lock);
 	pid_add_locked(k->pidns, n);
 	task_bind_ctx(n);
+	seccomp_inherit_locked(t, n);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* Field tables of tasks, thread groups, process groups and sessions. */
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/pidns.h"
+#include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/sighand.h"
 #include "sentry/kernel/task.h"
 #include "sentry/kernel/terminal.h"
@@ -15,13 +16,12 @@
 
 /* ---- plain structs ---- */
 
-#define REGS_FIELDS(F)                                                                       \
-	F(VAL, r15)                                                                          \
-	F(VAL, r14)                                                                          \
-	F(VAL, r13)                                                                          \
-	F(VAL, r12) F(VAL, rbp) F(VAL, rbx) F(VAL, r11) F(VAL, r10) F(VAL, r9) F(VAL, r8)    \
-		F(VAL, rax) F(VAL, rcx) F(VAL, rdx) F(VAL, rsi) F(VAL, rdi) F(VAL, orig_rax) \
-			F(VAL, rip) F(VAL, rflags) F(VAL, rsp) F(VAL, fs_base) F(VAL, gs_base)
+/* clang-format off */
+#define REGS_FIELDS(F) \
+	F(VAL, r15) F(VAL, r14) F(VAL, r13) F(VAL, r12) F(VAL, rbp) F(VAL, rbx) F(VAL, r11) \
+	F(VAL, r10) F(VAL, r9) F(VAL, r8) F(VAL, rax) F(VAL, rcx) F(VAL, rdx) F(VAL, rsi) \
+	F(VAL, rdi) F(VAL, orig_rax) F(VAL, rip) F(VAL, rflags) F(VAL, rsp) F(VAL, fs_base) F(VAL, gs_base)
+/* clang-format on */
 STRUCT_FIELDS(regs, Sentry__Regs, sentry__regs__descriptor, REGS_FIELDS);
 
 #define DEADLINE_FIELDS(F) F(VAL, clock) F(VAL, ns)
@@ -314,6 +314,7 @@ static void task_destroy(void *p)
 	obj_put(t->ctx.fds);
 	obj_put(t->utsns);
 	obj_put(t->vfork_parent);
+	obj_put(t->seccomp);
 	obj_put(t->tg);
 	sigqueue_finish(&t->pending);
 	free(t->fp);
@@ -428,6 +429,7 @@ static void task_sample(struct sampler *sp, void *p)
 	struct task *t = p;
 
 	t->exit_state = TASK_ZOMBIE;
+	t->seccomp_mode = SECCOMP_MODE_FILTER;
 	t->blocked = t->saved_mask = 3;
 	t->comm[TASK_COMM_LEN - 1] = 0;
 }
@@ -440,6 +442,9 @@ static int task_after_load(struct loader *l, void *p)
 		return loader_range(l, "exit_state");
 	if (!t->tg || !t->ctx.creds || !t->utsns)
 		return loader_missing(l, "tg, creds or utsns");
+	if (t->seccomp_mode > SECCOMP_MODE_FILTER ||
+	    (t->seccomp_mode == SECCOMP_MODE_FILTER) != (t->seccomp != NULL))
+		return loader_range(l, "seccomp_mode");
 	if (t->exit_state == TASK_ALIVE && !t->run)
 		return loader_missing(l, "run");
 	t->blocked &= ~SIGSET_UNBLOCKABLE;
@@ -503,6 +508,8 @@ static int task_after_load(struct loader *l, void *p)
 	F(VAL, sched_reset)                                        \
 	F(VAL, ioprio)                                             \
 	F(VAL, start_time)                                         \
+	F(VAL, seccomp_mode)                                       \
+	F(REF, seccomp, seccomp_filter)                            \
 	F(ATOMIC, utime)                                           \
 	F(ATOMIC, stime)                                           \
 	F(ATOMIC, minflt)                                          \

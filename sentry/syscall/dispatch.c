@@ -1,4 +1,5 @@
 #include "sentry/syscall/dispatch.h"
+#include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/task_run.h"
 #include "sentry/sentry.h"
 
@@ -71,7 +72,10 @@ long syscall_dispatch(struct task *t)
 		                          memory_order_relaxed);
 	if (unlikely(t->kernel->machine->strace))
 		strace_enter(t, e && e->fn ? e : NULL, &args);
-	ret = likely(e && e->fn) ? e->fn(t, &args) : -ENOSYS;
+	if (unlikely(__atomic_load_n(&t->seccomp_mode, __ATOMIC_RELAXED)) && !seccomp_allows(t))
+		ret = (long)t->regs.rax;
+	else
+		ret = likely(e && e->fn) ? e->fn(t, &args) : -ENOSYS;
 	if (unlikely(t->kernel->machine->strace))
 		strace_exit(t, e && e->fn ? e : NULL, &args, ret);
 	return ret;

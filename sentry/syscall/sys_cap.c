@@ -1,6 +1,6 @@
 /* capget(2), capset(2), and the capability part of prctl(2). */
 #include "sentry/syscall/sys_cap.h"
-#include "sentry/syscall/sys_cred.h"
+#include "sentry/auth/creds.h"
 #include "sentry/syscall/sysarg.h"
 
 #include <linux/capability.h>
@@ -107,7 +107,7 @@ SYSCALL2(capset, uaddr_t, uhdr, uaddr_t, udata)
 	n->cap_permitted = perm;
 	n->cap_inheritable = inh;
 	n->cap_ambient &= perm & inh;
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return 0;
 }
 
@@ -129,7 +129,7 @@ long cap_bounding_drop(struct task *t, u64 cap)
 		return -EINVAL;
 	n = creds_copy(t->ctx.creds);
 	n->cap_bounding &= ~(1ull << cap);
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return 0;
 }
 
@@ -144,7 +144,7 @@ long cap_ambient(struct task *t, u64 what, u64 cap)
 			return -EINVAL;
 		n = creds_copy(o);
 		n->cap_ambient = 0;
-		creds_publish(t, n);
+		task_set_creds(t, n);
 		return 0;
 	}
 	if (cap > CAP_LAST_CAP)
@@ -167,7 +167,7 @@ long cap_ambient(struct task *t, u64 what, u64 cap)
 	default:
 		return -EINVAL;
 	}
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return 0;
 }
 
@@ -183,7 +183,7 @@ long cap_set_securebits(struct task *t, u64 bits)
 		return -EPERM;
 	n = creds_copy(o);
 	n->securebits = (u32)bits;
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return 0;
 }
 
@@ -197,7 +197,7 @@ long cap_set_keep(struct task *t, u64 on)
 		return -EPERM;
 	n = creds_copy(t->ctx.creds);
 	n->securebits = on ? n->securebits | KEEP_CAPS_BIT : n->securebits & ~KEEP_CAPS_BIT;
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* User and group ids: getuid(2), setresuid(2), setfsuid(2), getgroups(2)... Capabilities are in
  * sys_cap.c. */
-#include "sentry/syscall/sys_cred.h"
+#include "sentry/auth/creds.h"
 #include "sentry/syscall/sysarg.h"
 
 #include "sentry/mm/mm.h"
@@ -9,24 +9,6 @@
 #include <stdlib.h>
 
 #define KEEP ((u32)-1)
-
-void creds_publish(struct task *t, struct creds *new)
-{
-	struct creds *old = t->ctx.creds;
-
-	/* Linux: who changes what others may do to it becomes undumpable. */
-	if (new->euid != old->euid || new->egid != old->egid || new->fsuid != old->fsuid ||
-	    new->fsgid != old->fsgid || new->cap_permitted & ~old->cap_permitted) {
-		mm_set_dumpable(t->ctx.mm, 0);
-		mutex_lock(&t->tg->lock);
-		t->tg->pdeath_signal = 0;
-		mutex_unlock(&t->tg->lock);
-	}
-	mutex_lock(&t->lock);
-	t->ctx.creds = new;
-	mutex_unlock(&t->lock);
-	obj_put(old);
-}
 
 SYSCALL0(getuid)
 {
@@ -82,7 +64,7 @@ static long finish_uids(struct task *t, struct creds *n)
 
 	n->fsuid = n->euid;
 	creds_fix_caps(n, old->uid, old->euid, old->suid);
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return 0;
 }
 
@@ -174,7 +156,7 @@ SYSCALL1(setfsuid, u32, uid)
 		else if (uid == 0)
 			n->cap_effective |= n->cap_permitted & FS_CAPS;
 	}
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return old;
 }
 
@@ -193,7 +175,7 @@ SYSCALL1(setgid, u32, gid)
 	if (creds_capable(o, CAP_SETGID))
 		n->gid = n->sgid = gid;
 	n->egid = n->fsgid = gid;
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return 0;
 }
 
@@ -216,7 +198,7 @@ SYSCALL2(setregid, u32, rgid, u32, egid)
 	if (rgid != KEEP || (egid != KEEP && egid != o->gid))
 		n->sgid = n->egid;
 	n->fsgid = n->egid;
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return 0;
 }
 
@@ -237,7 +219,7 @@ SYSCALL3(setresgid, u32, rgid, u32, egid, u32, sgid)
 	if (sgid != KEEP)
 		n->sgid = sgid;
 	n->fsgid = n->egid;
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return 0;
 }
 
@@ -253,7 +235,7 @@ SYSCALL1(setfsgid, u32, gid)
 		return old;
 	n = creds_copy(o);
 	n->fsgid = gid;
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return old;
 }
 
@@ -302,6 +284,6 @@ SYSCALL2(setgroups, int, size, uaddr_t, in)
 		obj_put(n);
 		return r;
 	}
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return 0;
 }

@@ -1,8 +1,9 @@
 /* prctl(2), arch_prctl(2), personality(2). */
 #include "sentry/auth/creds.h"
+#include "sentry/kernel/seccomp.h"
 #include "sentry/mm/mm.h"
 #include "sentry/syscall/sys_cap.h"
-#include "sentry/syscall/sys_cred.h"
+#include "sentry/syscall/sys_seccomp.h"
 #include "sentry/syscall/sysarg.h"
 
 #include <asm/prctl.h>
@@ -42,7 +43,7 @@ static long set_no_new_privs(struct task *t)
 		return 0;
 	n = creds_copy(t->ctx.creds);
 	n->no_new_privs = true;
-	creds_publish(t, n);
+	task_set_creds(t, n);
 	return 0;
 }
 
@@ -121,9 +122,12 @@ SYSCALL5(prctl, int, option, u64, a2, u64, a3, u64, a4, u64, a5)
 		return a2 != 1 || rest ? -EINVAL : set_no_new_privs(t);
 	case PR_GET_NO_NEW_PRIVS:
 		return a2 || rest ? -EINVAL : c->no_new_privs;
-	/* The guest's own seccomp is not offered: as a kernel without it. */
 	case PR_GET_SECCOMP:
-		return 0;
+		return t->seccomp_mode;
+	case PR_SET_SECCOMP:
+		if (a2 == SECCOMP_MODE_STRICT)
+			return seccomp_set_strict(t);
+		return a2 == SECCOMP_MODE_FILTER ? seccomp_set_filter(t, 0, UADDR(a3)) : -EINVAL;
 	case PR_GET_TIMING:
 		return PR_TIMING_STATISTICAL;
 	case PR_SET_TIMING:

@@ -1,6 +1,7 @@
 /* /proc/PID/status. */
 #include "sentry/auth/creds.h"
 #include "sentry/fs/proc/proc.h"
+#include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/sighand.h"
 #include "sentry/vfs/fd_table.h"
@@ -108,6 +109,17 @@ static void show_signals(struct text *t, struct task *task)
 }
 
 /* cpumasks as Linux prints them: 32 bits at a time, and as ranges. */
+static void show_seccomp(struct text *t, struct task *task)
+{
+	u32 n = 0;
+
+	mutex_lock(&task->kernel->tasks_lock);
+	if (task->seccomp)
+		n = task->seccomp->n_chain;
+	text_printf(t, "Seccomp:\t%u\nSeccomp_filters:\t%u\n", task->seccomp_mode, n);
+	mutex_unlock(&task->kernel->tasks_lock);
+}
+
 static void show_cpus(struct text *t, struct task *task)
 {
 	unsigned n = task->kernel->machine ? task->kernel->machine->ncpu : 1;
@@ -179,7 +191,8 @@ PROC_SHOW(proc_pid_status)
 	            (unsigned long long)cr->cap_effective);
 	text_printf(t, "CapBnd:\t%016llx\nCapAmb:\t%016llx\n", (unsigned long long)cr->cap_bounding,
 	            (unsigned long long)cr->cap_ambient);
-	text_printf(t, "NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n", cr->no_new_privs);
+	text_printf(t, "NoNewPrivs:\t%d\n", cr->no_new_privs);
+	show_seccomp(t, task);
 	text_printf(t, "Speculation_Store_Bypass:\tvulnerable\n");
 	show_cpus(t, task);
 	text_printf(t, "voluntary_ctxt_switches:\t%llu\nnonvoluntary_ctxt_switches:\t%llu\n",
