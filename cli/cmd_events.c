@@ -25,13 +25,15 @@ static json_t *event_of(const struct container *c, const Control__EventsReply *e
 
 	cpu = json_pack("{s:{s:I, s:I, s:I}}", "usage", "total", INT(e->cpu_ns), "kernel",
 	                INT(e->cpu_kernel_ns), "user", INT(e->cpu_user_ns));
-	memory = json_pack("{s:{s:I, s:I}, s:{s:I}}", "usage", "limit", INT(e->memory_limit),
-	                   "usage", INT(e->memory_bytes), "raw", "rss", INT(e->rss_bytes));
-	pids = json_pack("{s:I}", "current", INT(e->tasks));
-	own = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "processes", INT(e->processes),
-	                "faults", INT(e->faults), "switches", INT(e->switches), "kicks",
-	                INT(e->kicks), "gofer_calls", INT(e->gofer_calls), "restores",
-	                INT(e->restores), "syscalls", syscalls_of(e));
+	memory = json_pack("{s:{s:I, s:I}, s:{s:I}, s:{s:I}}", "usage", "limit",
+	                   INT(e->memory_limit), "usage", INT(e->memory_bytes + e->heap_bytes),
+	                   "kernel", "usage", INT(e->heap_bytes), "raw", "rss", INT(e->rss_bytes));
+	pids = json_pack("{s:I, s:I}", "current", INT(e->tasks), "limit", INT(e->pids_limit));
+	own = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "processes", INT(e->processes),
+	                "oom_kills", INT(e->oom_kills), "faults", INT(e->faults), "switches",
+	                INT(e->switches), "kicks", INT(e->kicks), "gofer_calls",
+	                INT(e->gofer_calls), "restores", INT(e->restores), "syscalls",
+	                syscalls_of(e));
 	return json_pack("{s:s, s:s, s:{s:o, s:o, s:o, s:o}}", "type", "stats", "id", c->id, "data",
 	                 "cpu", cpu, "memory", memory, "pids", pids, "stasis", own);
 }

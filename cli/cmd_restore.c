@@ -1,6 +1,7 @@
 /* `stasis restore`: goes on from an image. */
 #include "cli/cli.h"
 #include "cli/config.h"
+#include "cli/host_share.h"
 #include "cli/imagedir.h"
 #include "cli/launch.h"
 #include "state/base/cleanup.h"
@@ -11,7 +12,8 @@
 
 int cmd_restore(const struct globals *g, int argc, const char **argv, struct error *err)
 {
-	const char *bundle = NULL, *image = NULL, *socket = NULL, **args;
+	const char *bundle = NULL, *image = NULL, *socket = NULL, *memory = NULL, *pids = NULL,
+		   **args;
 	int detach = 0, background = 0;
 	const struct poptOption table[] = {
 		{"image-path", 0, POPT_ARG_STRING, &image, 0, "directory of the image", "IMG"},
@@ -25,6 +27,12 @@ int cmd_restore(const struct globals *g, int argc, const char **argv, struct err
 		{"background", 0, POPT_ARG_NONE, &background, 0,
 	         "load all memory while the program runs, so that the image is not needed for long",
 	         NULL},
+		{"memory", 'm', POPT_ARG_STRING, &memory, 0,
+	         "bound all memory; at the bound a process is ended as Linux would (default: "
+	         "what the image was taken with)",
+	         "BYTES[K|M|G|T]"},
+		{"pids", 0, POPT_ARG_STRING, &pids, 0,
+	         "bound the number of processes and threads (default: likewise)", "N"},
 		OPTIONS_END};
 	struct launch l = {.globals = g, .restore = true};
 	AUTO_FREE char *path = NULL;
@@ -32,7 +40,9 @@ int cmd_restore(const struct globals *g, int argc, const char **argv, struct err
 	int fds[IMAGE_FILES];
 	int n, r;
 
-	if (parse_options(table, "[FLAG...] ID", 1, 1, argc, argv, &args, &n, err) < 0)
+	if (parse_options(table, "[FLAG...] ID", 1, 1, argc, argv, &args, &n, err) < 0 ||
+	    parse_memory(memory, &l.memory_limit, err) < 0 ||
+	    parse_pids(pids, &l.pids_limit, err) < 0)
 		return -1;
 	if (!image)
 		return error_usage(err, "stasis restore: --image-path is missing");

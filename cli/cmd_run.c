@@ -1,6 +1,7 @@
 /* `stasis run`: the container of an OCI bundle. */
 #include "cli/cli.h"
 #include "cli/config.h"
+#include "cli/host_share.h"
 #include "cli/launch.h"
 #include "state/base/cleanup.h"
 
@@ -10,7 +11,8 @@
 
 int cmd_run(const struct globals *g, int argc, const char **argv, struct error *err)
 {
-	const char *bundle = ".", *autosave = NULL, *socket = NULL, **args;
+	const char *bundle = ".", *autosave = NULL, *socket = NULL, *memory = NULL, *pids = NULL,
+		   **args;
 	int detach = 0;
 	const struct poptOption table[] = {
 		{"bundle", 'b', POPT_ARG_STRING, &bundle, 0,
@@ -23,6 +25,12 @@ int cmd_run(const struct globals *g, int argc, const char **argv, struct error *
 	         "save, tear down and reload everything after every Nth system call, or whenever "
 	         "the program asks for it",
 	         "N|request"},
+		{"memory", 'm', POPT_ARG_STRING, &memory, 0,
+	         "bound all memory; at the bound a process is ended as Linux would (default: "
+	         "three quarters of the host's)",
+	         "BYTES[K|M|G|T]"},
+		{"pids", 0, POPT_ARG_STRING, &pids, 0,
+	         "bound the number of processes and threads (default: a share of the host's)", "N"},
 		OPTIONS_END};
 	struct launch l = {.globals = g};
 	AUTO_FREE char *path = NULL;
@@ -30,7 +38,9 @@ int cmd_run(const struct globals *g, int argc, const char **argv, struct error *
 	int n, r;
 
 	if (parse_options(table, "[FLAG...] ID", 1, 1, argc, argv, &args, &n, err) < 0 ||
-	    parse_autosave(autosave, &l.autosave_every, &l.autosave_on_request, err) < 0)
+	    parse_autosave(autosave, &l.autosave_every, &l.autosave_on_request, err) < 0 ||
+	    parse_memory(memory, &l.memory_limit, err) < 0 ||
+	    parse_pids(pids, &l.pids_limit, err) < 0)
 		return -1;
 	path = realpath(bundle, NULL);
 	if (!path)

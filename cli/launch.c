@@ -2,6 +2,7 @@
 #include "cli/launch.h"
 #include "cli/launch_impl.h"
 #include "cli/console.h"
+#include "cli/host_share.h"
 #include "proto/rpc.h"
 #include "state/base/cleanup.h"
 
@@ -123,6 +124,7 @@ static int start_sentry(struct running *s, int gofer_sock, int parent_fd, struct
 	const struct launch *l = s->l;
 	int32_t gofer = gofer_sock, stdio[3] = {0, 1, 2};
 	struct fd_list inherit = {.n = 0};
+	struct host_share share;
 	size_t i;
 
 	cfg.id = s->c.id;
@@ -142,6 +144,12 @@ static int start_sentry(struct running *s, int gofer_sock, int parent_fd, struct
 	cfg.detach = l->detach;
 	cfg.autosave_every = l->autosave_every;
 	cfg.autosave_on_request = l->autosave_on_request;
+	host_share(&share);
+	cfg.memory_limit = l->memory_limit;
+	cfg.pids_limit = l->pids_limit;
+	cfg.memory_share = share.memory;
+	cfg.pids_share = share.pids;
+	cfg.pids_most = share.pids_most;
 	cfg.strace = l->globals->strace;
 	cfg.debug = l->globals->debug;
 	cfg.log_fd = l->globals->log_fd;

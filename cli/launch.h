@@ -20,6 +20,7 @@ struct launch {
 	bool restore_modes;         /* our terminal's modes are put back in the end */
 	u64 autosave_every;
 	bool autosave_on_request;
+	u64 memory_limit, pids_limit; /* asked for by flags; 0: not */
 	/* Fresh: both. Restore: sandbox only with a bundle. Borrowed. */
 	Control__Sandbox *sandbox;
 	Control__Process *process;

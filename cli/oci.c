@@ -1,5 +1,6 @@
 /* An OCI bundle: config.json as a whole, its root, and what we cannot do. */
 #define LOG_SUBSYSTEM "oci"
+#include "cli/host_share.h"
 #include "cli/oci.h"
 #include "state/base/cleanup.h"
 #include "state/base/log.h"
@@ -48,9 +49,9 @@ static bool nonempty(const json_t *v)
 static int refuse_unsupported(const json_t *config, struct error *err)
 {
 	static const char *const fatal[] = {"uidMappings", "gidMappings", "intelRdt"};
-	static const char *const noted[] = {"seccomp",       "resources",   "maskedPaths",
-	                                    "readonlyPaths", "mountLabel",  "sysctl",
-	                                    "devices",       "cgroupsPath", "rootfsPropagation"};
+	static const char *const noted[] = {"seccomp",     "maskedPaths",      "readonlyPaths",
+	                                    "mountLabel",  "sysctl",           "devices",
+	                                    "cgroupsPath", "rootfsPropagation"};
 	json_t *linux_ = NULL;
 	size_t i;
 
@@ -64,6 +65,38 @@ static int refuse_unsupported(const json_t *config, struct error *err)
 	for (i = 0; i < ARRAY_SIZE(noted); i++)
 		if (nonempty(json_object_get(linux_, noted[i])))
 			log_info("linux.%s has no effect on a sandbox", noted[i]);
+	return 0;
+}
+
+/* A positive limit; absent, null and -1 (none at all) leave *ret 0. */
+static int parse_limit(const json_t *resources, const char *what, u64 *ret, struct error *err)
+{
+	json_t *group = NULL, *limit;
+	char where[64];
+
+	snprintf(where, sizeof(where), "linux.resources.%s", what);
+	if (oci_object(resources, "linux.resources", what, false, &group, err) < 0)
+		return -1;
+	limit = json_object_get(group, "limit");
+	if (!limit || json_is_null(limit) ||
+	    (json_is_number(limit) && json_number_value(limit) <= 0))
+		return 0;
+	return oci_number(group, where, "limit", true, INT64_MAX, ret, err);
+}
+
+/* Memory and tasks; the rest of resources is about the host's cgroup, which whoever made the bundle
+ * puts us into. */
+static int parse_resources(const json_t *config, struct config *c, struct error *err)
+{
+	json_t *linux_ = NULL, *resources = NULL;
+
+	if (oci_object(config, "", "linux", false, &linux_, err) < 0 ||
+	    oci_object(linux_, "linux", "resources", false, &resources, err) < 0 ||
+	    parse_limit(resources, "memory", &c->sandbox->memory_limit, err) < 0 ||
+	    parse_limit(resources, "pids", &c->sandbox->pids_limit, err) < 0)
+		return -1;
+	if (c->sandbox->memory_limit)
+		c->sandbox->memory_limit = MAX(c->sandbox->memory_limit, (u64)MEMORY_LEAST);
 	return 0;
 }
 
@@ -82,7 +115,7 @@ static int parse(const json_t *config, const char *bundle, bool overlay, struct 
 		                 version);
 	if (refuse_unsupported(config, err) < 0 ||
 	    parse_root(config, bundle, overlay, c, err) < 0 || oci_process(config, c, err) < 0 ||
-	    oci_mounts(config, bundle, c, err) < 0 ||
+	    oci_mounts(config, bundle, c, err) < 0 || parse_resources(config, c, err) < 0 ||
 	    oci_string(config, "", "hostname", false, &hostname, err) < 0 ||
 	    config_set(&c->sandbox->hostname, hostname, err) < 0 ||
 	    oci_object(config, "", "annotations", false, &annotations, err) < 0)

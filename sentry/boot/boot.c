@@ -49,7 +49,8 @@ static unsigned count_cpus(const Control__BootConfig *cfg)
 	return cfg->cpus && cfg->cpus < n ? cfg->cpus : MAX(n, 1u);
 }
 
-int boot_prepare(const Control__BootConfig *cfg, struct boot **ret, char **ret_why)
+int boot_prepare(const Control__BootConfig *cfg, const struct boot_memory *mem, struct boot **ret,
+                 char **ret_why)
 {
 	const struct platform_ops *ops = platform_find(cfg->platform);
 	struct boot *b;
@@ -76,7 +77,8 @@ int boot_prepare(const Control__BootConfig *cfg, struct boot **ret, char **ret_w
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot start platform %s: %s", cfg->platform,
 		                strerror(-r));
-	r = memfile_create(0, &b->machine.memfile);
+	b->machine.statm = mem->statm;
+	r = memfile_create(mem->fd, &b->machine.memfile);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot make the memory file: %s", strerror(-r));
 	r = vdso_create(&b->machine);
@@ -124,6 +126,7 @@ int boot_create(struct boot *b, const int *gofer_fds, size_t n_gofers, char **re
 	struct kernel *k;
 	int r;
 
+	boot_set_limits(&b->machine, b->cfg, sb);
 	r = boot_connect_gofers(b, gofer_fds, n_gofers, ret_why);
 	if (r == 0 && b->cfg->console)
 		r = boot_plug_console(b, ret_why);

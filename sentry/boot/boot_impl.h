@@ -18,6 +18,8 @@
 struct image;
 struct terminal;
 
+#include "sentry/boot/memory.h"
+
 struct boot {
 	const Control__BootConfig *cfg;
 	struct machine machine;

@@ -26,16 +26,28 @@ struct cpu_feature {
 	const char *name;
 	bool (*here)(void);
 };
-#define FEATURE_LIST(X)                                                                           \
-	X(sse3, "sse3")                                                                           \
-	X(ssse3, "ssse3")                                                                         \
-	X(sse4_1, "sse4.1") X(sse4_2, "sse4.2") X(popcnt, "popcnt") X(avx, "avx") X(avx2, "avx2") \
-		X(fma, "fma") X(bmi1, "bmi") X(bmi2, "bmi2") X(avx512f, "avx512f")                \
-			X(avx512vl, "avx512vl") X(avx512bw, "avx512bw") X(avx512dq, "avx512dq")   \
-				X(avx512cd, "avx512cd") X(avx512vbmi, "avx512vbmi")               \
-					X(avx512vnni, "avx512vnni") X(gfni, "gfni")               \
-						X(vpclmulqdq, "vpclmulqdq") X(aes, "aes")         \
-							X(pclmul, "pclmul")
+#define FEATURE_LIST(X)             \
+	X(sse3, "sse3")             \
+	X(ssse3, "ssse3")           \
+	X(sse4_1, "sse4.1")         \
+	X(sse4_2, "sse4.2")         \
+	X(popcnt, "popcnt")         \
+	X(avx, "avx")               \
+	X(avx2, "avx2")             \
+	X(fma, "fma")               \
+	X(bmi1, "bmi")              \
+	X(bmi2, "bmi2")             \
+	X(avx512f, "avx512f")       \
+	X(avx512vl, "avx512vl")     \
+	X(avx512bw, "avx512bw")     \
+	X(avx512dq, "avx512dq")     \
+	X(avx512cd, "avx512cd")     \
+	X(avx512vbmi, "avx512vbmi") \
+	X(avx512vnni, "avx512vnni") \
+	X(gfni, "gfni")             \
+	X(vpclmulqdq, "vpclmulqdq") \
+	X(aes, "aes")               \
+	X(pclmul, "pclmul")
 #define FEATURE(id, text)                                 \
 	static bool has_##id(void)                        \
 	{                                                 \
@@ -276,6 +288,7 @@ int boot_restore(struct boot *b, const Control__Sandbox *sandbox, const int *gof
 	if (r < 0)
 		return r;
 	b->machine.overlay = sandbox->overlay;
+	boot_set_limits(&b->machine, b->cfg, sandbox);
 	r = imagefile_create(image_take_pages(b->image), true, b->machine.memfile, &kl.image);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot map pages.img: %s", strerror(-r));

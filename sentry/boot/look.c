@@ -7,7 +7,7 @@
 #include "sentry/kernel/quiesce.h"
 #include "sentry/kernel/terminal.h"
 #include "sentry/kernel/task_run.h"
-#include "sentry/mm/memfile_alloc.h"
+#include "sentry/mm/heap.h"
 #include "sentry/mm/mm.h"
 #include "sentry/syscall/dispatch.h"
 #include "state/base/cleanup.h"
@@ -248,7 +248,12 @@ int boot_events(struct boot *b, Control__EventsReply *reply)
 		obj_put(tg);
 	}
 	reply->cpu_ns = reply->cpu_user_ns + reply->cpu_kernel_ns;
-	reply->memory_bytes = memfile_allocated(b->machine.memfile);
+	reply->memory_bytes = memfile_resident(b->machine.memfile);
+	heap_look(b->machine.memfile, b->machine.statm);
+	reply->heap_bytes = heap_bytes(b->machine.memfile);
+	reply->memory_limit = b->machine.memfile->limit;
+	reply->pids_limit = b->machine.pids_max;
+	reply->oom_kills = atomic_load(&b->kernel->oom.kills);
 	reply->restores = b->kernel->generation;
 	for (unsigned i = 0; i < b->machine.n_gofers; i++)
 		reply->gofer_calls += p9_client_total(b->machine.gofers[i]);

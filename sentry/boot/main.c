@@ -6,6 +6,7 @@
 #include "proto/rpc.h"
 #include "sentry/boot/control.h"
 #include "sentry/boot/filter.h"
+#include "sentry/boot/memory.h"
 #include "sentry/boot/sandbox.h"
 #include "sentry/fs/hostfd.h"
 #include "state/base/cleanup.h"
@@ -146,6 +147,7 @@ static void private_stdio(Control__BootConfig *cfg)
 static int boot(struct booting *s)
 {
 	const Control__BootConfig *cfg = s->cfg;
+	struct boot_memory mem;
 	int r;
 
 	if (!cfg->restore && (!cfg->sandbox || !cfg->process || cfg->process->n_args == 0)) {
@@ -153,10 +155,11 @@ static int boot(struct booting *s)
 		return -EINVAL;
 	}
 	private_stdio(s->cfg);
+	boot_memory_open(cfg, &mem);
 	r = sentry_confine(cfg, &s->why);
 	if (r < 0)
 		return r;
-	r = boot_prepare(cfg, &s->boot, &s->why);
+	r = boot_prepare(cfg, &mem, &s->boot, &s->why);
 	if (r < 0)
 		return r;
 	sentry_seal(cfg->debug);
@@ -196,6 +199,10 @@ static void *pack_sandbox(const struct booting *s, size_t *ret_size)
 	u8 *buf;
 
 	sandbox.platform = s->cfg->platform;
+	if (s->cfg->memory_limit)
+		sandbox.memory_limit = s->cfg->memory_limit;
+	if (s->cfg->pids_limit)
+		sandbox.pids_limit = s->cfg->pids_limit;
 	if (s->cfg->process)
 		sandbox.process = s->cfg->process;
 	buf = malloc(control__sandbox__get_packed_size(&sandbox) + 1);

@@ -14,14 +14,16 @@
 #include "proto/control.pb-c.h"
 #include "state/base/types.h"
 
-struct boot; /* boot.c's */
+struct boot;
+struct boot_memory; /* boot.c's */
 
 /*
  * Before the seccomp filter, with one thread and no privileges left: makes the platform, the memory
  * file and what else needs calls that the filter forbids. cfg outlives the process's work; its log
  * is open; restore and process say which of the two follows.
  */
-MUST_CHECK int boot_prepare(const Control__BootConfig *cfg, struct boot **ret, char **ret_why);
+MUST_CHECK int boot_prepare(const Control__BootConfig *cfg, const struct boot_memory *mem,
+                            struct boot **ret, char **ret_why);
 /* The name of the platform's calls for the filter: ended by nr = -1. */
 const struct platform_syscall *boot_platform_syscalls(const struct boot *b);
 

@@ -57,6 +57,7 @@ static void kernel_init(void *p)
 
 	mutex_init(&k->tasks_lock, RANK_TASKS);
 	mutex_init(&k->mms_lock, RANK_LEAF);
+	oom_init(&k->oom);
 	TAILQ_INIT(&k->containers);
 	TAILQ_INIT(&k->parts);
 	TAILQ_INIT(&k->mms);
@@ -109,6 +110,23 @@ static int kernel_load_clocks(struct loader *l, struct kernel *k, const Sentry__
 	return 0;
 }
 
+static int kernel_save_oom(struct saver *s, const struct kernel *k, Sentry__Kernel *m)
+{
+	m->oom_kills = atomic_load(&k->oom.kills);
+	return 0;
+}
+
+static int kernel_load_oom(struct loader *l, struct kernel *k, const Sentry__Kernel *m)
+{
+	k->oom.kills = m->oom_kills;
+	return 0;
+}
+
+static void kernel_sample_oom(struct sampler *sp, struct kernel *k)
+{
+	k->oom.kills = sampler_value(sp);
+}
+
 static void kernel_sample_clocks(struct sampler *sp, struct kernel *k)
 {
 	k->clocks.stopped = 12345;
@@ -151,7 +169,8 @@ static int kernel_after_load(struct loader *l, void *p)
 	F(SKIP, signalfd_wait)                        \
 	F(SKIP, rt)  /* threads are made again */     \
 	F(SKIP, mms) /* each mm enters itself */      \
-	F(SKIP, mms_lock)
+	F(SKIP, mms_lock)                             \
+	F(CUSTOM, oom, kernel)
 OBJECT_TYPE(kernel, Sentry__Kernel, sentry__kernel__descriptor, KERNEL_FIELDS, .init = kernel_init,
             .destroy = kernel_destroy, .after_load = kernel_after_load);
 

@@ -8,6 +8,7 @@
  */
 #include "platform/platform.h"
 #include "sentry/ctx/waitq.h"
+#include "sentry/kernel/oom.h"
 #include "sentry/mm/memfile.h"
 #include "sentry/time/clock.h"
 #include "state/base/lock.h"
@@ -40,6 +41,8 @@ struct machine {
 	struct hostpoll *hostpoll; /* readiness of host descriptors */
 	struct vdso_machine *vdso; /* clocks for guests; NULL: they get no vDSO */
 	unsigned ncpu;             /* cores that the guest sees */
+	int statm;                 /* where the host tells our own memory (mm/heap.h) */
+	u32 pids_max;              /* tasks that there may be; 0: as many as there are pids */
 	struct p9_client **gofers; /* by container index */
 	unsigned n_gofers;
 	int stdio[3];                   /* host descriptors passed through, -1: none */
@@ -91,6 +94,7 @@ struct kernel {
 	struct kernel_runtime *rt;  /* host threads, stop flag */
 	TAILQ_HEAD(, mm) mms;       /* every address space; mms_lock; rebuilt at load */
 	struct mutex mms_lock;      /* RANK_LEAF: held only to take references while walking */
+	struct oom oom;             /* who is ended for want of memory */
 };
 OBJECT_DECL(kernel);
 

@@ -237,8 +237,11 @@ static struct thread_group *fork_group(struct task *t, const struct clone_args_k
  * RLIMIT_NPROC the unprivileged. */
 static int check_nproc_locked(struct task *t)
 {
+	u32 most = t->kernel->machine->pids_max;
 	u64 limit = t->tg->rlimits[RLIMIT_NPROC].rlim_cur;
 
+	if (most && t->kernel->pidns->n_tasks >= most)
+		return -EAGAIN;
 	if (t->ctx.creds->uid != 0 && t->kernel->pidns->n_tasks >= limit &&
 	    !creds_capable(t->ctx.creds, CAP_SYS_RESOURCE) &&
 	    !creds_capable(t->ctx.creds, CAP_SYS_ADMIN))

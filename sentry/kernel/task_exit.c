@@ -59,6 +59,7 @@ void task_release_mm(struct task *t)
 	mutex_unlock(&t->lock);
 	mm_unuse(mm);
 	obj_put(mm);
+	oom_memory_freed(&t->kernel->oom);
 }
 
 static void note_maxrss(struct task *t)

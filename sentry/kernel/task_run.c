@@ -158,11 +158,12 @@ static void deliver_fault(struct task *t, const struct exit_info *e)
 		/* Mapped already, but the host has nothing there: mapping it again would not help.
 		 */
 		fi = (struct fault_info){.signo = SIGBUS, .code = BUS_ADRERR};
-		r = -EFAULT;
+		r = mm_starved_at(t->ctx.mm, e->addr);
 	} else {
 		r = mm_fault(t->ctx.mm, &t->ctx, e->addr, e->access, &fi);
 	}
-	if (r == 0)
+	/* With room made, or with other things to do first, the guest just tries again. */
+	if (r == 0 || (r == -ENOMEM && oom_make_room(t) != OOM_NONE))
 		return;
 	t->fault_addr = e->addr;
 	t->fault_trapno = 14;
@@ -211,6 +212,8 @@ static const struct run_state *make_call(struct task *t)
 	next = t->run_next;
 	if (next)
 		return next;
+	if (unlikely(r < 0) && unlikely(oom_retry_call(t, r)))
+		r = -ERESTARTNOINTR;
 	t->syscall_ret = r;
 	if (unlikely(restarts(r)))
 		return &run_interrupt;

@@ -2,6 +2,7 @@
  * Making pages present: what a guest fault and a user copy have in common, and how the guest gets
  * to see them. At most one fault per large chunk: the host fills pages as they are touched.
  */
+#include "sentry/mm/guard.h"
 #include "sentry/mm/imagefile.h"
 #include "sentry/mm/memfile.h"
 #include "sentry/mm/mm_impl.h"
@@ -253,7 +254,7 @@ static int copy_out_of(const struct pma *p, u64 addr, u8 *to, u64 len)
 	if ((u64)n < len) {
 		if (len > PAGE_SIZE)
 			return -EIO;
-		memset(to + n, 0, len - (u64)n);
+		return guard_zero(to + n, len - (u64)n) ? -EIO : 0;
 	}
 	return 0;
 }
@@ -329,6 +330,8 @@ static int break_cow(struct mm *mm, const struct vma *v, struct pma *p, u64 page
 		         : memfile_alloc_dirty(mf, hi - lo, &off);
 		if (r == 0 && !hole) {
 			r = copy_out_of(p, lo, memfile_at(mf, off), hi - lo);
+			if (r < 0 && memfile_commit(mf, off, hi - lo) < 0)
+				r = -ENOMEM;
 			if (r < 0)
 				memfile_put_pages(mf, off, hi - lo);
 		}

@@ -10,6 +10,9 @@
 
 /* Installs the handlers. */
 MUST_CHECK int guard_init(void);
+/* Where the calling thread's last access failed because the host had no page (SIGBUS), if that was
+ * since it asked last; else 0. */
+u64 guard_take_bus(void);
 
 /* Bytes not copied: 0 is success; otherwise an upper bound, at the end of the range. */
 MUST_CHECK u64 guard_copy(void *dst, const void *src, u64 len);

@@ -119,12 +119,24 @@ __asm__(".text\n"
 /* What was installed before: a sanitizer's, which reports, or none. */
 static struct sigaction old_segv, old_bus;
 
+static _Thread_local u64 tls_bus;
+
+u64 guard_take_bus(void)
+{
+	u64 addr = tls_bus;
+
+	tls_bus = 0;
+	return addr;
+}
+
 static void on_fault(int signo, siginfo_t *info, void *uc_)
 {
 	ucontext_t *uc = uc_;
 	u64 rip = (u64)uc->uc_mcontext.gregs[REG_RIP];
 
 	if (rip >= (u64)guard_begin && rip < (u64)guard_end) {
+		if (signo == SIGBUS)
+			tls_bus = (u64)(uintptr_t)info->si_addr;
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)guard_fixup;
 		return;
 	}

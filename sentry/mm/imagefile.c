@@ -218,6 +218,12 @@ int imagefile_block(struct imagefile *img, u32 block, u32 index, u32 n, u64 *ret
 	r = memfile_alloc(img->memfile, IMAGE_BLOCK_SIZE, 0, &fresh.off);
 	if (r < 0)
 		return r;
+	/* It is unpacked without a guard. */
+	r = memfile_commit(img->memfile, fresh.off, IMAGE_BLOCK_SIZE);
+	if (r < 0) {
+		memfile_put_pages(img->memfile, fresh.off, IMAGE_BLOCK_SIZE);
+		return r;
+	}
 	r = image_pages_read_block(img->ip, block, memfile_at(img->memfile, fresh.off), &n_pages);
 	if (r < 0 || n_pages > BLOCK_PAGES || index + n > n_pages) {
 		memfile_put_pages(img->memfile, fresh.off, IMAGE_BLOCK_SIZE);
@@ -260,7 +266,8 @@ int imagefile_read(struct imagefile *img, u64 off, void *buf, u64 len)
 		n = MIN(run.len - skip, len - done);
 		switch (run.place) {
 		case IMAGE_ZERO:
-			memset(to, 0, n);
+			if (guard_zero(to, n) != 0)
+				return -EIO;
 			break;
 		case IMAGE_RAW:
 			if (guard_copy(to, img->map + run.raw + skip, n) != 0)
@@ -271,8 +278,10 @@ int imagefile_read(struct imagefile *img, u64 off, void *buf, u64 len)
 			                    &at);
 			if (r < 0)
 				return r;
-			memcpy(to, (u8 *)memfile_at(img->memfile, at) + skip, n);
+			r = guard_copy(to, (u8 *)memfile_at(img->memfile, at) + skip, n) ? -EIO : 0;
 			memfile_put_pages(img->memfile, at, run.len);
+			if (r < 0)
+				return r;
 			break;
 		}
 		done += n;

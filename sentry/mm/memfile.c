@@ -14,6 +14,10 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 #define MEMFILE_SIZE     (256 * GIB)
 #define MEMFILE_SIZE_MIN (1 * GIB)
 #define ALIGN_MAX        (2 * MIB)
@@ -106,16 +110,19 @@ static int reserve(struct memfile *mf)
 	return -ENOMEM;
 }
 
-int memfile_create(u64 limit, struct memfile **ret)
+int memfile_create(int fd, struct memfile **ret)
 {
 	struct memfile *mf = calloc(1, sizeof(*mf));
 	struct sysinfo si;
 	int r;
 
-	if (!mf)
+	if (!mf) {
+		if (fd >= 0)
+			close(fd);
 		return -ENOMEM;
+	}
 	mf->alloc = calloc(1, sizeof(*mf->alloc));
-	mf->mapfile.fd = memfd_create("stasis-memory", MFD_CLOEXEC);
+	mf->mapfile.fd = fd >= 0 ? fd : memfd_create("stasis-memory", MFD_CLOEXEC);
 	r = mf->mapfile.fd < 0 ? -errno : mf->alloc ? reserve(mf) : -ENOMEM;
 	if (r < 0) {
 		if (mf->mapfile.fd >= 0)
@@ -133,7 +140,6 @@ int memfile_create(u64 limit, struct memfile **ret)
 	mf->source.read = source_read;
 	mf->source.zero_prefix = source_zero_prefix;
 	mf->source.size = mf->size;
-	mf->limit = limit;
 	mf->total_ram = UINT64_MAX;
 	if (sysinfo(&si) == 0)
 		mf->total_ram = ((u64)si.totalram + si.totalswap) * si.mem_unit;
@@ -155,12 +161,34 @@ void memfile_destroy(struct memfile *mf)
 	free(mf);
 }
 
-static bool over_limit(struct memfile *mf, u64 len)
+static _Thread_local bool tls_refused;
+
+bool memfile_full(const struct memfile *mf, u64 len)
 {
-	if (mf->limit == 0 || memfile_allocated(mf) + len <= mf->limit)
+	u64 limit = READ_ONCE(mf->limit);
+	u64 heap = atomic_load_explicit(&mf->heap, memory_order_relaxed);
+
+	if (limit == 0 || memfile_allocated(mf) + heap + len <= limit)
 		return false;
 	/* Chunks are mostly untouched: what counts is what the host really holds. */
-	return memfile_resident(mf) + MIN(len, 64 * KIB) > mf->limit;
+	return memfile_resident(mf) + heap + MIN(len, 64 * KIB) > limit;
+}
+
+bool memfile_was_starved(const struct memfile *mf)
+{
+	u64 bus = guard_take_bus() - (u64)(uintptr_t)mf->base;
+	bool refused = tls_refused;
+
+	tls_refused = false;
+	return refused || bus < mf->size;
+}
+
+int memfile_commit(struct memfile *mf, u64 off, u64 len)
+{
+	if (madvise(memfile_at(mf, off), len, MADV_POPULATE_WRITE) == 0 || errno == EINVAL)
+		return 0;
+	tls_refused = true;
+	return -ENOMEM;
 }
 
 static int take(struct memfile *mf, u64 len, u64 phase, u64 *ret_off, bool *ret_dirty)
@@ -171,8 +199,10 @@ static int take(struct memfile *mf, u64 len, u64 phase, u64 *ret_off, bool *ret_
 	int r = -ENOMEM;
 
 	BUG_ON(len == 0 || !IS_ALIGNED(len, PAGE_SIZE) || !IS_ALIGNED(phase, PAGE_SIZE));
-	if (over_limit(mf, len))
+	if (unlikely(memfile_full(mf, len))) {
+		tls_refused = true;
 		return -ENOMEM;
+	}
 	*ret_dirty = false;
 	mutex_lock(&a->lock);
 	if (len <= DIRTY_RUN_MAX && a->space.dirty_bytes >= len) {

@@ -15,8 +15,9 @@ struct memfile {
 	struct page_source source;
 	u8 *base;
 	u64 size;
-	u64 limit;     /* bytes that the host may hold for it; 0: unlimited */
-	u64 total_ram; /* of the host, with swap: what no single request may exceed */
+	u64 limit;        /* bytes that it and the sentry's heap may have; 0: unlimited */
+	u64 total_ram;    /* of the host, with swap: what no single request may exceed */
+	_Atomic u64 heap; /* the sentry's own bytes, as last looked at (mm/heap.h) */
 	/* allocator state is private to memfile.c */
 	struct memfile_alloc *alloc;
 };
@@ -28,8 +29,12 @@ static inline struct memfile *memfile_of(struct mapfile *mf)
 	return mf->ops == &memfile_ops ? container_of(mf, struct memfile, mapfile) : NULL;
 }
 
-/* limit in bytes, 0: unlimited. Runs before privileges are dropped. */
-MUST_CHECK int memfile_create(u64 limit, struct memfile **ret);
+/* In fd, an empty file in memory that the callee owns from here on, also on failure; -1: one is
+ * made. No limit is set. */
+MUST_CHECK int memfile_create(int fd, struct memfile **ret);
+/* An empty file of a file system of its own that holds at most size bytes: a touch beyond is
+ * SIGBUS. Needs CAP_SYS_ADMIN; -errno where the host can't do that. */
+MUST_CHECK int memfile_bounded(u64 size);
 void memfile_destroy(struct memfile *mf);
 /* A run of len bytes (page aligned), zeroed, one reference per page. Fresh runs are aligned to the
  * largest power of two that len holds, up to 2 MiB, plus phase (so that file offset and address
@@ -52,3 +57,9 @@ static inline void *memfile_at(const struct memfile *mf, u64 off)
 /* Bytes that have a reference / that the host really holds. */
 u64 memfile_allocated(const struct memfile *mf);
 u64 memfile_resident(const struct memfile *mf);
+/* The limit leaves no room for len more bytes. */
+bool memfile_full(const struct memfile *mf, u64 len);
+/* The host holds these pages when this returns; -ENOMEM: the limit or the host leaves no room. */
+MUST_CHECK int memfile_commit(struct memfile *mf, u64 off, u64 len);
+/* The calling thread was refused memory since it asked last. */
+bool memfile_was_starved(const struct memfile *mf);

@@ -118,6 +118,12 @@ void mm_invalidate(struct kernel *k, struct mappable *m, u64 off, u64 len);
 /* The same for a file that was cut to size: private copies of what lay behind go as well. */
 void mm_truncated(struct kernel *k, struct mappable *m, u64 size);
 
+/* The host had no page for a touch at addr of what is mapped there. 0: it has now; -ENOMEM: it
+ * still has none; -EFAULT: that is not why. */
+MUST_CHECK int mm_starved_at(struct mm *mm, u64 addr);
+/* How many mappings there are. */
+u32 mm_map_count(const struct mm *mm);
+
 /* One vma as /proc shows it. */
 struct vma_info {
 	u64 start, end, off, dev, ino;

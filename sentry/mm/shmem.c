@@ -121,6 +121,8 @@ static int settle(struct shmem *s, struct pma *p, u64 page, struct pma **ret)
 			                   memfile_at(memfile(s), off + (at - lo)), run.len);
 		at += r == 0 ? run.len : 0;
 	}
+	if (r < 0 && memfile_commit(memfile(s), off, hi - lo) < 0)
+		r = -ENOMEM;
 	if (r < 0) {
 		memfile_put_pages(memfile(s), off, hi - lo);
 		return r;

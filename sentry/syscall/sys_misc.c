@@ -7,6 +7,7 @@
 #include "sentry/kernel/rseq.h"
 #include "sentry/kernel/sighand.h"
 #include "sentry/kernel/utsns.h"
+#include "sentry/mm/heap.h"
 #include "sentry/mm/mm.h"
 #include "sentry/syscall/sysarg.h"
 #include "sentry/vfs/fd_table.h"
@@ -80,7 +81,7 @@ SYSCALL1(sysinfo, uaddr_t, out)
 	total = (u64)host.totalram * host.mem_unit;
 	if (mf->limit && mf->limit < total)
 		total = mf->limit;
-	used = MIN(memfile_allocated(mf), total);
+	used = MIN(memfile_resident(mf) + heap_bytes(mf), total);
 	si.uptime = clock_mono(t->ctx.clocks) / NSEC_PER_SEC;
 	si.totalram = total;
 	si.freeram = total - used;

@@ -143,7 +143,7 @@ struct world *world_new(void)
 	w->platform = (struct platform){
 		.ops = &fake_ops, .max_user_addr = FAKE_TOP, .min_user_addr = FAKE_LO};
 	w->machine.platform = &w->platform;
-	cr_assert_eq(memfile_create(0, &w->machine.memfile), 0);
+	cr_assert_eq(memfile_create(-1, &w->machine.memfile), 0);
 	w->kernel.machine = &w->machine;
 	TAILQ_INIT(&w->kernel.mms);
 	mutex_init(&w->kernel.mms_lock, RANK_LEAF);

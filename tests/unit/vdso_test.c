@@ -19,7 +19,7 @@ static void setup(void)
 {
 	struct timespec ts;
 
-	cr_assert_eq(memfile_create(0, &machine.memfile), 0);
+	cr_assert_eq(memfile_create(-1, &machine.memfile), 0);
 	cr_assert_eq(vdso_create(&machine), 0);
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	clocks.mono_offset = 5 * NSEC_PER_SEC - timespec_ns(&ts);

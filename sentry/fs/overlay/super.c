@@ -122,6 +122,7 @@ int overlay_new(struct kernel *k, struct super_block *lower, struct dentry *lowe
 	if (!lower_root->inode || !inode_is_dir(lower_root->inode))
 		return -ENOTDIR;
 	os = obj_new(overlay_super);
+	os->ts.machine = k->machine;
 	os->lower = super_block_get(lower);
 	super_activate(lower);
 	tmpfs_set_first_ino(&os->ts.sb, OVERLAY_FIRST_INO);

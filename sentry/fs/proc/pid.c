@@ -173,12 +173,10 @@ static long store_oom_adj(struct pseudo_inode *i, struct ctx *c, char *s, size_t
 static PROC_SHOW(show_oom_score)
 {
 	AUTO(task) task = proc_task(&i->key, c);
-	s32 v;
 
 	if (!task)
 		return -ESRCH;
-	v = READ_ONCE(task->tg->oom_score_adj);
-	text_printf(t, "%d\n", MAX(0, 666 + v * 2 / 3));
+	text_printf(t, "%u\n", oom_score(task->tg));
 	return 0;
 }
 

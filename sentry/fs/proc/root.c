@@ -3,7 +3,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/utsns.h"
-#include "sentry/mm/memfile.h"
+#include "sentry/mm/heap.h"
 #include "sentry/time/clock.h"
 #include "state/base/cleanup.h"
 
@@ -81,7 +81,7 @@ static PROC_LINK(net_link)
 /* ---- memory ---- */
 
 struct memory {
-	u64 total, free, used;
+	u64 total, free, used, heap;
 };
 
 static struct memory memory_now(struct ctx *c)
@@ -90,13 +90,14 @@ static struct memory memory_now(struct ctx *c)
 	struct memory m = {0};
 	struct sysinfo si;
 
-	m.used = mf ? memfile_allocated(mf) : 0;
+	m.used = mf ? memfile_resident(mf) + heap_bytes(mf) : 0;
 	if (sysinfo(&si) == 0)
 		m.total = (u64)si.totalram * si.mem_unit;
 	if (mf && mf->limit && mf->limit < m.total)
 		m.total = mf->limit;
 	m.used = MIN(m.used, m.total);
 	m.free = m.total - m.used;
+	m.heap = mf ? MIN(heap_bytes(mf), m.used) : 0;
 	return m;
 }
 
@@ -115,9 +116,9 @@ static PROC_SHOW(show_meminfo)
 	kb(t, "Buffers:", 0);
 	kb(t, "Cached:", 0);
 	kb(t, "SwapCached:", 0);
-	kb(t, "Active:", m.used);
+	kb(t, "Active:", m.used - m.heap);
 	kb(t, "Inactive:", 0);
-	kb(t, "Active(anon):", m.used);
+	kb(t, "Active(anon):", m.used - m.heap);
 	kb(t, "Inactive(anon):", 0);
 	kb(t, "Active(file):", 0);
 	kb(t, "Inactive(file):", 0);
@@ -127,13 +128,13 @@ static PROC_SHOW(show_meminfo)
 	kb(t, "SwapFree:", 0);
 	kb(t, "Dirty:", 0);
 	kb(t, "Writeback:", 0);
-	kb(t, "AnonPages:", m.used);
+	kb(t, "AnonPages:", m.used - m.heap);
 	kb(t, "Mapped:", 0);
 	kb(t, "Shmem:", 0);
 	kb(t, "KReclaimable:", 0);
-	kb(t, "Slab:", 0);
+	kb(t, "Slab:", m.heap);
 	kb(t, "SReclaimable:", 0);
-	kb(t, "SUnreclaim:", 0);
+	kb(t, "SUnreclaim:", m.heap);
 	kb(t, "KernelStack:", 0);
 	kb(t, "PageTables:", 0);
 	kb(t, "NFS_Unstable:", 0);
@@ -157,8 +158,10 @@ static PROC_SHOW(show_vmstat)
 	text_printf(t, "nr_free_pages %llu\nnr_anon_pages %llu\nnr_mapped 0\nnr_file_pages 0\n",
 	            (unsigned long long)(m.free / PAGE_SIZE),
 	            (unsigned long long)(m.used / PAGE_SIZE));
-	text_printf(t, "nr_dirty 0\nnr_writeback 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n"
-	               "pgalloc_normal 0\npgfree 0\npgfault 0\npgmajfault 0\n");
+	text_printf(t,
+	            "nr_dirty 0\nnr_writeback 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n"
+	            "pgalloc_normal 0\npgfree 0\npgfault 0\npgmajfault 0\noom_kill %llu\n",
+	            (unsigned long long)atomic_load(&c->kernel->oom.kills));
 	return 0;
 }
 

@@ -28,11 +28,13 @@ void tmpfs_update_size(struct tmpfs_inode *ti)
 static u64 room_for(struct tmpfs_inode *ti, u64 off, u64 len)
 {
 	struct tmpfs_super *ts = tmpfs_sb(&ti->inode);
-	u64 used = atomic_load(&ts->bytes);
+	u64 used = atomic_load(&ts->bytes), max = tmpfs_max_bytes(ts);
+	u64 room = used < max ? max - used : 0;
 
-	if (!ts->max_bytes)
+	/* Rounded to pages at both ends. */
+	if (len <= INT64_MAX && len + 2 * PAGE_SIZE <= room)
 		return len;
-	return shmem_fits(ti->data, off, len, used < ts->max_bytes ? ts->max_bytes - used : 0);
+	return shmem_fits(ti->data, off, len, room);
 }
 
 static long tmpfs_read(struct file *f, struct ctx *c, struct uiter *dst, s64 *pos)

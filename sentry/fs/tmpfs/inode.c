@@ -182,7 +182,7 @@ int tmpfs_inode_new(struct super_block *sb, struct ctx *c, u32 mode, u32 rdev, c
 	struct tmpfs_super *ts = container_of(sb, struct tmpfs_super, sb);
 	AUTO(tmpfs_inode) ti = NULL;
 
-	if (ts->max_inodes && atomic_load(&ts->inodes) >= ts->max_inodes)
+	if (atomic_load(&ts->inodes) >= tmpfs_max_inodes(ts))
 		return -ENOSPC;
 	if (!ino) {
 		GUARD(&ts->tree);

@@ -1,6 +1,7 @@
 #include "proto/files.pb-c.h"
 #include "sentry/fs/tmpfs/tmpfs.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/mm/pageload.h"
 #include "sentry/mm/shmem.h"
 #include "state/base/cleanup.h"
 #include "state/fields.h"
@@ -17,26 +18,41 @@
 	X(VAL, max_inodes)                                         \
 	X(VAL, next_ino)                                           \
 	X(SKIP, bytes) /* counted again by the inodes that load */ \
-	X(SKIP, inodes)
+	X(SKIP, inodes)                                            \
+	X(SKIP, machine) /* handed over at load */
 
 static void tmpfs_super_init(void *p)
 {
 	mutex_init(&((struct tmpfs_super *)p)->tree, RANK_TREE);
 }
 
-static u64 half_of_memory(void)
+/* Half of what the guest may have, or of the host's. */
+static u64 half_of_memory(const struct machine *m)
 {
+	const struct memfile *mf = m ? m->memfile : NULL;
 	struct sysinfo si;
 
+	if (mf && mf->limit)
+		return PAGE_DOWN(mf->limit / 2);
 	return sysinfo(&si) < 0 ? GIB : PAGE_DOWN((u64)si.totalram * si.mem_unit / 2);
+}
+
+u64 tmpfs_max_bytes(const struct tmpfs_super *ts)
+{
+	return ts->max_bytes ? ts->max_bytes : half_of_memory(ts->machine);
+}
+
+u64 tmpfs_max_inodes(const struct tmpfs_super *ts)
+{
+	return ts->max_inodes ? ts->max_inodes : tmpfs_max_bytes(ts) / PAGE_SIZE;
 }
 
 static int tmpfs_statfs(struct super_block *sb, struct ctx *c, struct statfs *st)
 {
 	struct tmpfs_super *ts = container_of(sb, struct tmpfs_super, sb);
-	u64 max = ts->max_bytes ? ts->max_bytes : half_of_memory();
+	u64 max = tmpfs_max_bytes(ts);
 	u64 used = MIN((u64)atomic_load(&ts->bytes), max);
-	u64 files = ts->max_inodes ? ts->max_inodes : max / PAGE_SIZE;
+	u64 files = tmpfs_max_inodes(ts);
 
 	(void)c;
 	st->f_type = TMPFS_MAGIC;
@@ -66,8 +82,16 @@ static const struct super_ops tmpfs_super_ops = {
 	.statfs = tmpfs_statfs,
 	.show_options = tmpfs_show_options,
 };
+static int tmpfs_super_after_load(struct loader *l, void *p)
+{
+	const struct kernel_load *kl = loader_user(l);
+
+	((struct tmpfs_super *)p)->machine = kl ? kl->machine : NULL;
+	return 0;
+}
 OBJECT_TYPE(tmpfs_super, Sentry__TmpfsSuper, sentry__tmpfs_super__descriptor, TMPFS_SUPER_FIELDS,
-            .base = &super_block_type, .ops = &tmpfs_super_ops, .init = tmpfs_super_init);
+            .base = &super_block_type, .ops = &tmpfs_super_ops, .init = tmpfs_super_init,
+            .after_load = tmpfs_super_after_load);
 
 struct super_block *tmpfs_new(struct kernel *k, struct ctx *c, u64 max_bytes, u64 max_inodes,
                               u32 mode, u32 uid, u32 gid)
@@ -75,6 +99,7 @@ struct super_block *tmpfs_new(struct kernel *k, struct ctx *c, u64 max_bytes, u6
 	struct tmpfs_super *ts = obj_new(tmpfs_super);
 	AUTO(inode) root = NULL;
 
+	ts->machine = k ? k->machine : NULL;
 	ts->max_bytes = max_bytes;
 	ts->max_inodes = max_inodes;
 	BUG_ON(tmpfs_inode_new(&ts->sb, c, S_IFDIR | mode, 0, NULL, 0, &root) < 0);
@@ -93,7 +118,7 @@ void tmpfs_set_first_ino(struct super_block *sb, u64 first)
 }
 
 /* "10", "64k", "1g", "50%" (of memory). */
-static int parse_size(const char *text, u64 *ret)
+static int parse_size(const struct machine *m, const char *text, u64 *ret)
 {
 	char *end;
 	u64 v, unit = 1;
@@ -126,7 +151,7 @@ static int parse_size(const char *text, u64 *ret)
 		end++;
 		break;
 	case '%':
-		unit = half_of_memory() * 2 / 100;
+		unit = half_of_memory(m) / 50;
 		end++;
 		break;
 	default:
@@ -155,21 +180,21 @@ static int parse_u32(const char *text, int base, u32 max, u32 *ret)
 static int tmpfs_mount(const struct fs_mount_args *a, struct super_block **ret)
 {
 	AUTO_FREE char *options = strdup(a->options);
-	u64 size = half_of_memory(), blocks, inodes = 0;
+	u64 size = half_of_memory(a->kernel->machine), blocks, inodes = 0;
 	u32 mode = 01777, uid = 0, gid = 0;
 	char *rest = options, *key, *value;
 	int r = 0;
 
 	while (r == 0 && mount_option_next(&rest, &key, &value)) {
 		if (!strcmp(key, "size")) {
-			r = parse_size(value, &size);
+			r = parse_size(a->kernel->machine, value, &size);
 			size = PAGE_UP(size);
 		} else if (!strcmp(key, "nr_blocks")) {
-			r = parse_size(value, &blocks);
+			r = parse_size(a->kernel->machine, value, &blocks);
 			if (r == 0)
 				size = MIN(blocks, (u64)INT64_MAX / PAGE_SIZE) * PAGE_SIZE;
 		} else if (!strcmp(key, "nr_inodes")) {
-			r = parse_size(value, &inodes);
+			r = parse_size(a->kernel->machine, value, &inodes);
 		} else if (!strcmp(key, "mode")) {
 			r = parse_u32(value, 8, 07777, &mode);
 		} else if (!strcmp(key, "uid")) {

@@ -17,9 +17,10 @@ struct shmem;
 struct tmpfs_super {
 	struct super_block sb;
 	struct mutex tree;
-	u64 max_bytes, max_inodes; /* 0: no limit; immutable */
+	u64 max_bytes, max_inodes; /* 0: a share of memory, whatever that is now; immutable */
 	u64 next_ino GUARDED_BY(tree);
-	_Atomic u64 bytes, inodes; /* in use; rebuilt */
+	_Atomic u64 bytes, inodes;     /* in use; rebuilt */
+	const struct machine *machine; /* whose memory it is; NULL in a test */
 };
 OBJECT_DECL(tmpfs_super);
 
@@ -59,8 +60,11 @@ static inline struct tmpfs_super *tmpfs_sb(const struct inode *i)
 	return container_of(i->sb, struct tmpfs_super, sb);
 }
 
-/* A super block with an empty root (mode 01777 unless changed). max 0: no limit. For overlays and
- * the mount type. */
+/* How much it may hold. */
+u64 tmpfs_max_bytes(const struct tmpfs_super *ts);
+u64 tmpfs_max_inodes(const struct tmpfs_super *ts);
+/* A super block with an empty root (mode 01777 unless changed). max 0: half of the memory that
+ * there is, and an inode for each page of it. For overlays and the mount type. */
 struct super_block *tmpfs_new(struct kernel *k, struct ctx *c, u64 max_bytes, u64 max_inodes,
                               u32 mode, u32 uid, u32 gid);
 /* New inodes are numbered from first on: so that an upper layer's do not meet the lower one's. */

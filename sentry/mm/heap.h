@@ -1,0 +1,25 @@
+#pragma once
+/*
+ * What the sentry itself takes of the host's memory: kernel objects, buffers of pipes and sockets,
+ * stacks of its threads. Guests decide how much that is, so it counts against the limit of the
+ * memory file, and beyond its share calls that would add to it fail (syscall/admit.c).
+ *
+ * Locking: none. Lifetime: the memory file's. Saved: no.
+ */
+#include "sentry/mm/memfile.h"
+
+/* Where the host tells it, opened while /proc can be seen; -1: nowhere, nothing is counted. */
+int heap_open(void);
+/* Looks again. fd: heap_open's. */
+void heap_look(struct memfile *mf, int fd);
+/* What it may be: half of the limit, and enough for a sandbox to be of use. */
+u64 heap_max(const struct memfile *mf);
+/* As last looked at. */
+static inline u64 heap_bytes(const struct memfile *mf)
+{
+	return atomic_load_explicit(&mf->heap, memory_order_relaxed);
+}
+static inline bool heap_full(const struct memfile *mf)
+{
+	return unlikely(heap_bytes(mf) > heap_max(mf));
+}
