@@ -299,10 +299,15 @@ class Runner:
                 if not self.args.keep:
                     shutil.rmtree(base, ignore_errors=True)
 
+    def compression(self, number):
+        """How the image of that number is stored."""
+        return "none"
+
     def move(self, root, base, ident, number, mark, proc):
         """Checkpoints ident into the image of that number; returns the next id."""
         image = os.path.join(base, "image%d" % number)
-        status, text = self.cli(root, ["checkpoint", "--image-path", image, ident], 60)
+        status, text = self.cli(root, ["checkpoint", "--image-path", image, "--compression",
+                                       self.compression(number), ident], 60)
         if status:
             raise Failure("checkpoint: status %d: %s" % (status, text.decode().strip()))
         self.finish(proc, mark)

@@ -6,14 +6,17 @@ A script prints "@save@" lines at points in the middle of its work. Modes:
     P               on platform P, uninterrupted
     cross:A:B       started on A; at every "@save@" checkpointed, the sandbox ended, restored by a
                     new one on the other platform, and so on; cross is both orders
-A script names the commands that it needs in a line "# needs: ..."; it is skipped where one is
-missing. The last line is `N passed, N failed, N skipped`.
+A script names the commands and files that it needs in a line "# needs: ..." and is skipped where
+one is missing; "# run: ..." names the interpreter with its options where the suffix does not say
+it. Both may stand behind another language's comment sign.
+The last line is `N passed, N failed, N skipped`.
 """
 
 import argparse
 import fnmatch
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -23,23 +26,38 @@ import run_guest
 SAVE = run_guest.MARK
 
 
-def needs(path):
+INTERPRETERS = {".sh": "bash", ".py": "python3", ".pl": "perl", ".rb": "ruby", ".js": "node",
+                ".java": "java", ".erl": "escript"}
+
+
+def header(path, name):
+    """The words behind "NAME:" in the script's comments."""
     with open(path) as f:
         for line in f:
-            if line.startswith("# needs:"):
-                return line.split(":", 1)[1].split()
+            m = re.match(r"(?:#|//|%)+ " + name + ":(.*)", line)
+            if m:
+                return m.group(1).split()
     return []
+
+
+def lacks(path, search):
+    """What the script needs and this machine doesn't have."""
+    return [word for word in header(path, "needs")
+            if not (os.path.exists(word) if "/" in word else shutil.which(word, path=search))]
 
 
 def command(path, search):
     """The interpreter by its own path, so that the sandbox starts a program and no script."""
-    shell = {".sh": "bash", ".py": "python3", ".pl": "perl"}[os.path.splitext(path)[1]]
-    return [shutil.which(shell, path=search), path]
+    run = header(path, "run") or [INTERPRETERS[os.path.splitext(path)[1]]]
+    return [shutil.which(run[0], path=search)] + run[1:] + [path]
 
 
 class Programs(run_guest.Runner):
     def data(self, prog, user=None):
         return None, {}
+
+    def compression(self, number):
+        return ("none", "lz4")[number % 2]
 
     def one_program(self, argv, mode, oracle):
         if mode.startswith("cross:"):
@@ -68,7 +86,7 @@ def main():
     args.stasis = run_guest.find_stasis(args)
     modes = run_guest.expand_modes(args.modes)
     where = os.path.join(top, "tests", "programs")
-    names = sorted(n for n in os.listdir(where) if n.endswith((".sh", ".py", ".pl")))
+    names = sorted(n for n in os.listdir(where) if os.path.splitext(n)[1] in INTERPRETERS)
     if args.filter:
         names = [n for n in names if any(fnmatch.fnmatch(n, f) for f in args.filter)]
 
@@ -79,7 +97,7 @@ def main():
         for name in names:
             path = os.path.join(where, name)
             search = runner.environ["PATH"]
-            missing = [c for c in needs(path) if not shutil.which(c, path=search)]
+            missing = lacks(path, search)
             if missing:
                 print("skip %s: no %s" % (name, ", ".join(missing)), flush=True)
                 skipped += len(modes)
