@@ -2,6 +2,7 @@
 #include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/task_run.h"
 #include "sentry/sentry.h"
+#include "sentry/syscall/admit.h"
 
 #define S(nr, name, support, note) long sys_##name(struct task *t, const struct sysargs *args);
 #include "sentry/syscall/x86_64.def"
@@ -75,7 +76,11 @@ long syscall_dispatch(struct task *t)
 	if (unlikely(__atomic_load_n(&t->seccomp_mode, __ATOMIC_RELAXED)) && !seccomp_allows(t))
 		ret = (long)t->regs.rax;
 	else
-		ret = likely(e && e->fn) ? e->fn(t, &args) : -ENOSYS;
+		ret = likely(e && e->fn) ? 0 : -ENOSYS;
+	if (ret == 0 && syscall_makes[t->sysno])
+		ret = syscall_admit(t, t->sysno);
+	if (likely(ret == 0))
+		ret = e->fn(t, &args);
 	if (unlikely(t->kernel->machine->strace))
 		strace_exit(t, e && e->fn ? e : NULL, &args, ret);
 	return ret;

@@ -6,6 +6,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/utsns.h"
+#include "sentry/vfs/file_count.h"
 #include "sentry/vfs/inotify.h"
 
 #include <errno.h>
@@ -174,8 +175,9 @@ PSEUDO_DIR(proc_sys_vm, .id = "proc.sys.vm", PSEUDO_ENTRIES(vm_entries));
 
 /* ---- fs ---- */
 
-FACT(show_file_max, "9223372036854775807\n")
-FACT(show_file_nr, "0\t0\t9223372036854775807\n")
+FACT(show_file_max, "%llu\n", (unsigned long long)files_max(c->kernel->machine->memfile))
+FACT(show_file_nr, "%llu\t0\t%llu\n", (unsigned long long)files_open(),
+     (unsigned long long)files_max(c->kernel->machine->memfile))
 FACT(show_nr_open, "1048576\n")
 FACT(show_pipe_max_size, "%llu\n", (unsigned long long)PIPE_MAX_SIZE)
 FACT(show_lease_break, "45\n")
