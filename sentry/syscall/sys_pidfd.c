@@ -1,5 +1,6 @@
 /* pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2). */
 #include "sentry/auth/creds.h"
+#include "sentry/fs/proc/proc.h"
 #include "sentry/kernel/pidfd.h"
 #include "sentry/kernel/task_run.h"
 #include "sentry/syscall/sysarg.h"
@@ -66,11 +67,14 @@ SYSCALL4(pidfd_send_signal, int, fd, int, signo, uaddr_t, uinfo, u32, flags)
 	r = fd_get(&t->ctx, fd, &f);
 	if (r < 0)
 		return r;
-	if (!file_is_pidfd(f))
-		return -EBADF;
+	/* A directory of /proc/PID, which was there before there were pidfds, also does. */
+	r = pidfd_leader(f, &leader);
+	if (r == -EBADF)
+		r = proc_dir_task(f, &t->ctx, &leader);
+	if (r == -EBADF)
+		return r;
 	if (signo < 0 || signo > SIGNAL_MAX)
 		return -EINVAL;
-	r = pidfd_leader(f, &leader);
 	if (r < 0)
 		return r;
 	if (!uaddr_null(uinfo)) {

@@ -55,6 +55,13 @@ static unsigned ncpu(const struct task *t)
 	return MIN(MAX(t->kernel->machine->ncpu, 1u), (unsigned)CPU_SETSIZE);
 }
 
+/* Unlike the calls about policies, these do not look at the number before they look for the task.
+ */
+static int affinity_target(struct task *t, int pid, struct task **ret)
+{
+	return pid < 0 ? -ESRCH : target(t, pid, ret);
+}
+
 SYSCALL3(sched_getaffinity, int, pid, u32, len, uaddr_t, out)
 {
 	AUTO(task) o = NULL;
@@ -64,7 +71,7 @@ SYSCALL3(sched_getaffinity, int, pid, u32, len, uaddr_t, out)
 
 	if (len * 8ull < ncpu(t) || len % 8)
 		return -EINVAL;
-	r = target(t, pid, &o);
+	r = affinity_target(t, pid, &o);
 	if (r < 0)
 		return r;
 	mutex_lock(&o->lock);
@@ -85,7 +92,7 @@ SYSCALL3(sched_setaffinity, int, pid, u32, len, uaddr_t, in)
 	r = user_copy_in(&t->ctx, &set, in, MIN((size_t)len, sizeof(set)));
 	if (r < 0)
 		return r;
-	r = target(t, pid, &o);
+	r = affinity_target(t, pid, &o);
 	if (r < 0)
 		return r;
 	if (!may_control(t, o))

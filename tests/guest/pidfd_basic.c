@@ -55,12 +55,16 @@ GUEST_TEST(kill_and_poll)
 GUEST_TEST(errors)
 {
 	int p[2], fd = ASSERT_OK(pidfd_open_(getpid(), 0));
+	pid_t child = ASSERT_OK(fork());
 	siginfo_t info;
 
 	EXPECT_ERRNO(pidfd_open_(0, 0), EINVAL);
 	EXPECT_ERRNO(pidfd_open_(-5, 0), EINVAL);
 	EXPECT_ERRNO(pidfd_open_(getpid(), 1u << 20), EINVAL);
-	EXPECT_ERRNO(pidfd_open_(30000, 0), ESRCH);
+	if (child == 0)
+		_exit(0);
+	ASSERT_EQ(waitpid(child, NULL, 0), child);
+	EXPECT_ERRNO(pidfd_open_(child, 0), ESRCH);
 	ASSERT_EQ(pipe(p), 0);
 	EXPECT_ERRNO(pidfd_kill(p[0], 0, NULL, 0), EBADF);
 	EXPECT_ERRNO(pidfd_kill(fd, 65, NULL, 0), EINVAL);
@@ -73,6 +77,33 @@ GUEST_TEST(errors)
 	EXPECT_ERRNO(syscall(SYS_pidfd_getfd, fd, 0, 1), EINVAL);
 	EXPECT_ERRNO(syscall(SYS_pidfd_getfd, p[0], 0, 0), EBADF);
 	EXPECT_ERRNO(syscall(SYS_pidfd_getfd, fd, 5000, 0), EBADF);
+}
+
+/* A directory of /proc names its process as well, past its end too. */
+GUEST_TEST(directory_of_proc)
+{
+	pid_t child = ASSERT_OK(fork());
+	char path[40];
+	int dir, fd, task, status;
+
+	if (child == 0)
+		for (;;)
+			pause();
+	snprintf(path, sizeof(path), "/proc/%d", child);
+	dir = ASSERT_OK(open(path, O_RDONLY | O_DIRECTORY));
+	fd = ASSERT_OK(open(path, O_PATH));
+	snprintf(path, sizeof(path), "/proc/%d/task", child);
+	task = ASSERT_OK(open(path, O_RDONLY | O_DIRECTORY));
+	MAYBE_SAVE();
+	EXPECT_ERRNO(pidfd_kill(task, 0, NULL, 0), EBADF);
+	EXPECT_ERRNO(pidfd_kill(fd, 0, NULL, 0), EBADF);
+	EXPECT_ERRNO(pidfd_kill(dir, 65, NULL, 0), EINVAL);
+	EXPECT_ERRNO(syscall(SYS_pidfd_getfd, dir, 0, 0), EBADF);
+	EXPECT_EQ(pidfd_kill(dir, 0, NULL, 0), 0);
+	EXPECT_EQ(pidfd_kill(dir, SIGTERM, NULL, 0), 0);
+	EXPECT_EQ(waitpid(child, &status, 0), child);
+	EXPECT_EQ(status, SIGTERM);
+	EXPECT_ERRNO(pidfd_kill(dir, SIGTERM, NULL, 0), ESRCH);
 }
 
 static siginfo_t got;

@@ -34,6 +34,18 @@ GUEST_TEST(fork_resets_the_policy)
 	EXPECT_EQ(sched_setscheduler(0, SCHED_OTHER, &p), 0);
 }
 
+GUEST_TEST(nobody_has_a_negative_number)
+{
+	struct sched_param p = {0};
+	cpu_set_t set;
+
+	ASSERT_OK(sched_getaffinity(0, sizeof(set), &set));
+	EXPECT_ERRNO(sched_getaffinity(-1, sizeof(set), &set), ESRCH);
+	EXPECT_ERRNO(sched_setaffinity(-1, sizeof(set), &set), ESRCH);
+	EXPECT_ERRNO(sched_getscheduler(-1), EINVAL);
+	EXPECT_ERRNO(sched_getparam(-1, &p), EINVAL);
+}
+
 GUEST_TEST(slack_of_the_parent_is_the_childs_default)
 {
 	pid_t pid;

@@ -40,6 +40,16 @@ int proc_may_inspect(struct pseudo_inode *i, struct ctx *c)
 	return proc_inspect(&i->key, c, &t);
 }
 
+int proc_dir_task(struct file *f, struct ctx *c, struct task **ret)
+{
+	struct pseudo_inode *i = obj_cast(pseudo_inode, file_place(f));
+
+	if (!i || i->key.entry != proc_template(PROC_T_PID))
+		return -EBADF;
+	*ret = proc_task(&i->key, c);
+	return *ret ? 0 : -ESRCH;
+}
+
 bool proc_task_alive(const struct pseudo_key *child, struct ctx *c)
 {
 	AUTO(task) t = proc_task(child, c);

@@ -27,6 +27,9 @@ struct task *proc_task(const struct pseudo_key *key, struct ctx *c);
 MUST_CHECK int proc_inspect(const struct pseudo_key *key, struct ctx *c, struct task **ret);
 /* may_open of files that are about memory or other people's secrets. */
 int proc_may_inspect(struct pseudo_inode *i, struct ctx *c);
+/* The process that f, an open directory /proc/PID, is about: a reference; -EBADF: f is no such
+ * directory, -ESRCH: it is gone. */
+MUST_CHECK int proc_dir_task(struct file *f, struct ctx *c, struct task **ret);
 
 bool proc_task_alive(const struct pseudo_key *child, struct ctx *c);
 void proc_task_owner(const struct pseudo_key *child, struct ctx *c, u32 *ret_uid, u32 *ret_gid,
