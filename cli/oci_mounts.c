@@ -110,9 +110,9 @@ static int add_bind(const char *source, const char *bundle, Control__Mount *m, b
 
 static int parse_mount(const json_t *o, const char *bundle, struct config *c, struct error *err)
 {
-	static const char *const known[] = {"proc", "sysfs", "tmpfs", "devpts"};
+	static const char *const known[] = {"proc", "sysfs", "tmpfs", "devpts", "mqueue"};
 	/* Not there for the guest, which is told so when it looks. */
-	static const char *const left_out[] = {"cgroup", "cgroup2", "mqueue"};
+	static const char *const left_out[] = {"cgroup", "cgroup2"};
 	const char *destination = "", *type = "", *source = "";
 	bool devices = false, bind;
 	json_t *options;

@@ -1,0 +1,359 @@
+/* A queue: its object, sending, receiving, notification. */
+#include "proto/files.pb-c.h"
+#include "sentry/auth/creds.h"
+#include "sentry/fs/mqueue/mqueue_impl.h"
+#include "sentry/kernel/signal.h"
+#include "sentry/kernel/task.h"
+#include "state/base/cleanup.h"
+#include "state/fields.h"
+
+#include <linux/capability.h>
+#include <stdlib.h>
+
+#define COUNT_MAX     65536u /* of a queue, whoever makes it */
+#define SIZE_MAX_HARD (16u << 20)
+#define HEAP_MAX      (128ull << 20) /* what all messages take of our memory */
+
+const struct mq_limits mq_limits = {256, 10, 8192, 10, 8192};
+
+struct mq_message *mq_message_new(u32 len)
+{
+	struct mq_message *m = calloc(1, sizeof(*m) + len);
+
+	BUG_ON(!m);
+	m->len = len;
+	return m;
+}
+
+static struct mq_super *super_of(struct mq_inode *q)
+{
+	return container_of(q->ti.inode.sb, struct mq_super, ts.sb);
+}
+
+/* Behind all of its priority and above. */
+static void insert(struct mq_inode *q, struct mq_message *m)
+{
+	struct mq_message *before;
+
+	TAILQ_FOREACH_REVERSE(before, &q->messages, mq_messages, link)
+	{
+		if (before->priority >= m->priority)
+			break;
+	}
+	if (before)
+		TAILQ_INSERT_AFTER(&q->messages, before, m, link);
+	else
+		TAILQ_INSERT_HEAD(&q->messages, m, link);
+	q->count++;
+	q->bytes += m->len;
+	atomic_fetch_add(&super_of(q)->heap, m->len + sizeof(*m));
+}
+
+static struct mq_message *take_first(struct mq_inode *q)
+{
+	struct mq_message *m = TAILQ_FIRST(&q->messages);
+
+	TAILQ_REMOVE(&q->messages, m, link);
+	q->count--;
+	q->bytes -= m->len;
+	atomic_fetch_sub(&super_of(q)->heap, m->len + sizeof(*m));
+	return m;
+}
+
+/* ---- the object ---- */
+
+static void mq_inode_init(void *p)
+{
+	struct mq_inode *q = p;
+
+	mutex_init(&q->lock, RANK_FILE);
+	waitq_init(&q->wait);
+	TAILQ_INIT(&q->messages);
+}
+
+static void mq_inode_destroy(void *p)
+{
+	struct mq_inode *q = p;
+
+	while (!TAILQ_EMPTY(&q->messages))
+		free(take_first(q));
+}
+
+static int mq_inode_save_messages(struct saver *s, const struct mq_inode *q, Sentry__MqInode *m)
+{
+	struct mq_message *qm;
+
+	m->messages = saver_alloc(s, (q->count + 1) * sizeof(*m->messages));
+	TAILQ_FOREACH (qm, &q->messages, link) {
+		Sentry__MqMessage *e = saver_msg(s, Sentry__MqMessage, sentry__mq_message__init);
+
+		e->priority = qm->priority;
+		e->data.data = qm->data;
+		e->data.len = qm->len;
+		m->messages[m->n_messages++] = e;
+	}
+	return 0;
+}
+
+static int mq_inode_load_messages(struct loader *l, struct mq_inode *q, const Sentry__MqInode *m)
+{
+	if (!q->ti.inode.sb || !obj_is(q->ti.inode.sb, &mq_super_type))
+		return loader_error(l, "message queue outside its file system");
+	for (size_t i = 0; i < m->n_messages; i++) {
+		const Sentry__MqMessage *e = m->messages[i];
+		struct mq_message *qm;
+
+		if (e->priority >= MQ_PRIORITIES || e->data.len > q->max_size ||
+		    q->count >= q->max_messages)
+			return loader_range(l, "messages");
+		qm = mq_message_new((u32)e->data.len);
+		qm->priority = e->priority;
+		if (qm->len)
+			memcpy(qm->data, e->data.data, qm->len);
+		insert(q, qm);
+	}
+	return 0;
+}
+
+static void mq_inode_sample_messages(struct sampler *sp, struct mq_inode *q)
+{
+	struct mq_message *m = mq_message_new(3);
+
+	obj_put(q->ti.inode.sb);
+	q->ti.inode.sb = sampler_ref(sp, &mq_super_type);
+	memcpy(m->data, "abc", 3);
+	m->priority = 7;
+	q->max_messages = q->max_size = 10;
+	insert(q, m);
+}
+
+static int mq_inode_after_load(struct loader *l, void *p)
+{
+	struct mq_inode *q = p;
+
+	if (!q->ti.inode.sb || !obj_is(q->ti.inode.sb, &mq_super_type))
+		return loader_error(l, "message queue outside its file system");
+	if (q->notify_signal > SIGNAL_MAX)
+		return loader_range(l, "notify_signal");
+	if (q->max_messages > COUNT_MAX || q->max_size > SIZE_MAX_HARD)
+		return loader_range(l, "max_messages or max_size");
+	return 0;
+}
+
+static void mq_inode_sample(struct sampler *sp, void *p)
+{
+	((struct mq_inode *)p)->notify_signal = 10;
+}
+
+#define MQ_INODE_FIELDS(X)                                  \
+	X(BASE, ti, tmpfs_inode)                            \
+	X(SKIP, lock)                                       \
+	X(VAL, max_messages)                                \
+	X(VAL, max_size)                                    \
+	X(CUSTOM, messages, mq_inode)                       \
+	X(SKIP, count) /* counted by the messages */        \
+	X(SKIP, bytes)                                      \
+	X(SKIP, receivers) /* nobody sleeps while parked */ \
+	X(VAL, notify_tgid)                                 \
+	X(VAL, notify_signal)                               \
+	X(VAL, notify_value)                                \
+	X(SKIP, wait)
+OBJECT_TYPE(mq_inode, Sentry__MqInode, sentry__mq_inode__descriptor, MQ_INODE_FIELDS,
+            .base = &tmpfs_inode_type, .ops = &mq_inode_ops, .init = mq_inode_init,
+            .destroy = mq_inode_destroy, .after_load = mq_inode_after_load,
+            .sample = mq_inode_sample);
+
+/* What one queue may take at the most: counted against RLIMIT_MSGQUEUE from the start. */
+static u64 cost(const struct mq_inode *q)
+{
+	return (u64)q->max_messages * (q->max_size + 128ull);
+}
+
+struct owned {
+	u32 uid, queues;
+	u64 cost;
+};
+
+static bool add_owned(const struct tmpfs_entry *e, void *arg)
+{
+	struct owned *o = arg;
+
+	o->queues++;
+	if (e->inode->uid == o->uid)
+		o->cost += cost(container_of(e->inode, struct mq_inode, ti.inode));
+	return true;
+}
+
+int mq_inode_new(struct super_block *sb, struct ctx *c, u32 mode, const struct mq_attr *attr,
+                 struct inode **ret)
+{
+	const struct mq_limits *lim = &mq_limits;
+	bool may = creds_capable(c->creds, CAP_SYS_RESOURCE);
+	struct owned o = {.uid = c->creds->euid};
+	struct mq_super *ms = container_of(sb, struct mq_super, ts.sb);
+	s64 messages = attr ? attr->mq_maxmsg : (s64)lim->messages_default;
+	s64 size = attr ? attr->mq_msgsize : (s64)lim->size_default;
+	AUTO(mq_inode) q = NULL;
+	u64 ino;
+
+	if (messages <= 0 || size <= 0 || messages > (may ? COUNT_MAX : lim->messages) ||
+	    size > (may ? SIZE_MAX_HARD : lim->size))
+		return -EINVAL;
+	q = obj_new(mq_inode);
+	q->max_messages = (u32)messages;
+	q->max_size = (u32)size;
+	tmpfs_walk(sb->root->inode, 0, add_owned, &o);
+	if (o.queues >= lim->queues && !may)
+		return -ENOSPC;
+	mutex_lock(&ms->ts.tree);
+	ino = ++ms->ts.next_ino;
+	mutex_unlock(&ms->ts.tree);
+	inode_setup(&q->ti.inode, sb, c, ino, mode);
+	atomic_fetch_add(&ms->ts.inodes, 1);
+	if (o.cost + cost(q) > task_rlimit(ctx_task(c), RLIMIT_MSGQUEUE))
+		return -EMFILE;
+	q->ti.inode.size = 80; /* what a read of the status finds */
+	*ret = &TAKE(q)->ti.inode;
+	return 0;
+}
+
+/* ---- calls ---- */
+
+struct mq_call {
+	struct file *f;
+	struct ctx *c;
+	struct mq_inode *q;
+	struct mq_message **m;
+	size_t room;
+	u32 *asleep; /* where this call is counted while it sleeps */
+	int result;
+};
+
+/* q->lock is held; whom the arrival is to be told to, once. */
+static u32 arrival_locked(struct mq_inode *q, siginfo_t *info, struct ctx *c)
+{
+	u32 tgid = q->notify_tgid;
+
+	if (!tgid || q->count != 1 || q->receivers)
+		return 0;
+	memset(info, 0, sizeof(*info));
+	info->si_signo = (int)q->notify_signal;
+	info->si_code = SI_MESGQ;
+	info->si_pid = (pid_t)c->tgid;
+	info->si_uid = c->creds->uid;
+	info->si_ptr = (void *)(uintptr_t)q->notify_value;
+	q->notify_tgid = 0;
+	return info->si_signo ? tgid : 0;
+}
+
+static void tell(struct kernel *k, u32 tgid, const siginfo_t *info)
+{
+	AUTO(thread_group) tg = tgid ? thread_group_find(k, tgid) : NULL;
+
+	if (tg)
+		signal_send_group(tg, info);
+}
+
+static bool send_ready(void *arg)
+{
+	struct mq_call *call = arg;
+	struct mq_inode *q = call->q;
+	siginfo_t info;
+	u32 tgid;
+
+	mutex_lock(&q->lock);
+	if (q->count >= q->max_messages) {
+		mutex_unlock(&q->lock);
+		call->result = -EAGAIN;
+		return file_nonblock(call->f);
+	}
+	call->result = 0;
+	if (atomic_load(&super_of(q)->heap) + (*call->m)->len > HEAP_MAX) {
+		mutex_unlock(&q->lock);
+		call->result = -ENOMEM;
+		return true;
+	}
+	insert(q, TAKE(*call->m));
+	tgid = arrival_locked(q, &info, call->c);
+	mutex_unlock(&q->lock);
+	tell(call->c->kernel, tgid, &info);
+	waitq_wake(&q->wait, READY_IN);
+	return true;
+}
+
+static bool receive_ready(void *arg)
+{
+	struct mq_call *call = arg;
+	struct mq_inode *q = call->q;
+
+	mutex_lock(&q->lock);
+	if (q->count == 0) {
+		mutex_unlock(&q->lock);
+		call->result = -EAGAIN;
+		return file_nonblock(call->f);
+	}
+	*call->m = take_first(q);
+	mutex_unlock(&q->lock);
+	waitq_wake(&q->wait, READY_OUT);
+	call->result = 0;
+	return true;
+}
+
+int mq_send_message(struct file *f, struct ctx *c, struct mq_message **m, struct deadline d)
+{
+	struct mq_call call = {.f = f, .c = c, .q = mq_of(f), .m = m};
+	int r;
+
+	if (!call.q || !file_writable(f))
+		return -EBADF;
+	if ((*m)->len > call.q->max_size)
+		return -EMSGSIZE;
+	r = ctx_block(c, &call.q->wait, send_ready, &call, d);
+	if (r == 0 && call.result == 0)
+		inode_touch(&call.q->ti.inode, c, false, true, true);
+	return r < 0 ? r : call.result;
+}
+
+int mq_receive_message(struct file *f, struct ctx *c, size_t room, struct deadline d,
+                       struct mq_message **ret)
+{
+	struct mq_call call = {.f = f, .c = c, .q = mq_of(f), .m = ret};
+	int r;
+
+	if (!call.q || !file_readable(f))
+		return -EBADF;
+	if (room < call.q->max_size)
+		return -EMSGSIZE;
+	if (receive_ready(&call))
+		return call.result;
+	mutex_lock(&call.q->lock);
+	call.q->receivers++;
+	mutex_unlock(&call.q->lock);
+	r = ctx_block(c, &call.q->wait, receive_ready, &call, d);
+	mutex_lock(&call.q->lock);
+	call.q->receivers--;
+	mutex_unlock(&call.q->lock);
+	return r < 0 ? r : call.result;
+}
+
+int mq_register(struct file *f, struct ctx *c, u32 signo, u64 value)
+{
+	struct mq_inode *q = mq_of(f);
+
+	if (!q)
+		return -EBADF;
+	GUARD(&q->lock);
+	if (q->notify_tgid)
+		return -EBUSY;
+	q->notify_tgid = c->tgid;
+	q->notify_signal = signo;
+	q->notify_value = value;
+	return 0;
+}
+
+void mq_unregister(struct mq_inode *q, u32 tgid)
+{
+	GUARD(&q->lock);
+	if (q->notify_tgid == tgid)
+		q->notify_tgid = 0;
+}
