@@ -61,6 +61,10 @@ static void describe(const struct mm *mm, const struct vma *v, struct vma_info *
 		.heap = is_heap(mm, v),
 		.growsdown = v->flags & VMA_GROWSDOWN,
 		.locked = v->flags & VMA_LOCKED,
+		.dontfork = v->flags & VMA_DONTFORK,
+		.wipeonfork = v->flags & VMA_WIPEONFORK,
+		.dontdump = v->flags & VMA_DONTDUMP,
+		.noreserve = v->flags & VMA_NORESERVE,
 	};
 	if (v->name)
 		snprintf(ret->name, sizeof(ret->name), "%s", v->name);

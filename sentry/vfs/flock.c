@@ -7,7 +7,9 @@
 #include "state/base/cleanup.h"
 #include "state/fields.h"
 
+#include <stdio.h>
 #include <sys/file.h>
+#include <sys/sysmacros.h>
 
 #define END_MAX ((u64)INT64_MAX)
 
@@ -131,6 +133,51 @@ static bool apply(struct inode_locks *l, const struct file_lock *want, bool unlo
 	if (!unlock)
 		lock_add(l, want, start, end);
 	return released;
+}
+
+/* ---- looking ---- */
+
+static size_t show_lock(const struct file_lock *k, u32 n, u64 dev, u64 ino, char *buf, size_t size)
+{
+	static const char *const kinds[] = {"FLOCK ", "POSIX ", "OFDLCK"};
+	char end[24] = "EOF";
+
+	if (k->end < END_MAX)
+		snprintf(end, sizeof(end), "%llu", (unsigned long long)k->end);
+	return (size_t)snprintf(buf, size, "lock:\t%u: %s ADVISORY  %s %d %02x:%02x:%llu %llu %s\n",
+	                        n, kinds[k->kind], k->exclusive ? "WRITE" : "READ ",
+	                        k->kind == LOCK_KIND_OFD ? -1 : (int)k->pid, major(dev), minor(dev),
+	                        (unsigned long long)ino, (unsigned long long)k->start, end);
+}
+
+void locks_show(struct file *f, const struct fd_table *files, u64 dev, u64 ino, char *buf,
+                size_t size)
+{
+	struct inode_locks *l = locks_peek(f->inode);
+	const struct file_lock *k;
+	size_t at = 0;
+	u32 n = 0;
+
+	buf[0] = 0;
+	if (!l)
+		return;
+	GUARD(&l->lock);
+	/* As Linux lists them: flock(2)'s before the others. */
+	for (int flock = 1; flock >= 0; flock--) {
+		TAILQ_FOREACH (k, &l->held, link) {
+			size_t len;
+
+			if ((k->kind == LOCK_KIND_FLOCK) != flock ||
+			    (k->kind == LOCK_KIND_POSIX ? k->files != files : k->file != f))
+				continue;
+			len = show_lock(k, ++n, dev, ino, buf + at, size - at);
+			if (len >= size - at) {
+				buf[at] = 0;
+				return;
+			}
+			at += len;
+		}
+	}
 }
 
 /* ---- waiting ---- */

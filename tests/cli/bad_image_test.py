@@ -18,7 +18,7 @@ def make_image(s, compression):
     ident = s.fresh()
     p = s.start_do(ident, "exec 5</etc/passwd; (sleep 0.2; echo x) | cat & wait; exit 7")
     s.ok("checkpoint", "--compression", compression, "--image-path", s.path("good"), ident)
-    p.wait(10)
+    p.wait(60)
     r = s.run("restore", "--image-path", s.path("good"), ident + "b")
     expect(r.status == 7, "the good image: %r" % r)
 

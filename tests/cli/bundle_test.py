@@ -66,7 +66,7 @@ def start_detached(s, ident, text):
     b = bundle(s, script(text))
     p = subprocess.run(s.argv(["run", "--bundle", b, "--detach", ident]),
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL, timeout=20)
+                       stderr=subprocess.DEVNULL, timeout=60)
     expect(p.returncode == 0, "start")
     return b
 

@@ -47,7 +47,7 @@ def there_and_back(s, compression, platform):
     ident = s.fresh()
     p, out = start_count(s, ident)
     s.ok("checkpoint", "--image-path", s.path("img"), "--compression", compression, ident)
-    expect(p.wait(10) == 137, "the first one ends: %r" % p.returncode)
+    expect(p.wait(60) == 137, "the first one ends: %r" % p.returncode)
     out += p.stdout.read()
     s.gone(ident)
     images_are_whole(s, s.path("img"))
@@ -82,7 +82,7 @@ def files_as_standard_descriptors(s):
                     stderr=hold)
         wait_for(lambda: os.path.getsize(s.path("out")) == 4, "first line")
         s.ok("checkpoint", "--image-path", s.path("img"), "files")
-        p.wait(10)
+        p.wait(60)
         os.close(hold)
         os.close(let_go)
     with open(s.path("in")) as i, open(s.path("out"), "r+") as o, open(s.path("log"), "r+") as log:
@@ -91,7 +91,7 @@ def files_as_standard_descriptors(s):
             i.seek(0)
             p = s.start("restore", "--image-path", s.path("img"), "files%d" % n, stdin=i,
                         stdout=out, stderr=subprocess.DEVNULL)
-            expect(p.wait(20) == 0, "restored: %r" % p.returncode)
+            expect(p.wait(60) == 0, "restored: %r" % p.returncode)
     with open(s.path("out")) as o, open(s.path("log")) as log:
         out, log = o.read(), log.read()
     expect(out == "one\ntwo\n", repr(out))
@@ -103,12 +103,12 @@ def leave_running(s):
     s.ok("checkpoint", "--leave-running", "--image-path", s.path("img"), "leave")
     p.stdin.close()
     out += p.stdout.read()
-    expect(p.wait(10) == 5 and out.decode() == counted(), "the first one: %r" % out)
+    expect(p.wait(60) == 5 and out.decode() == counted(), "the first one: %r" % out)
     # As often as one likes, and at once.
     both = [s.start("restore", "--image-path", s.path("img"), "r%d" % i) for i in range(3)]
     for q in both:
         text = q.stdout.read().decode()
-        expect(q.wait(20) == 5 and text.endswith(counted()[-20:]), "restored: %r %r" %
+        expect(q.wait(60) == 5 and text.endswith(counted()[-20:]), "restored: %r %r" %
                (text, q.stderr.read()))
 
 
@@ -120,7 +120,7 @@ def rounds(s):
     for i, step in enumerate((b"4\n", b"8\n", b"12\n", b"16\n", b"19\n")):
         out += read_until(p.stdout, step)
         s.ok("checkpoint", "--image-path", s.path("img%d" % i), ident)
-        expect(p.wait(10) == 137, "ends")
+        expect(p.wait(60) == 137, "ends")
         out += p.stdout.read()
         platform = OTHER[platform]
         ident = s.fresh()
@@ -128,7 +128,7 @@ def rounds(s):
                     bufsize=0, stdin=subprocess.PIPE)
     p.stdin.close()
     out += p.stdout.read()
-    expect(p.wait(20) == 5 and out.decode() == counted(), repr(out))
+    expect(p.wait(60) == 5 and out.decode() == counted(), repr(out))
 
 
 def background(s):
@@ -147,16 +147,16 @@ def paused_container(s):
     s.ok("resume", "pz")
     p.stdin.close()
     out += p.stdout.read()
-    expect(p.wait(10) == 5 and out.decode() == counted(), repr(out))
+    expect(p.wait(60) == 5 and out.decode() == counted(), repr(out))
 
 
 def detached_restore(s):
     p = s.start_do("det", "read x; exit 6", stdin=subprocess.PIPE)
     s.ok("checkpoint", "--image-path", s.path("img"), "det")
-    p.wait(10)
+    p.wait(60)
     subprocess.run(s.argv(["restore", "--detach", "--image-path", s.path("img"), "det2"]),
                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL, timeout=20, check=True)
+                   stderr=subprocess.DEVNULL, timeout=60, check=True)
     expect(json.loads(s.ok("wait", "det2").out)["exitStatus"] == 6, "wait")
     s.ok("delete", "det2")
     s.gone("det2")
@@ -166,7 +166,7 @@ def looking_inside(s):
     p = s.start_do("look", "cd /usr; exec 7</etc/passwd; sleep 100 | sleep 101 & wait")
     wait_for(lambda: s.ok("ps", "look").out.count(" sleep 10") == 4, "ps")
     s.ok("checkpoint", "--image-path", s.path("img"), "look")
-    p.wait(10)
+    p.wait(60)
     show = s.ok("image", "show", s.path("img")).out
     for word in ("look", s.platform, "sleep 100", "sleep 101", "processes   4", "compression none"):
         expect(word in show, "%r in %s" % (word, show))
@@ -185,7 +185,7 @@ def looking_inside(s):
 def goes_on(s, p, out):
     p.stdin.close()
     out += p.stdout.read()
-    expect(p.wait(20) == 5 and out.decode() == counted(), "it does not go on: %r" % out)
+    expect(p.wait(60) == 5 and out.decode() == counted(), "it does not go on: %r" % out)
 
 
 def image_exists(s):
@@ -254,7 +254,7 @@ def killed_command_that_ends_the_sandbox(s):
         c.wait()
         p.stdin.close()
         out += p.stdout.read()
-        status = p.wait(20)
+        status = p.wait(60)
         # Exactly one of the two lives on.
         if os.path.exists(s.path("img")):
             if status == 137:
@@ -273,7 +273,7 @@ def two_checkpoints_at_once(s):
              for i in range(3)]
     done = 0
     for i, c in enumerate(procs):
-        c.wait(20)
+        c.wait(60)
         err = c.stderr.read().decode()
         if c.returncode == 0:
             done += 1
@@ -293,7 +293,7 @@ def restore_errors(s):
     s.fails(1, "restore", "--image-path", s.path("img"), "--bundle", s.path("nope"), "y",
             contains="nope")
     s.ok("delete", "--force", "x")
-    p.wait(10)
+    p.wait(60)
 
 
 def changed_host_files(s):
@@ -311,7 +311,7 @@ def changed_host_files(s):
                        "exit 8" % s.path("data/f"), stdin=subprocess.PIPE)
         read_until(p.stdout, b"open\n")
         s.ok("checkpoint", "--image-path", s.path("img"), ident)
-        p.wait(10)
+        p.wait(60)
         r = s.run("restore", "--image-path", s.path("img"), ident + "a")
         expect(r.status == 8 and r.out == "content\n", repr(r))
         change()

@@ -51,7 +51,7 @@ def start(s, ident="victim"):
 def still_well(s, p, ident="victim"):
     expect(s.state(ident)["status"] == "running", "state")
     s.ok("ps", ident)
-    expect(p.wait(30) == 7, "%r %r" % (p.returncode, p.stderr.read()))
+    expect(p.wait(60) == 7, "%r %r" % (p.returncode, p.stderr.read()))
     s.gone(ident)
 
 
@@ -129,7 +129,7 @@ def waiters_come_and_go(s):
         c.send(request(WAIT))
         c.sock.close()
     r = keep.reply()
-    expect(r[:2] == b"\x08\x03" and p.wait(20) == 7, repr(r))
+    expect(r[:2] == b"\x08\x03" and p.wait(60) == 7, repr(r))
 
 
 def unwanted_descriptors(s):

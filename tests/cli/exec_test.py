@@ -90,11 +90,11 @@ def test_signals_reach_it(s):
     read_until(p.stdout, b"up\n")
     p.send_signal(signal.SIGTERM)
     read_until(p.stdout, b"got term\n")
-    expect(p.wait(20) == 3, "status")
+    expect(p.wait(60) == 3, "status")
     p = s.start("exec", ident, "sleep", "1000")
     wait_for(lambda: "sleep 1000" in s.run("ps", ident).out, "the process")
     p.send_signal(signal.SIGINT)
-    expect(p.wait(20) == 130, "status %s" % p.returncode)
+    expect(p.wait(60) == 130, "status %s" % p.returncode)
 
 
 def test_detach(s):
@@ -115,8 +115,8 @@ def test_ends_with_the_container(s):
     p = s.start("exec", ident, "sleep", "1000")
     wait_for(lambda: "sleep 1000" in s.run("ps", ident).out, "the process")
     s.ok("kill", ident, "KILL")
-    expect(do.wait(20) == 137, "do")
-    expect(p.wait(20) in (137, 1), "exec %s" % p.returncode)
+    expect(do.wait(60) == 137, "do")
+    expect(p.wait(60) in (137, 1), "exec %s" % p.returncode)
     s.fails(1, "exec", ident, "true")
 
 
@@ -149,7 +149,7 @@ def test_survives_a_checkpoint(s):
     wait_for(lambda: s.run("exec", ident, "cat", "/tmp/exec-count").out.strip() not in ("", "0"),
              "counting")
     s.ok("checkpoint", "--image-path", image, ident)
-    _, err = p.communicate(timeout=20)
+    _, err = p.communicate(timeout=60)
     line = err.decode()
     expect(p.returncode == 1 and line.count("\n") == 1 and "checkpointed" in line, line)
     other = s.fresh()
@@ -174,7 +174,7 @@ def test_goes_on_after_leave_running(s):
     s.ok("checkpoint", "--leave-running", "--image-path", s.path("image"), ident)
     p.stdin.write(b"still here\n")
     read_until(p.stdout, b"still here\n")
-    expect(p.wait(20) == 4, "status")
+    expect(p.wait(60) == 4, "status")
 
 
 def test_terminal(s):

@@ -56,7 +56,7 @@ class Sandboxes:
         return [self.stasis, "--root", self.root, "--platform", platform or self.platform] + \
             list(args)
 
-    def run(self, *args, timeout=30, platform=None, **kw):
+    def run(self, *args, timeout=60, platform=None, **kw):
         kw.setdefault("stdin", subprocess.DEVNULL)
         p = subprocess.run(self.argv(args, platform), stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, timeout=timeout, **kw)
@@ -105,7 +105,7 @@ class Sandboxes:
                 found.append((pid, words[1]))
         return found
 
-    def gone(self, ident, timeout=5):
+    def gone(self, ident, timeout=60):
         """All processes and files of the container are gone, soon."""
         deadline = time.monotonic() + timeout
         while True:
@@ -143,7 +143,7 @@ def one_line(r, status, contains=None):
         expect(contains in r.err, "%r wanted in %r" % (contains, r.err))
 
 
-def read_until(f, word, timeout=20):
+def read_until(f, word, timeout=60):
     """Reads f, a pipe, until the word has come; returns what came."""
     data = b""
     deadline = time.monotonic() + timeout
@@ -189,7 +189,7 @@ def descendants(pid):
     return found
 
 
-def wait_for(cond, what, timeout=10):
+def wait_for(cond, what, timeout=60):
     deadline = time.monotonic() + timeout
     while not cond():
         if time.monotonic() > deadline:

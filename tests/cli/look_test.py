@@ -43,7 +43,7 @@ def tree_of_processes(s):
     expect(row(s.ok("ps", "tree").out, "cat")[7] == "S", "paused")
     s.ok("resume", "tree")
     s.ok("kill", "--all", "tree", "KILL")
-    expect(p.wait(10) == 137, repr(p.returncode))
+    expect(p.wait(60) == 137, repr(p.returncode))
 
 
 def debug_of_tasks(s):
@@ -62,7 +62,7 @@ def debug_of_tasks(s):
     p.stdin.flush()
     expect(p.stdout.readline() == b"through\n", "cat")
     s.ok("kill", "--all", "dbg", "KILL")
-    expect(p.wait(10) == 137, repr(p.returncode))
+    expect(p.wait(60) == 137, repr(p.returncode))
 
 
 def counters(s):
@@ -89,7 +89,7 @@ def counters(s):
     e.wait()
     s.fails(2, "events", "--interval", "0", "cnt")
     s.ok("kill", "--all", "cnt", "KILL")
-    expect(p.wait(10) == 137, repr(p.returncode))
+    expect(p.wait(60) == 137, repr(p.returncode))
 
 
 def features(s):
@@ -109,7 +109,7 @@ def strace(s):
     log = s.path("strace.log")
     script = "echo 'a\"b' > /tmp/f; sleep 0.1; sleep 0.3 & read x < /tmp/f; kill -USR1 $$ & wait; exit 5"
     r = subprocess.run([s.stasis, "--root", s.root, "--log", log, "--strace", "do", "--", "sh",
-                        "-c", "trap : USR1; " + script], capture_output=True, timeout=30)
+                        "-c", "trap : USR1; " + script], capture_output=True, timeout=60)
     expect(r.returncode == 5, repr(r))
     text = open(log).read()
     for want in [r'openat\(AT_FDCWD, "/tmp/f", O_WRONLY\|O_CREAT\|O_TRUNC, 0666\) = \d',

@@ -45,7 +45,7 @@ class Terminal:
         self.seen += data.decode("utf-8", "replace")
         return bool(data)
 
-    def expect(self, text, timeout=30):
+    def expect(self, text, timeout=60):
         """Waits until text comes behind what was expected before."""
         deadline = time.monotonic() + timeout
         while text not in self.seen[self.mark:]:
@@ -56,7 +56,7 @@ class Terminal:
     def modes(self):
         return termios.tcgetattr(self.fd)
 
-    def finish(self, status, timeout=30):
+    def finish(self, status, timeout=60):
         """Reads to the end; the exit status must be this one. Returns all that was seen."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

@@ -246,7 +246,7 @@ class ConsoleSocket:
         return fds[0]
 
 
-def read_from(fd, word, timeout=20):
+def read_from(fd, word, timeout=60):
     data = b""
     while word not in data:
         if not select.select([fd], [], [], timeout)[0]:
@@ -265,7 +265,7 @@ def test_console_socket(s):
     p = s.start("run", "--detach", "--console-socket", c.path, "--bundle", path, ident,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     master = c.take()
-    expect(p.wait(30) == 0, "run")
+    expect(p.wait(60) == 0, "run")
     read_from(master, b"console")
     os.write(master, b"over the socket\n")
     read_from(master, b"<over the socket>")
@@ -281,7 +281,7 @@ def test_console_socket(s):
     p = s.start("restore", "--detach", "--console-socket", c.path, "--image-path", image, other,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     master = c.take()
-    expect(p.wait(30) == 0, "restore")
+    expect(p.wait(60) == 0, "restore")
     os.write(master, b"again\n")
     read_from(master, b"<again>")
     os.write(master, b"end\n")

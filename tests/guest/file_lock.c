@@ -297,3 +297,46 @@ GUEST_TEST(kinds_do_not_see_each_other)
 	EXPECT_EQ(try_in_child(F_WRLCK, 0, 0), EAGAIN);
 	EXPECT_OK(flock(a, LOCK_UN));
 }
+
+/* The lines of /proc/self/fdinfo/FD that begin with "lock:", without device and inode. */
+static void lock_lines(int fd, char *out, size_t size)
+{
+	static char text[4096];
+	char path[64], *line, *save;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	ASSERT_GE(guest_read_file(path, text, sizeof(text)), 0);
+	out[0] = 0;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char kind[16], what[16];
+		int n, pid, end = 0;
+		size_t at = strlen(out);
+
+		if (strncmp(line, "lock:", 5) != 0)
+			continue;
+		ASSERT_EQ(sscanf(line, "lock:\t%d: %15s ADVISORY %15s %d %*x:%*x:%*u %n", &n, kind,
+		                 what, &pid, &end),
+		          4);
+		EXPECT_EQ(pid, strcmp(kind, "OFDLCK") == 0 ? -1 : getpid());
+		ASSERT_TRUE(end > 0);
+		snprintf(out + at, size - at, "%d %s %s %s;", n, kind, what, line + end);
+	}
+}
+
+GUEST_TEST(fdinfo_shows_locks)
+{
+	int a = fd_of(), b = fd_of();
+	char text[256];
+
+	lock_lines(a, text, sizeof(text));
+	EXPECT_STREQ(text, "");
+	EXPECT_OK(flock(a, LOCK_SH));
+	EXPECT_OK(set(a, F_SETLK, F_WRLCK, 10, 5));
+	EXPECT_OK(set(b, F_OFD_SETLK, F_RDLCK, 100, 0));
+	MAYBE_SAVE();
+	lock_lines(a, text, sizeof(text));
+	EXPECT_STREQ(text, "1 FLOCK READ 0 EOF;2 POSIX WRITE 10 14;");
+	lock_lines(b, text, sizeof(text));
+	EXPECT_TRUE(strstr(text, "OFDLCK READ 100 EOF;") != NULL);
+	EXPECT_TRUE(strstr(text, "FLOCK") == NULL);
+}

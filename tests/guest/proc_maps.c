@@ -120,6 +120,49 @@ GUEST_TEST(smaps_has_sizes)
 	EXPECT_TRUE(strstr(line, "Rss:") != NULL);
 }
 
+/* Whether the two letters are among the VmFlags of the mapping that begins at p. */
+static bool vm_flag(const char *p, const char *flag)
+{
+	static char buf[65536];
+	char start[32], *line, *end;
+
+	if (guest_read_file("/proc/self/smaps", buf, sizeof(buf)) < 0)
+		SKIP("no smaps");
+	snprintf(start, sizeof(start), "%lx-", (unsigned long)p);
+	line = strstr(buf, start);
+	ASSERT_TRUE(line != NULL);
+	line = strstr(line, "VmFlags:");
+	ASSERT_TRUE(line != NULL);
+	end = strchr(line, '\n');
+	line = strstr(line, flag);
+	return line && line < end;
+}
+
+GUEST_TEST(flags_of_mappings)
+{
+	static const struct {
+		int advice;
+		const char *flag;
+	} advices[] = {{MADV_DONTFORK, " dc "}, {MADV_WIPEONFORK, " wf "}, {MADV_DONTDUMP, " dd "}};
+	char *p = guest_map(4 * GUEST_PAGE, 0);
+
+	/* So that it is a mapping of its own. */
+	ASSERT_OK(mprotect(p, GUEST_PAGE, PROT_NONE));
+	ASSERT_OK(mprotect(p + 3 * GUEST_PAGE, GUEST_PAGE, PROT_NONE));
+	p += GUEST_PAGE;
+	EXPECT_TRUE(vm_flag(p, " rd wr mr mw me "));
+	for (size_t i = 0; i < GUEST_COUNT(advices); i++) {
+		EXPECT_FALSE(vm_flag(p, advices[i].flag));
+		ASSERT_OK(madvise(p, 2 * GUEST_PAGE, advices[i].advice));
+	}
+	EXPECT_FALSE(vm_flag(p, " lo "));
+	ASSERT_OK(mlock(p, 2 * GUEST_PAGE));
+	MAYBE_SAVE();
+	EXPECT_TRUE(vm_flag(p, " lo "));
+	for (size_t i = 0; i < GUEST_COUNT(advices); i++)
+		EXPECT_TRUE(vm_flag(p, advices[i].flag));
+}
+
 GUEST_TEST(own_memory_through_mem)
 {
 	int fd = open("/proc/self/mem", O_RDWR);

@@ -7,6 +7,7 @@
 #include "sentry/fs/proc/proc_super.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/vfs/fd_table.h"
+#include "sentry/vfs/flock.h"
 #include "sentry/vfs/fs_context.h"
 #include "sentry/vfs/namei.h"
 #include "state/base/cleanup.h"
@@ -125,7 +126,7 @@ PROC_LINK_TEXT(proc_pid_root_text)
 /* ---- fd ---- */
 
 static int get_file(const struct pseudo_key *key, struct ctx *c, struct file **ret,
-                    bool *ret_cloexec)
+                    struct fd_table **ret_fds)
 {
 	AUTO(task) task = NULL;
 	AUTO(fd_table) fds = NULL;
@@ -136,8 +137,8 @@ static int get_file(const struct pseudo_key *key, struct ctx *c, struct file **r
 	fds = task_get_fds(task);
 	if (!fds || fd_table_lookup(fds, key->num, ret) < 0)
 		return -ENOENT;
-	if (ret_cloexec)
-		*ret_cloexec = fds == c->fds && fd_get_cloexec(c, key->num) == 1;
+	if (ret_fds)
+		*ret_fds = TAKE(fds);
 	return 0;
 }
 
@@ -178,25 +179,34 @@ PROC_LINK_TEXT(proc_fd_text)
 PROC_SHOW(proc_fdinfo)
 {
 	AUTO(file) f = NULL;
+	AUTO(fd_table) fds = NULL;
 	AUTO_FREE char *more = NULL;
-	bool cloexec = false;
+	struct kstat st;
+	bool cloexec;
 	s64 pos;
-	int r = get_file(&i->key, c, &f, &cloexec);
+	int r = get_file(&i->key, c, &f, &fds);
 
 	if (r < 0)
 		return r;
+	cloexec = fds == c->fds && fd_get_cloexec(c, i->key.num) == 1;
 	/* Not under its lock: this very read may hold it. */
 	pos = READ_ONCE(f->pos);
 	text_printf(t, "pos:\t%lld\nflags:\t0%o\nmnt_id:\t%u\nino:\t%llu\n", (long long)pos,
 	            file_flags(f) | (cloexec ? O_CLOEXEC : 0),
 	            f->path.mount ? f->path.mount->id : 0, (unsigned long long)f->inode->ino);
-	if (!file_ops_of(f)->fdinfo)
-		return 0;
 	more = calloc(1, FDINFO_MAX);
 	if (!more)
 		return -ENOMEM;
-	file_ops_of(f)->fdinfo(f, more, FDINFO_MAX);
-	text_append(t, more, strlen(more));
+	if (__atomic_load_n(&f->inode->locks, __ATOMIC_ACQUIRE) &&
+	    inode_getattr(f->inode, c, &st) == 0) {
+		locks_show(f, fds, st.dev, st.ino, more, FDINFO_MAX);
+		text_append(t, more, strlen(more));
+	}
+	if (file_ops_of(f)->fdinfo) {
+		more[0] = 0;
+		file_ops_of(f)->fdinfo(f, more, FDINFO_MAX);
+		text_append(t, more, strlen(more));
+	}
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sysmacros.h>
 
 /* What Linux would show of a command line or environment is bounded by its stack. */
@@ -182,6 +183,37 @@ static void show_sums(struct text *t, const struct sums *s, bool one)
 	show_kb(t, "Locked:", s->locked);
 }
 
+/* In the order of Linux's bits. */
+static void show_flags(struct text *t, const struct vma_info *v)
+{
+	const struct {
+		bool set;
+		const char *name;
+	} flags[] = {
+		{v->prot & PROT_READ, "rd"},
+		{v->prot & PROT_WRITE, "wr"},
+		{v->prot & PROT_EXEC, "ex"},
+		{v->shared, "sh"},
+		{true, "mr"},
+		{true, "mw"},
+		{true, "me"},
+		{v->shared, "ms"},
+		{v->growsdown, "gd"},
+		{v->locked, "lo"},
+		{v->dontfork, "dc"},
+		{!v->shared && v->prot & PROT_WRITE && !v->noreserve, "ac"},
+		{v->noreserve, "nr"},
+		{v->wipeonfork, "wf"},
+		{v->dontdump, "dd"},
+	};
+
+	text_printf(t, "VmFlags: ");
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (flags[i].set)
+			text_printf(t, "%s ", flags[i].name);
+	text_char(t, '\n');
+}
+
 PROC_SHOW(proc_pid_smaps)
 {
 	int r;
@@ -196,10 +228,8 @@ PROC_SHOW(proc_pid_smaps)
 		add_sums(&s, &v);
 		show_vma(t, &v);
 		show_sums(t, &s, true);
-		text_printf(t, "THPeligible:           0\nVmFlags: %s%s%s%smr mw me %s\n",
-		            v.prot & 1 ? "rd " : "", v.prot & 2 ? "wr " : "",
-		            v.prot & 4 ? "ex " : "", v.shared ? "sh " : "",
-		            v.growsdown ? "gd " : "");
+		text_printf(t, "THPeligible:           0\n");
+		show_flags(t, &v);
 	}
 	return 0;
 }
