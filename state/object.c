@@ -1,4 +1,6 @@
 #include "state/object.h"
+
+#include "state/base/later.h"
 #include "state/registry.h"
 
 #include <stdlib.h>
@@ -55,6 +57,7 @@ void obj_destroy(struct obj *o)
 
 void obj_dispose_all(void *const *objs, size_t n)
 {
+	later_mute(true);
 	for (size_t i = n; i-- > 0;)
 		last_put_chain(OBJ(objs[i])->type, objs[i]);
 	/* Destroys put what they own; no count reaches zero, since each object still has the
@@ -63,6 +66,7 @@ void obj_dispose_all(void *const *objs, size_t n)
 		destroy_chain(objs[i]);
 	for (size_t i = n; i-- > 0;)
 		release(objs[i]);
+	later_mute(false);
 }
 
 bool obj_tryget(void *p)

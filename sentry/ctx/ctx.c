@@ -1,5 +1,6 @@
 #include "sentry/ctx/ctx.h"
 #include "platform/platform.h"
+#include "state/base/later.h"
 #include "state/base/lock.h"
 
 #include <linux/futex.h>
@@ -97,6 +98,7 @@ int ctx_sleep(struct ctx *c, struct deadline d)
 	if (atomic_load(&c->wake) != 0)
 		return 0;
 	lock_assert_none();
+	later_run();
 	clock_gettime(CLOCK_MONOTONIC, &before);
 	WRITE_ONCE(c->sleeping, true);
 	platform_runnable_add(-1);

@@ -4,6 +4,7 @@
 #include "proto/leaf.pb-c.h"
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/vfs/fasync.h"
 #include "sentry/vfs/inode.h"
 #include "state/base/cleanup.h"
 #include "state/fields.h"
@@ -71,8 +72,8 @@ static long try_read(struct file *f, struct ctx *c, void *arg)
 	was_full = pipe_ring_free(p) < PIPE_BUF || pipe_slots_full(p);
 	r = read_some(p, dst);
 	mutex_unlock(&p->lock);
-	if (was_full && r > 0)
-		waitq_wake(&p->writable, READY_OUT);
+	if (r > 0)
+		waitq_wake(&p->writable, was_full ? READY_OUT | FASYNC_OUT : FASYNC_OUT);
 	return r;
 }
 
@@ -262,7 +263,7 @@ static void end_close(struct pipe *p, u32 acc)
 	if (last_writer)
 		waitq_wake(&p->readable, READY_IN | EPOLLHUP);
 	if (last_reader)
-		waitq_wake(&p->writable, READY_OUT | EPOLLERR);
+		waitq_wake(&p->writable, READY_OUT | EPOLLERR | FASYNC_OUT);
 }
 
 static struct file *end_new(struct pipe *p, u32 flags, const struct path *path, struct inode *inode,
@@ -522,7 +523,7 @@ static void pipe_sample_runs(struct sampler *sp, struct pipe *p)
 	F(SKIP, max_runs) /* with runs */                      \
 	F(SKIP, readers)                                       \
 	F(SKIP, writers) /* rebuilt by pipe_file */            \
-		F(VAL, reader_opens) F(VAL, writer_opens)
+	F(VAL, reader_opens) F(VAL, writer_opens)
 OBJECT_TYPE(pipe, Sentry__Pipe, sentry__pipe__descriptor, PIPE_FIELDS, .init = pipe_init,
             .destroy = pipe_destroy);
 
@@ -570,6 +571,7 @@ static const struct file_ops pipe_file_ops = {
 	.write = pipe_write,
 	.poll = pipe_poll,
 	.ioctl = pipe_ioctl,
+	.set_async = file_set_async,
 	.link_name = pipe_link_name,
 };
 

@@ -60,6 +60,7 @@ static void kernel_init(void *p)
 	oom_init(&k->oom);
 	TAILQ_INIT(&k->containers);
 	TAILQ_INIT(&k->parts);
+	TAILQ_INIT(&k->fasyncs);
 	TAILQ_INIT(&k->mms);
 	waitq_init(&k->signalfd_wait);
 	k->rt = kernel_runtime_new();
@@ -167,8 +168,9 @@ static int kernel_after_load(struct loader *l, void *p)
 	F(ATOMIC, next_id)                            \
 	F(VAL, generation)                            \
 	F(SKIP, signalfd_wait)                        \
-	F(SKIP, rt)  /* threads are made again */     \
-	F(SKIP, mms) /* each mm enters itself */      \
+	F(SKIP, rt)      /* threads are made again */ \
+	F(SKIP, fasyncs) /* their files enter them */ \
+	F(SKIP, mms)     /* each mm enters itself */  \
 	F(SKIP, mms_lock)                             \
 	F(CUSTOM, oom, kernel)
 OBJECT_TYPE(kernel, Sentry__Kernel, sentry__kernel__descriptor, KERNEL_FIELDS, .init = kernel_init,

@@ -90,11 +90,12 @@ struct kernel {
 	_Atomic u64 next_ino;            /* inode numbers of anonymous files, pipes */
 	_Atomic u64 next_id;             /* anything else that must be unique: mount ids, timers */
 	u64 generation;                  /* restores so far */
-	struct waitq signalfd_wait; /* pollers of signalfds: a signal was queued for somebody */
-	struct kernel_runtime *rt;  /* host threads, stop flag */
-	TAILQ_HEAD(, mm) mms;       /* every address space; mms_lock; rebuilt at load */
-	struct mutex mms_lock;      /* RANK_LEAF: held only to take references while walking */
-	struct oom oom;             /* who is ended for want of memory */
+	struct waitq signalfd_wait;   /* pollers of signalfds: a signal was queued for somebody */
+	struct kernel_runtime *rt;    /* host threads, stop flag */
+	TAILQ_HEAD(, fasync) fasyncs; /* loaded, not yet attached to their files; rebuilt at load */
+	TAILQ_HEAD(, mm) mms;         /* every address space; mms_lock; rebuilt at load */
+	struct mutex mms_lock;        /* RANK_LEAF: held only to take references while walking */
+	struct oom oom;               /* who is ended for want of memory */
 };
 OBJECT_DECL(kernel);
 

@@ -313,12 +313,15 @@ static int send(struct thread_group *tg, struct task *target, const siginfo_t *i
 	return r;
 }
 
+int signal_send_task_tasks_locked(struct task *t, const siginfo_t *info)
+{
+	return t->exit_state == TASK_ALIVE ? send(t->tg, t, info) : 0;
+}
+
 int signal_send_task(struct task *t, const siginfo_t *info)
 {
 	GUARD(&t->kernel->tasks_lock);
-	if (t->exit_state != TASK_ALIVE)
-		return 0;
-	return send(t->tg, t, info);
+	return signal_send_task_tasks_locked(t, info);
 }
 
 int signal_send_group_tasks_locked(struct thread_group *tg, const siginfo_t *info)

@@ -70,8 +70,9 @@ int signal_send_task(struct task *t, const siginfo_t *info);
 int signal_send_group(struct thread_group *tg, const siginfo_t *info);
 /* A synchronous signal (fault): if blocked or ignored the default action is forced. */
 void signal_force(struct task *t, const siginfo_t *info);
-/* signal_send_group for callers that hold tasks_lock. */
+/* The same for callers that hold tasks_lock. */
 int signal_send_group_tasks_locked(struct thread_group *tg, const siginfo_t *info);
+int signal_send_task_tasks_locked(struct task *t, const siginfo_t *info);
 /* kill(2)'s permission check. */
 bool signal_may_send(struct task *from, struct task *to, int signo);
 

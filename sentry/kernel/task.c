@@ -7,6 +7,7 @@
 #include "sentry/kernel/task_run.h"
 #include "sentry/loader/vdso.h"
 #include "sentry/mm/mm.h"
+#include "sentry/vfs/fasync.h"
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/fs_context.h"
 
@@ -311,6 +312,7 @@ int kernel_rewire(struct kernel *k, struct machine *m, const char **ret_why)
 		*ret_why = why;
 		return -EBADMSG;
 	}
+	fasync_attach_loaded(k);
 	for (u32 i = 1; i < PID_MAX; i++) {
 		if (k->pidns->slots[i].task)
 			rewire_interrupts(k->pidns->slots[i].task);

@@ -8,6 +8,7 @@
 #include "sentry/kernel/quiesce.h"
 #include "sentry/mm/mm.h"
 
+#include "state/base/later.h"
 #include "state/base/log.h"
 
 #include <stdlib.h>
@@ -32,11 +33,13 @@ void task_run_loop(struct task *t)
 	platform_runnable_add(1);
 	ctx_bind(&t->ctx);
 	while (t->run) {
+		later_run();
 		lock_assert_none();
 		if (!runtime_park(t))
 			break;
 		__atomic_store_n(&t->run, t->run->step(t), __ATOMIC_RELAXED);
 	}
+	later_run();
 	ctx_bind(NULL);
 	platform_runnable_add(-1);
 }
@@ -209,6 +212,7 @@ static const struct run_state *make_call(struct task *t)
 
 	t->run_next = NULL;
 	r = syscall_dispatch(t);
+	later_run();
 	next = t->run_next;
 	if (next)
 		return next;

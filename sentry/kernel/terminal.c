@@ -318,7 +318,7 @@ long terminal_ioctl(struct terminal *t, struct ctx *c, u32 cmd, u64 arg, bool ma
 	case TIOCSCTTY:
 		return set_controlling(t, c, arg);
 	case TIOCNOTTY:
-		return give_up(t, c);
+		return master ? -ENOTTY : give_up(t, c);
 	}
 	return -ENOIOCTLCMD;
 }

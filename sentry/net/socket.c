@@ -6,6 +6,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/net/netdev.h"
 #include "sentry/net/sockmsg.h"
+#include "sentry/vfs/fasync.h"
 #include "sentry/vfs/inode.h"
 #include "state/base/cleanup.h"
 #include "state/fields.h"
@@ -97,6 +98,7 @@ STRUCT_FIELDS(sock_opts, Sentry__SockOpts, sentry__sock_opts__descriptor, SOCK_O
 	F(SUB, opts, sock_opts) \
 	F(ATOMIC, err)          \
 	F(ATOMIC, shutdown)     \
+	F(ATOMIC, nospace)      \
 	F(VAL, ino)             \
 	F(VAL, uid)             \
 	F(SKIP, file) /* its load sets it */
@@ -141,6 +143,16 @@ void sock_set_error(struct sock *sk, int err)
 	atomic_store(&sk->err, err < 0 ? -err : err);
 	waitq_wake(&sk->rwait, READY_IN | EPOLLERR);
 	waitq_wake(&sk->wwait, READY_OUT | EPOLLERR);
+}
+
+void sock_wake_writers(struct sock *sk)
+{
+	u32 events = READY_OUT;
+
+	if (unlikely(atomic_load_explicit(&sk->nospace, memory_order_relaxed)) &&
+	    atomic_exchange(&sk->nospace, false))
+		events |= FASYNC_OUT;
+	waitq_wake(&sk->wwait, events);
 }
 
 static void waiter_drop(struct ctx_waiter *cw)
@@ -271,6 +283,7 @@ static const struct file_ops socket_file_ops = {
 	.write = sf_write,
 	.poll = sf_poll,
 	.ioctl = sf_ioctl,
+	.set_async = file_set_async,
 	.link_name = sf_link_name,
 };
 

@@ -59,6 +59,7 @@ struct sock {
 	struct sock_opts opts;
 	_Atomic s32 err;      /* SO_ERROR: a positive errno, taken by whoever sees it first */
 	_Atomic u32 shutdown; /* SOCK_*_CLOSED */
+	_Atomic bool nospace; /* a sender found no room: O_ASYNC tells when there is some */
 	u64 ino;              /* of its file's inode; 0: never had one */
 	u32 uid;              /* owner, as the tables in /proc/net show */
 	struct file *file;    /* the one around it, or NULL; not owned; rebuilt */
@@ -144,6 +145,13 @@ struct sock *sock_of(struct file *f);
 
 /* ---- help for families ---- */
 
+/* A send found no room; room again, or a connection made: wakes writers. */
+static inline void sock_no_space(struct sock *sk)
+{
+	if (!atomic_load_explicit(&sk->nospace, memory_order_relaxed))
+		atomic_store(&sk->nospace, true);
+}
+void sock_wake_writers(struct sock *sk);
 /* Takes the pending error: 0 or -errno. */
 int sock_take_error(struct sock *sk);
 /* Sets it and wakes both queues. */

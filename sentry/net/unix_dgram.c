@@ -38,7 +38,7 @@ void unix_packet_free(struct unix_packet *p)
 		after = before - p->charge;
 		if (((u64)before * 4 > unix_sndbuf(from) && (u64)after * 4 <= unix_sndbuf(from)) ||
 		    (atomic_load(&from->squeezed) && atomic_exchange(&from->squeezed, false)))
-			waitq_wake(&from->sk.wwait, READY_OUT);
+			sock_wake_writers(&from->sk);
 		unix_sock_put(from);
 	}
 	free(p);
@@ -52,7 +52,7 @@ static void no_longer_full(struct unix_sock *u)
 	waitq_wake(&u->peer_wait, ~0u);
 	GUARD(&u->sk.ns->unix_lock);
 	TAILQ_FOREACH (w, &u->connected, connected_link)
-		waitq_wake(&w->sk.wwait, READY_OUT);
+		sock_wake_writers(&w->sk);
 }
 
 bool unix_purge(struct unix_sock *u) NO_LOCK_ANALYSIS
@@ -155,8 +155,10 @@ static long try_queue(void *arg) NO_LOCK_ANALYSIS
 		r = -ESTALE;
 	else if (sock_shut(&other->sk) & SOCK_RCV_CLOSED)
 		r = -EPIPE;
-	else if (other != u && back != u && unix_full(other))
+	else if (other != u && back != u && unix_full(other)) {
+		sock_no_space(&u->sk);
 		r = -EAGAIN;
+	}
 	if (r == 0) {
 		if (t->p->rights)
 			unix_inflight(u->sk.ns, t->p->rights);

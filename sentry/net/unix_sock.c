@@ -293,7 +293,7 @@ static int unix_setsockopt(struct sock *sk, struct ctx *c, int level, int name, 
 static void unix_option_changed(struct sock *sk, int name)
 {
 	if (name == SO_SNDBUF || name == SO_SNDBUFFORCE)
-		waitq_wake(&sk->wwait, READY_OUT);
+		sock_wake_writers(sk);
 }
 
 static long unix_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)

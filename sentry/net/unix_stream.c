@@ -109,6 +109,7 @@ static long fill(struct send_try *t)
 	if (used >= limit) {
 		if (limit < unix_sndbuf(u))
 			atomic_store(&u->squeezed, true);
+		sock_no_space(&u->sk);
 		return -EAGAIN;
 	}
 	n = (u32)MIN(left, (u64)piece(limit));
@@ -192,6 +193,7 @@ struct recv_try {
 	u32 skip; /* MSG_PEEK: where the next look starts */
 	bool peek, scm_held, knows_cred;
 	bool room; /* the sender may go on */
+	bool seen; /* there was something, if only for a receive of nothing */
 	struct unix_cred cred;
 	struct unix_rights *rights;
 };
@@ -254,6 +256,7 @@ static long drain(struct recv_try *t)
 	if (r < (long)n)
 		whole = false;
 	t->m->done += (u64)r;
+	t->seen = true;
 	if (run && run->rights && off == 0) {
 		if (t->peek) {
 			t->rights = unix_rights_copy(run->rights);
@@ -308,7 +311,7 @@ again:
 	}
 	if (t->room && peer) {
 		t->room = false;
-		waitq_wake(&peer->sk.wwait, READY_OUT);
+		sock_wake_writers(&peer->sk);
 	}
 	if (u->sk.opts.peek_off >= 0 && t->m->done != done) {
 		s64 moved = (s64)(t->m->done - done);
@@ -348,9 +351,9 @@ long unix_stream_recv(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		return r;
 	if (m->done == 0 && r < 0)
 		return r;
-	if (m->want_name && m->done > 0 && u->peer)
+	if (m->want_name && (t.seen || m->done > 0) && u->peer)
 		m->name_len = u->peer->addr_len ? unix_put_name(u->peer, &m->name) : 0;
-	if (m->done > 0)
+	if (t.seen || m->done > 0)
 		unix_scm_deliver(u, c, m, &t.cred, t.rights);
 	return (long)m->done;
 }

@@ -1,6 +1,7 @@
 /* close(2), dup(2), fcntl(2), ioctl(2), flock(2). */
 #include "sentry/fs/pipe.h"
 #include "sentry/fs/tmpfs/memfd.h"
+#include "sentry/kernel/sigio.h"
 #include "sentry/syscall/sysarg.h"
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/flock.h"
@@ -8,6 +9,7 @@
 #include "sentry/vfs/namei.h"
 
 #include <linux/fs.h>
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -73,8 +75,9 @@ SYSCALL3(dup3, int, fd, int, to, int, flags)
 
 #define SETFL_MASK (O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK)
 
-static long set_flags(struct file *f, struct ctx *c, u32 flags)
+static long set_flags(struct file *f, struct ctx *c, int fd, u32 flags)
 {
+	const struct file_ops *ops = file_ops_of(f);
 	u32 old = file_flags(f), new;
 	int r;
 
@@ -82,44 +85,18 @@ static long set_flags(struct file *f, struct ctx *c, u32 flags)
 	if ((flags & O_NOATIME) && !(old & O_NOATIME) && !inode_owner_or_capable(file_place(f), c))
 		return -EPERM;
 	new = (old & ~(u32)SETFL_MASK) | flags;
-	if (file_ops_of(f)->set_flags) {
-		r = file_ops_of(f)->set_flags(f, new);
+	if (ops->set_flags) {
+		r = ops->set_flags(f, new);
 		if (r < 0)
 			return r;
 	}
+	if (((new ^ old) & O_ASYNC) && ops->set_async) {
+		if (new &O_ASYNC)
+			file_async_on(f, c, fd);
+		ops->set_async(f, c, (new &O_ASYNC) != 0);
+	}
 	while (!atomic_compare_exchange_weak(&f->flags, &old, new))
 		new = (old & ~(u32)SETFL_MASK) | flags;
-	return 0;
-}
-
-/* What F_SETOWN and F_SETOWN_EX say. */
-static long get_owner_ex(struct file *f, struct ctx *c, uaddr_t arg)
-{
-	struct f_owner_ex o = {.type = f->owner_type, .pid = f->owner_pid};
-
-	return user_put(c, arg, &o);
-}
-static long set_owner_ex(struct file *f, struct ctx *c, uaddr_t arg)
-{
-	struct f_owner_ex o;
-	int r = user_get(c, arg, &o);
-
-	if (r < 0)
-		return r;
-	if (o.type != F_OWNER_TID && o.type != F_OWNER_PID && o.type != F_OWNER_PGRP)
-		return -EINVAL;
-	f->owner_type = o.type;
-	f->owner_pid = o.pid;
-	return 0;
-}
-static long set_owner(struct file *f, u64 arg)
-{
-	s32 who = (s32)arg;
-
-	if (who == INT32_MIN)
-		return -EINVAL;
-	f->owner_type = who < 0 ? F_OWNER_PGRP : F_OWNER_PID;
-	f->owner_pid = who < 0 ? -who : who;
 	return 0;
 }
 
@@ -132,6 +109,7 @@ static bool works_on_path(int cmd)
 SYSCALL3(fcntl, int, fd, int, cmd, u64, arg)
 {
 	struct ctx *c = &t->ctx;
+	struct file_owner owner;
 	AUTO(file) f = NULL;
 	int r = fd_get_path(c, fd, &f);
 
@@ -153,21 +131,22 @@ SYSCALL3(fcntl, int, fd, int, cmd, u64, arg)
 	case F_GETFL:
 		return file_flags(f);
 	case F_SETFL:
-		return set_flags(f, c, (u32)arg);
+		return set_flags(f, c, fd, (u32)arg);
 	case F_GETOWN:
-		return f->owner_type == F_OWNER_PGRP ? -f->owner_pid : f->owner_pid;
+		return file_getown(f, c);
 	case F_SETOWN:
-		return set_owner(f, arg);
+		return file_setown(f, c, (s32)arg);
 	case F_GETOWN_EX:
-		return get_owner_ex(f, c, UADDR(arg));
+		return file_getown_ex(f, c, UADDR(arg));
 	case F_SETOWN_EX:
-		return set_owner_ex(f, c, UADDR(arg));
+		return file_setown_ex(f, c, UADDR(arg));
 	case F_GETSIG:
-		return f->owner_sig;
+		file_get_owner(f, &owner);
+		return owner.sig;
 	case F_SETSIG:
-		if (arg > 64)
+		if (arg > SIGNAL_MAX)
 			return -EINVAL;
-		f->owner_sig = (s32)arg;
+		file_set_owner_sig(f, (s32)arg);
 		return 0;
 	case F_GETLEASE:
 		return F_UNLCK;
@@ -186,14 +165,18 @@ SYSCALL3(fcntl, int, fd, int, cmd, u64, arg)
 
 /* ---- ioctl ---- */
 
-static long set_flag(struct file *f, struct ctx *c, uaddr_t arg, u32 flag)
+static long set_flag(struct file *f, struct ctx *c, int fd, uaddr_t arg, u32 flag)
 {
 	u32 on;
 	int r = user_get_u32(c, arg, &on);
 
 	if (r < 0)
 		return r;
-	return set_flags(f, c, on ? file_flags(f) | flag : file_flags(f) & ~flag);
+	/* Linux only minds where it would have to do something. */
+	if (flag == O_ASYNC && !file_ops_of(f)->set_async &&
+	    (on != 0) != ((file_flags(f) & O_ASYNC) != 0))
+		return -ENOTTY;
+	return set_flags(f, c, fd, on ? file_flags(f) | flag : file_flags(f) & ~flag);
 }
 
 static long bytes_left(struct file *f, struct ctx *c, uaddr_t arg)
@@ -227,6 +210,18 @@ static long clone_file(struct file *dst, struct ctx *c, int fd)
 	return -EOPNOTSUPP;
 }
 
+/* The owner of a socket can be asked for and chosen by ioctl as well. */
+static long owner_ioctl(struct file *f, struct ctx *c, u32 cmd, uaddr_t arg)
+{
+	s32 who;
+
+	if (cmd == FIOGETOWN || cmd == SIOCGPGRP)
+		return user_put_u32(c, arg, (u32)file_getown(f, c));
+	if (user_get(c, arg, &who) < 0)
+		return -EFAULT;
+	return file_setown(f, c, who);
+}
+
 SYSCALL3(ioctl, int, fd, u32, cmd, u64, arg)
 {
 	struct ctx *c = &t->ctx;
@@ -241,12 +236,19 @@ SYSCALL3(ioctl, int, fd, u32, cmd, u64, arg)
 	case FIONCLEX:
 		return fd_set_cloexec(c, fd, false);
 	case FIONBIO:
-		return set_flag(f, c, UADDR(arg), O_NONBLOCK);
+		return set_flag(f, c, fd, UADDR(arg), O_NONBLOCK);
 	case FIOASYNC:
-		return set_flag(f, c, UADDR(arg), O_ASYNC);
+		return set_flag(f, c, fd, UADDR(arg), O_ASYNC);
 	case FIONREAD:
 		if (inode_is_reg(f->inode))
 			return bytes_left(f, c, UADDR(arg));
+		break;
+	case FIOSETOWN:
+	case SIOCSPGRP:
+	case FIOGETOWN:
+	case SIOCGPGRP:
+		if (S_ISSOCK(f->inode->mode))
+			return owner_ioctl(f, c, cmd, UADDR(arg));
 		break;
 	case FIGETBSZ:
 		if (inode_is_reg(f->inode) || inode_is_dir(f->inode))

@@ -3,6 +3,7 @@
 
 #include "sentry/kernel/kernel.h"
 #include "sentry/vfs/epoll.h"
+#include "sentry/vfs/fasync.h"
 #include "sentry/vfs/flock.h"
 #include "sentry/vfs/namei.h"
 #include "sentry/vfs/notify.h"
@@ -17,18 +18,22 @@
 #include <sys/mman.h>
 
 /* ep_items is filled by the epolls' own load. */
-#define FILE_FIELDS(X)       \
-	X(BASE, id, mapid)   \
-	X(ATOMIC, flags)     \
-	X(VAL, seekable)     \
-	X(SUB, path, path)   \
-	X(REF, inode, inode) \
-	X(SKIP, pos_lock)    \
-	X(VAL, pos)          \
-	X(VAL, owner_type)   \
-	X(VAL, owner_pid)    \
-	X(VAL, owner_sig)    \
-	X(SKIP, ep_lock)     \
+#define FILE_FIELDS(X)         \
+	X(BASE, id, mapid)     \
+	X(ATOMIC, flags)       \
+	X(VAL, seekable)       \
+	X(SUB, path, path)     \
+	X(REF, inode, inode)   \
+	X(SKIP, pos_lock)      \
+	X(VAL, pos)            \
+	X(VAL, owner_type)     \
+	X(VAL, owner_pid)      \
+	X(VAL, owner_sig)      \
+	X(VAL, owner_since)    \
+	X(VAL, owner_uid)      \
+	X(VAL, owner_euid)     \
+	X(REF, fasync, fasync) \
+	X(SKIP, ep_lock)       \
 	X(SKIP, ep_items)
 
 static void file_init(void *p)
@@ -45,6 +50,7 @@ static void file_last_put(void *p)
 
 	notify_file(f, file_writable(f) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 	epoll_file_gone(f);
+	fasync_file_gone(f);
 	locks_file_gone(f);
 }
 /* Counts in f->inode->writers. */
@@ -60,6 +66,7 @@ static void file_destroy(void *p)
 	if (counts_as_writer(f))
 		atomic_fetch_sub(&f->inode->writers, 1);
 	path_put(&f->path);
+	fasync_put(TAKE(f->fasync));
 	inode_put(TAKE(f->inode));
 }
 static int file_after_load(struct loader *l, void *p)
@@ -72,6 +79,7 @@ static int file_after_load(struct loader *l, void *p)
 		return loader_error(l, "open file with half a path");
 	if (f->pos < 0)
 		return loader_error(l, "negative file position");
+	fasync_file_loaded(f);
 	if (counts_as_writer(f))
 		atomic_fetch_add(&f->inode->writers, 1);
 	return 0;

@@ -20,6 +20,7 @@
 
 struct dentry;
 struct epoll_item;
+struct fasync;
 struct inode;
 struct kstat;
 struct mount;
@@ -39,8 +40,11 @@ struct file {
 	struct inode *inode; /* immutable; never NULL */
 	struct mutex pos_lock;
 	s64 pos GUARDED_BY(pos_lock);
-	/* F_SETOWN/F_SETSIG/O_ASYNC */
+	/* F_SETOWN, F_SETSIG: see fasync.h; ep_lock */
 	s32 owner_type, owner_pid, owner_sig;
+	s64 owner_since;
+	u32 owner_uid, owner_euid;
+	struct fasync *fasync;                                 /* owned; set once; NULL: none */
 	struct mutex ep_lock;                                  /* RANK_LEAF */
 	TAILQ_HEAD(, epoll_item) ep_items GUARDED_BY(ep_lock); /* epolls that watch it; not owned */
 };
@@ -79,6 +83,8 @@ struct file_ops {
 	void (*flush)(struct file *f, struct ctx *c);
 	/* F_SETFL is about to change flags. NULL: fine. */
 	int (*set_flags)(struct file *f, u32 flags);
+	/* O_ASYNC changes. NULL: files of the type send no signals (FIOASYNC: -ENOTTY). */
+	void (*set_async)(struct file *f, struct ctx *c, bool on);
 	/* Text for /proc/PID/fdinfo/N below the common lines. NULL: none. */
 	void (*fdinfo)(struct file *f, char *buf, size_t size);
 	/* What readlink of /proc/PID/fd/N gives for an anonymous file ("pipe:[7]"). */

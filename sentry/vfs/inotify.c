@@ -2,6 +2,7 @@
 
 #include "proto/events.pb-c.h"
 #include "sentry/auth/creds.h"
+#include "sentry/vfs/fasync.h"
 #include "sentry/vfs/inode.h"
 #include "sentry/vfs/notify.h"
 #include "sentry/vfs/super.h"
@@ -204,6 +205,7 @@ static const struct file_ops inotify_ops = {
 	.llseek = file_llseek_nowhere,
 	.poll = inotify_poll,
 	.ioctl = inotify_ioctl,
+	.set_async = file_set_async,
 	.fdinfo = inotify_fdinfo,
 	.link_name = inotify_link_name,
 };

@@ -165,3 +165,17 @@ GUEST_TEST(modes)
 	          F_SEAL_EXEC | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
 	EXPECT_ERRNO(memfd_create("m", MFD_EXEC | MFD_NOEXEC_SEAL), EINVAL);
 }
+
+GUEST_TEST(a_write_that_would_grow)
+{
+	static char buf[3 * GUEST_PAGE];
+	int fd = sealable();
+
+	ASSERT_OK(ftruncate(fd, GUEST_PAGE + GUEST_PAGE / 2));
+	EXPECT_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW));
+	MAYBE_SAVE();
+	/* Pages that need no growth are written, the one that would grow is not touched. */
+	EXPECT_EQ(pwrite(fd, buf, sizeof(buf), 10), (long)GUEST_PAGE - 10);
+	EXPECT_ERRNO(pwrite(fd, buf, GUEST_PAGE, GUEST_PAGE + 10), EPERM);
+	EXPECT_EQ(pwrite(fd, buf, GUEST_PAGE / 2 - 10, GUEST_PAGE + 10), GUEST_PAGE / 2 - 10);
+}

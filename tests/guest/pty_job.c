@@ -51,6 +51,9 @@ static void leader_knows(const struct pty_pair *p)
 	EXPECT_READ(p->m, "via tty");
 	/* Asked at the other end. */
 	EXPECT_EQ(tcgetpgrp(p->m), getpid());
+	/* But it can't be given up there. */
+	EXPECT_ERRNO(ioctl(p->m, TIOCNOTTY), ENOTTY);
+	EXPECT_EQ(tcgetpgrp(p->s), getpid());
 }
 
 GUEST_TEST(the_leader_and_its_terminal)

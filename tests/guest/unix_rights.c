@@ -140,6 +140,22 @@ GUEST_TEST(peeked_descriptors)
 	EXPECT_EQ(v, 6);
 }
 
+GUEST_TEST(a_receive_of_nothing)
+{
+	int e = ASSERT_OK(eventfd(0, 0)), got = -1;
+	char buf[4];
+
+	pair(SOCK_STREAM);
+	EXPECT_EQ(send_fds(s[0], "x", &e, 1), 1);
+	MAYBE_SAVE();
+	/* It takes what is attached to the byte, and not the byte. */
+	EXPECT_EQ(recv_fds(s[1], buf, 0, &got, 1, 0, NULL, NULL), 1);
+	EXPECT_OK(close(got));
+	MAYBE_SAVE();
+	EXPECT_EQ(recv(s[1], buf, sizeof(buf), 0), 1);
+	EXPECT_EQ(buf[0], 'x');
+}
+
 GUEST_TEST(too_little_room)
 {
 	int e[4], got[4] = {-1, -1, -1, -1}, flags, first, before;

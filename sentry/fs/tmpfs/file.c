@@ -71,9 +71,10 @@ static long tmpfs_write(struct file *f, struct ctx *c, struct uiter *src, s64 *p
 		if (ti->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
 			return -EPERM;
 		if ((ti->seals & F_SEAL_GROW) && off + len > f->inode->size) {
-			if (off >= f->inode->size)
+			/* Page by page, and no part of a page that would make the file grow. */
+			if (off >= PAGE_DOWN(f->inode->size))
 				return -EPERM;
-			len = f->inode->size - off;
+			len = PAGE_DOWN(f->inode->size) - off;
 		}
 	}
 	room = room_for(ti, off, len);

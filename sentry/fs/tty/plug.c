@@ -4,6 +4,7 @@
 
 #include "state/base/bug.h"
 #include "state/base/cleanup.h"
+#include "state/base/later.h"
 #include "state/base/log.h"
 
 #include <asm/ioctls.h>
@@ -219,6 +220,8 @@ static void *plug_thread(void *arg)
 		if (out)
 			p[2] = (struct pollfd){.fd = pl->out, .events = out};
 		timeout = pl->watch_size && pl->in >= 0 ? SIZE_LOOK_MS : -1;
+		/* Under the lock: not while consoles are paused. */
+		later_run();
 		mutex_unlock(&cs->lock);
 		if (poll(p, ARRAY_SIZE(p), timeout) < 0 && errno != EINTR)
 			log_err("poll: %s", strerror(errno));

@@ -14,9 +14,9 @@
 #include "sentry/fs/tty/ring.h"
 #include "sentry/vfs/file.h"
 
-#define PTY_INPUT_MAX  8192u
-#define PTY_OUTPUT_MAX 16384u /* of which writers use PTY_WRITE_MAX, the rest is for echo */
-#define PTY_WRITE_MAX  12288u
+#define PTY_INPUT_MAX  16384u
+#define PTY_OUTPUT_MAX 24576u /* of which writers use PTY_WRITE_MAX, the rest is for echo */
+#define PTY_WRITE_MAX  20480u
 #define PTY_ECHO_MAX   4096u
 /* What the master counts as received and a flush no longer takes back. */
 #define PTY_RECEIVED 4096u

@@ -3,6 +3,7 @@
 #include "sentry/fs/tty/devpts.h"
 #include "sentry/fs/tty/pty_impl.h"
 #include "sentry/fs/tty/tty_ioctl.h"
+#include "sentry/kernel/sigio.h"
 #include "sentry/mm/usercopy.h"
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/namei.h"
@@ -344,11 +345,20 @@ static void pty_fdinfo(struct file *f, char *buf, size_t size)
 		snprintf(buf, size, "tty-index:\t%u\n", pf->pty->index);
 }
 
+static void pty_set_async(struct file *f, struct ctx *c, bool on)
+{
+	struct pty_file *pf = pty_file_of(f);
+
+	if (on)
+		file_set_async_terminal(f, c, pf->master ? NULL : &pf->pty->term);
+}
+
 const struct file_ops pty_file_ops = {
 	.id = {.describe = file_describe},
 	.read = pty_read,
 	.write = pty_write,
 	.poll = pty_poll,
 	.ioctl = pty_ioctl,
+	.set_async = pty_set_async,
 	.fdinfo = pty_fdinfo,
 };

@@ -30,8 +30,8 @@ static void tcp_option_changed(struct sock *sk, int name)
 	tcp_set_limit(t, p);
 	tcp_set_limit(p, t);
 	mutex_unlock_pair(&t->inet.sk.lock, &p->inet.sk.lock);
-	waitq_wake(&t->inet.sk.wwait, READY_OUT);
-	waitq_wake(&p->inet.sk.wwait, READY_OUT);
+	sock_wake_writers(&t->inet.sk);
+	sock_wake_writers(&p->inet.sk);
 }
 
 static int tcp_getname(struct sock *sk, struct ctx *c, bool peer, struct sockaddr_storage *ret,

@@ -4,6 +4,7 @@
  */
 #include "sentry/net/inet/tcp.h"
 
+#include "sentry/vfs/fasync.h"
 #include "state/base/cleanup.h"
 
 #include <errno.h>
@@ -166,7 +167,7 @@ static void establish_locked(struct inet_ns *ns, struct tcp_sock *t, struct tcp_
 	inet_count(ns, INET_TCP_ACTIVE, 1);
 	inet_count(ns, INET_TCP_PASSIVE, 1);
 	waitq_wake(&l->inet.sk.rwait, READY_IN);
-	waitq_wake(&t->inet.sk.wwait, READY_OUT);
+	waitq_wake(&t->inet.sk.wwait, READY_OUT | FASYNC_OUT);
 }
 
 static bool has_room(const struct tcp_sock *l)
@@ -406,7 +407,8 @@ int tcp_connect(struct sock *sk, struct ctx *c, const struct sockaddr_storage *a
 	r = connect_start(t, &dst, &fresh);
 	if (r < 0)
 		return (int)r;
-	if (fresh)
+	/* Refused; one that was taken is announced already. */
+	if (fresh && READ_ONCE(t->state) == TCPS_CLOSE)
 		wake_all(t);
 	/* What a non-blocking call has begun is never over when it returns. */
 	if (fresh && nonblock)

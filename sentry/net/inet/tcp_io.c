@@ -74,6 +74,7 @@ static long send_step(void *arg)
 	}
 	room = tcp_ring_room(p);
 	if (left > 0 && room == 0) {
+		sock_no_space(&t->inet.sk);
 		mutex_unlock(&p->inet.sk.lock);
 		return -EAGAIN;
 	}
@@ -258,7 +259,7 @@ static long recv_step(void *arg)
 	}
 	mutex_unlock(&t->inet.sk.lock);
 	if (more && p)
-		waitq_wake(&p->inet.sk.wwait, READY_OUT);
+		sock_wake_writers(&p->inet.sk);
 	return r;
 }
 
@@ -358,6 +359,8 @@ u32 tcp_poll(struct sock *sk, struct poll_table *pt)
 			GUARD(&p->inet.sk.lock);
 			if (p->peer != t || p->orphan || !few_free(p))
 				ev |= READY_OUT;
+			else
+				sock_no_space(sk);
 		}
 	}
 	if (atomic_load(&sk->err))
