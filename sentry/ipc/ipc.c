@@ -3,6 +3,7 @@
 #include "sentry/auth/creds.h"
 
 #include "proto/ipc.pb-c.h"
+#include "state/base/bug.h"
 #include "state/fields.h"
 
 #include <errno.h>
@@ -230,6 +231,56 @@ void ipc_perm_set(struct ctx *c, struct ipc_object *o, const struct ipc_perm *p)
 	o->owner.gid = p->gid;
 	o->owner.mode = (o->owner.mode & ~IPC_MODE) | (p->mode & IPC_MODE);
 	o->ctime = ipc_now(c);
+}
+
+static void table_line(FILE *out, enum ipc_kind kind, const struct ipc_object *o)
+{
+	fprintf(out, "%10d %10d  %4o ", o->owner.key, o->owner.id, o->owner.mode);
+	switch (kind) {
+	case IPC_SHM:
+		ipc_shm_line_locked(out, o);
+		break;
+	case IPC_SEM:
+		ipc_sem_line_locked(out, o);
+		break;
+	default:
+		ipc_msg_line_locked(out, o);
+		break;
+	}
+	fputc('\n', out);
+}
+
+char *ipc_table(struct ipcns *ns, enum ipc_kind kind)
+{
+	static const char *const heads[IPC_KINDS] = {
+		[IPC_SHM] =
+			"       key      shmid perms                  size  cpid  lpid nattch   "
+			"uid   gid  cuid  cgid      atime      dtime      ctime"
+			"                   rss                  swap",
+		[IPC_SEM] = "       key      semid perms      nsems   uid   gid  cuid  cgid      "
+			    "otime      ctime",
+		[IPC_MSG] =
+			"       key      msqid perms      cbytes       qnum lspid lrpid   uid   "
+			"gid  cuid  cgid      stime      rtime      ctime",
+	};
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+	u32 used;
+
+	BUG_ON(!out);
+	fprintf(out, "%s\n", heads[kind]);
+	mutex_lock(&ns->lock);
+	for (s32 slot = 0, top = ipc_top_slot_locked(ns, kind, &used); slot <= top; slot++) {
+		const struct ipc_object *o = ipc_by_slot_locked(ns, kind, slot);
+
+		if (o)
+			table_line(out, kind, o);
+	}
+	mutex_unlock(&ns->lock);
+	fclose(out);
+	BUG_ON(!text);
+	return text;
 }
 
 void ipc_exit(struct ipcns *ns, struct clocks *clocks, u32 tgid)

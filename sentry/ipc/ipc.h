@@ -14,6 +14,7 @@
 #include "state/base/lock.h"
 #include "state/object.h"
 
+#include <stdio.h>
 #include <sys/ipc.h>
 
 #define IPC_OBJECTS_MAX 32000u /* of each kind */
@@ -80,6 +81,13 @@ MUST_CHECK int ipc_may_control(struct ctx *c, const struct ipc_object *o);
 MUST_CHECK long ipc_found(struct ctx *c, const struct ipc_object *o, int flags);
 void ipc_perm_out(const struct ipc_object *o, struct ipc_perm *ret);
 void ipc_perm_set(struct ctx *c, struct ipc_object *o, const struct ipc_perm *p);
+
+/* /proc/sysvipc: a malloc'd table of all of a kind. */
+char *ipc_table(struct ipcns *ns, enum ipc_kind kind);
+/* One line of it, without the end. */
+void ipc_shm_line_locked(FILE *out, const struct ipc_object *o);
+void ipc_sem_line_locked(FILE *out, const struct ipc_object *o);
+void ipc_msg_line_locked(FILE *out, const struct ipc_object *o);
 
 /* ---- the calls ---- */
 MUST_CHECK long ipc_shmget(struct ctx *c, struct ipcns *ns, s32 key, u64 size, int flags);

@@ -234,8 +234,9 @@ static int copy_locked(struct msg_call *call)
 		m = TAILQ_NEXT(m, link);
 	if (!m || call->type < 0)
 		return -ENOMSG;
-	if (m->len > call->len && !(call->flags & MSG_NOERROR))
-		return -E2BIG;
+	/* There are no copies of parts. */
+	if (m->len > call->len)
+		return call->flags & MSG_NOERROR ? -EINVAL : -E2BIG;
 	call->m = message_new(m->type, m->len);
 	memcpy(call->m->data, m->data, m->len);
 	return 0;
@@ -453,4 +454,14 @@ long ipc_msgctl(struct ctx *c, struct ipcns *ns, s32 id, int cmd, uaddr_t buf)
 	default:
 		return -EINVAL;
 	}
+}
+
+void ipc_msg_line_locked(FILE *out, const struct ipc_object *o)
+{
+	const struct msg_queue *q = container_of(o, struct msg_queue, object);
+
+	fprintf(out, " %10llu %10u %5u %5u %5u %5u %5u %5u %10lld %10lld %10lld",
+	        (unsigned long long)q->bytes, q->count, q->lspid, q->lrpid, o->owner.uid,
+	        o->owner.gid, o->owner.cuid, o->owner.cgid, (long long)q->stime,
+	        (long long)q->rtime, (long long)o->ctime);
 }

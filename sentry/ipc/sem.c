@@ -617,3 +617,11 @@ long ipc_semctl(struct ctx *c, struct ipcns *ns, s32 id, int num, int cmd, u64 a
 		return -EINVAL;
 	}
 }
+
+void ipc_sem_line_locked(FILE *out, const struct ipc_object *o)
+{
+	const struct sem_set *s = container_of(o, struct sem_set, object);
+
+	fprintf(out, "%10u %5u %5u %5u %5u %10lld %10lld", s->n, o->owner.uid, o->owner.gid,
+	        o->owner.cuid, o->owner.cgid, (long long)s->otime, (long long)o->ctime);
+}

@@ -390,3 +390,14 @@ long ipc_shmctl(struct ctx *c, struct ipcns *ns, s32 id, int cmd, uaddr_t buf)
 		return -EINVAL;
 	}
 }
+
+void ipc_shm_line_locked(FILE *out, const struct ipc_object *o)
+{
+	const struct shm_segment *s = container_of(o, struct shm_segment, object);
+
+	fprintf(out, "%21llu %5u %5u  %5u %5u %5u %5u %5u %10lld %10lld %10lld %21llu %21u",
+	        (unsigned long long)s->size, s->cpid, s->lpid, attached(s), o->owner.uid,
+	        o->owner.gid, o->owner.cuid, o->owner.cgid, (long long)s->atime,
+	        (long long)s->dtime, (long long)o->ctime,
+	        (unsigned long long)shmem_bytes(s->memory), 0u);
+}

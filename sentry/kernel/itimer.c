@@ -54,6 +54,18 @@ static void send_signal(struct itimers *it, int signo)
 		return;
 }
 
+/* Whoever used the CPU time up is told, so that profilers see who runs. */
+static void send_cpu_signal(struct itimers *it, int signo)
+{
+	siginfo_t info = siginfo_kernel(signo);
+	struct ctx *c = ctx_current();
+
+	if (!c || ctx_task(c)->tg != it->tg)
+		send_signal(it, signo);
+	else if (signal_send_group_near(ctx_task(c), &info) < 0)
+		return;
+}
+
 /* ---- ITIMER_REAL ---- */
 
 static void real_arm_locked(struct itimers *it)
@@ -218,9 +230,9 @@ void itimers_account(struct itimers *it, u64 user_ns, u64 sys_ns)
 	atomic_store(&it->cpu_armed, it->cpu_left[CPU_VIRTUAL] || it->cpu_left[CPU_PROF]);
 	mutex_unlock(&it->lock);
 	if (virt)
-		send_signal(it, SIGVTALRM);
+		send_cpu_signal(it, SIGVTALRM);
 	if (prof)
-		send_signal(it, SIGPROF);
+		send_cpu_signal(it, SIGPROF);
 }
 
 /* ---- setitimer, getitimer ---- */

@@ -244,11 +244,11 @@ void thread_group_exit(struct thread_group *tg, int status)
 }
 
 /* target NULL: the group's queue. tasks_lock and tg->lock held. */
-static int send_locked(struct thread_group *tg, struct task *target, const siginfo_t *info,
-                       bool *ret_resumed)
+static int send_locked(struct thread_group *tg, struct task *target, struct task *near,
+                       const siginfo_t *info, bool *ret_resumed)
 {
 	int signo = info->si_signo;
-	struct task *judge = target ? target : tg->leader, *t, *chosen = NULL;
+	struct task *judge = target ? target : near ? near : tg->leader, *t, *chosen = NULL;
 	int r;
 
 	if (tg->exiting && signo != SIGCONT)
@@ -299,13 +299,14 @@ static int send_locked(struct thread_group *tg, struct task *target, const sigin
 }
 
 /* tasks_lock held. */
-static int send(struct thread_group *tg, struct task *target, const siginfo_t *info)
+static int send(struct thread_group *tg, struct task *target, struct task *near,
+                const siginfo_t *info)
 {
 	bool resumed = false;
 	int r;
 
 	mutex_lock(&tg->lock);
-	r = send_locked(tg, target, info, &resumed);
+	r = send_locked(tg, target, near, info, &resumed);
 	mutex_unlock(&tg->lock);
 	/* The parent's lock has the same rank: only after ours is free. */
 	if (resumed)
@@ -315,7 +316,7 @@ static int send(struct thread_group *tg, struct task *target, const siginfo_t *i
 
 int signal_send_task_tasks_locked(struct task *t, const siginfo_t *info)
 {
-	return t->exit_state == TASK_ALIVE ? send(t->tg, t, info) : 0;
+	return t->exit_state == TASK_ALIVE ? send(t->tg, t, NULL, info) : 0;
 }
 
 int signal_send_task(struct task *t, const siginfo_t *info)
@@ -326,13 +327,21 @@ int signal_send_task(struct task *t, const siginfo_t *info)
 
 int signal_send_group_tasks_locked(struct thread_group *tg, const siginfo_t *info)
 {
-	return send(tg, NULL, info);
+	return send(tg, NULL, NULL, info);
 }
 
 int signal_send_group(struct thread_group *tg, const siginfo_t *info)
 {
 	GUARD(&tg->kernel->tasks_lock);
 	return signal_send_group_tasks_locked(tg, info);
+}
+
+int signal_send_group_near(struct task *t, const siginfo_t *info)
+{
+	GUARD(&t->kernel->tasks_lock);
+	if (t->exit_state != TASK_ALIVE)
+		return 0;
+	return send(t->tg, NULL, t, info);
 }
 
 void signal_force(struct task *t, const siginfo_t *info)

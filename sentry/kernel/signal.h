@@ -68,6 +68,8 @@ void sigqueue_finish(struct sigqueue *q);
  */
 int signal_send_task(struct task *t, const siginfo_t *info);
 int signal_send_group(struct thread_group *tg, const siginfo_t *info);
+/* To t's group, of which t takes it if it may. */
+int signal_send_group_near(struct task *t, const siginfo_t *info);
 /* A synchronous signal (fault): if blocked or ignored the default action is forced. */
 void signal_force(struct task *t, const siginfo_t *info);
 /* The same for callers that hold tasks_lock. */

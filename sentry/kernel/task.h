@@ -169,7 +169,7 @@ struct task {
 
 	u64 set_child_tid, clear_child_tid; /* guest addresses */
 	u64 robust_list;
-	atomic_bool gave_up_pi; /* its end has begun: mutexes that it owns go to waiters */
+	atomic_bool gave_up_pi; /* its memory goes: mutexes that it owned are its waiters' */
 	u64 rseq_addr;
 	u32 rseq_len, rseq_sig;
 	s32 rseq_cpu;              /* the core number in the area; -1: none */

@@ -92,6 +92,8 @@ static void switch_memory(struct task *t, struct program *p)
 	mutex_lock(&t->lock);
 	t->ctx.mm = TAKE(p->mm);
 	mutex_unlock(&t->lock);
+	/* With the new memory the task owns mutexes again. */
+	atomic_store(&t->gave_up_pi, false);
 	t->robust_list = 0;
 	t->clear_child_tid = t->set_child_tid = 0;
 	t->rseq_addr = 0;

@@ -282,18 +282,21 @@ static struct task *detach_member_locked(struct task *t)
 	return pid_remove_locked(t->kernel->pidns, t->tid);
 }
 
-struct task *thread_group_reap_locked(struct thread_group *tg)
+struct task *thread_group_reap_locked(struct thread_group *tg, bool waited)
 {
 	struct thread_group *p = tg->parent;
 	struct task *leader = tg->leader;
 
-	if (p) {
+	/* Who is not waited for is not counted. */
+	if (p && waited) {
 		p->child_utime += tg->dead_utime + tg->child_utime;
 		p->child_stime += tg->dead_stime + tg->child_stime;
 		p->child_minflt += tg->dead_minflt + tg->child_minflt;
 		p->child_nvcsw += tg->dead_nvcsw + tg->child_nvcsw;
 		p->child_maxrss = MAX(p->child_maxrss, tg->maxrss);
 		p->child_maxrss = MAX(p->child_maxrss, tg->child_maxrss);
+	}
+	if (p) {
 		TAILQ_REMOVE(&p->children, tg, sibling);
 		tg->parent = NULL;
 	}
@@ -381,7 +384,7 @@ const struct run_state *task_exit_step(struct task *t)
 	}
 	while ((d = TAILQ_FIRST(&dead))) {
 		TAILQ_REMOVE(&dead, d, dead_link);
-		obj_put(thread_group_reap_locked(d));
+		obj_put(thread_group_reap_locked(d, false));
 	}
 	mutex_unlock(&k->tasks_lock);
 	terminal_put(tty);

@@ -53,7 +53,7 @@ static bool look(struct thread_group *c, const struct wait_request *req, struct 
 		ret->status = WIFEXITED(st) ? WEXITSTATUS(st) : WTERMSIG(st);
 		fill_usage(c, ret);
 		if (take)
-			*ret_dead = thread_group_reap_locked(c);
+			*ret_dead = thread_group_reap_locked(c, true);
 		return true;
 	}
 	GUARD(&c->lock);

@@ -31,4 +31,4 @@ struct wait_result {
 MUST_CHECK int task_wait_child(struct task *t, const struct wait_request *req,
                                struct wait_result *ret);
 /* Takes a zombie group out of the tree; the caller drops the returned leader after tasks_lock. */
-struct task *thread_group_reap_locked(struct thread_group *tg);
+struct task *thread_group_reap_locked(struct thread_group *tg, bool waited);

@@ -97,7 +97,7 @@ int mm_unmap_locked(struct mm *mm, u64 start, u64 end)
 	return 0;
 }
 
-static int check_args(struct mm *mm, const struct mmap_args *a, u64 *ret_len)
+static int check_args(struct mm *mm, struct ctx *c, const struct mmap_args *a, u64 *ret_len)
 {
 	int type = a->flags & MAP_TYPE;
 	bool fixed = a->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
@@ -126,6 +126,8 @@ static int check_args(struct mm *mm, const struct mmap_args *a, u64 *ret_len)
 		return -EINVAL;
 	if (a->prot & 7 & ~a->max_prot)
 		return -EACCES;
+	if (a->flags & MAP_LOCKED && mm_lock_limit(c) == 0)
+		return -EPERM;
 	*ret_len = len;
 	return 0;
 }
@@ -246,7 +248,7 @@ static s64 map_locked(struct mm *mm, struct ctx *c, const struct mmap_args *a, u
 s64 mm_mmap(struct mm *mm, struct ctx *c, const struct mmap_args *args)
 {
 	u64 len = 0;
-	s64 r = check_args(mm, args, &len);
+	s64 r = check_args(mm, c, args, &len);
 
 	if (r < 0)
 		return r;

@@ -3,6 +3,7 @@
 #include "sentry/mm/shmem.h"
 #include "sentry/syscall/sysarg.h"
 #include "sentry/vfs/fd_table.h"
+#include "sentry/vfs/inode.h"
 #include "state/base/cleanup.h"
 
 #include <stdlib.h>
@@ -65,6 +66,13 @@ SYSCALL6(mmap, u64, addr, u64, len, int, prot, int, flags, int, fd, u64, off)
 		r = file_mmap(f, c, &a);
 		if (r < 0)
 			return r;
+		/* Past where files end. */
+		if (inode_is_reg(f->inode) &&
+		    (PAGE_UP(len) > INT64_MAX ||
+		     off / PAGE_SIZE > ((u64)INT64_MAX - PAGE_UP(len)) / PAGE_SIZE))
+			return -EOVERFLOW;
+	} else if (type == MAP_SHARED_VALIDATE) {
+		return -EINVAL;
 	}
 	/* Shared memory of its own: no file, or one that maps as nothing (/dev/zero). */
 	if (!a.mappable) {

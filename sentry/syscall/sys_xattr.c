@@ -110,12 +110,13 @@ static long do_set(struct ctx *c, struct subject *s, uaddr_t uname, uaddr_t valu
 {
 	char name[XATTR_NAME_LIMIT + 1];
 	AUTO_FREE void *buf = NULL;
-	int r = get_name(c, uname, name);
+	int r;
 
-	if (r < 0)
-		return r;
 	if (flags & ~(XATTR_CREATE | XATTR_REPLACE))
 		return -EINVAL;
+	r = get_name(c, uname, name);
+	if (r < 0)
+		return r;
 	if (size > XATTR_SIZE_LIMIT)
 		return -E2BIG;
 	buf = malloc(size + 1);

@@ -197,3 +197,35 @@ GUEST_TEST(library_mutexes_inherit_priority)
 		pthread_join(t[i], NULL);
 	EXPECT_EQ(counter, 3 * ROUNDS);
 }
+
+static void *try_it(void *arg)
+{
+	EXPECT_EQ(pi(FUTEX_TRYLOCK_PI, NULL), -1);
+	EXPECT_EQ(errno, EAGAIN);
+	return NULL;
+}
+
+GUEST_ROLE(owner_after_exec)
+{
+	struct shared mine = {0};
+	pthread_t th;
+
+	s = &mine;
+	ASSERT_OK(pi(FUTEX_LOCK_PI, NULL));
+	ASSERT_EQ(pthread_create(&th, NULL, try_it, NULL), 0);
+	pthread_join(th, NULL);
+	EXPECT_EQ(mine.word & FUTEX_TID_MASK, self());
+	EXPECT_OK(pi(FUTEX_UNLOCK_PI, NULL));
+	return 0;
+}
+
+GUEST_TEST(a_program_owns_mutexes_after_execve)
+{
+	pid_t pid = guest_fork();
+
+	if (pid == 0) {
+		execl("/proc/self/exe", "x", "role:owner_after_exec", NULL);
+		_exit(98);
+	}
+	EXPECT_EQ(guest_reap(pid), 0);
+}

@@ -2,6 +2,9 @@
 
 #include <sys/ipc.h>
 #include <sys/msg.h>
+#include <stdio.h>
+#include <sys/shm.h>
+#include <sys/sem.h>
 
 #ifndef MSG_COPY
 #define MSG_COPY 040000
@@ -119,4 +122,56 @@ GUEST_TEST(receiver_waits)
 	/* Ends the second wait with EIDRM or, before it began, with EINVAL. */
 	EXPECT_OK(msgctl(id, IPC_RMID, NULL));
 	EXPECT_EQ(guest_reap(pid), 0);
+}
+
+GUEST_TEST(parts_are_not_copied)
+{
+	struct {
+		long type;
+		char text[8];
+	} m = {1, "1234567"};
+	int q = msgget(IPC_PRIVATE, 0600);
+
+	ASSERT_OK(q);
+	ASSERT_OK(msgsnd(q, &m, 8, 0));
+	if (msgrcv(q, &m, 8, 0, 040000 | IPC_NOWAIT) < 0 && errno == ENOSYS)
+		SKIP("this kernel has no MSG_COPY");
+	EXPECT_EQ(msgrcv(q, &m, 4, 0, 040000 | IPC_NOWAIT), -1);
+	EXPECT_EQ(errno, E2BIG);
+	EXPECT_EQ(msgrcv(q, &m, 4, 0, 040000 | IPC_NOWAIT | MSG_NOERROR), -1);
+	EXPECT_EQ(errno, EINVAL);
+	EXPECT_OK(msgctl(q, IPC_RMID, NULL));
+}
+
+/* Lines of the table that are this object's. */
+static int lines_of(const char *file, int key, int id)
+{
+	char line[512];
+	FILE *f = fopen(file, "r");
+	int n = 0, k, i;
+
+	ASSERT_TRUE(f != NULL);
+	while (fgets(line, sizeof(line), f))
+		n += sscanf(line, "%d %d", &k, &i) == 2 && k == key && i == id;
+	fclose(f);
+	return n;
+}
+
+GUEST_TEST(tables)
+{
+	int key = 0x5a000000 | (getpid() & 0xffffff);
+	int q = msgget(key, IPC_CREAT | 0640), s = semget(key, 3, IPC_CREAT | 0600);
+	int m = shmget(key, 8192, IPC_CREAT | 0600);
+
+	ASSERT_OK(q);
+	ASSERT_OK(s);
+	ASSERT_OK(m);
+	MAYBE_SAVE();
+	EXPECT_EQ(lines_of("/proc/sysvipc/msg", key, q), 1);
+	EXPECT_EQ(lines_of("/proc/sysvipc/sem", key, s), 1);
+	EXPECT_EQ(lines_of("/proc/sysvipc/shm", key, m), 1);
+	EXPECT_OK(msgctl(q, IPC_RMID, NULL));
+	EXPECT_OK(semctl(s, 0, IPC_RMID));
+	EXPECT_OK(shmctl(m, IPC_RMID, NULL));
+	EXPECT_EQ(lines_of("/proc/sysvipc/msg", key, q), 0);
 }

@@ -1,5 +1,7 @@
 #include "tests/guest/guest_test.h"
 
+#include <sys/resource.h>
+
 /* mmap and munmap: placement, zeroing, splitting, errors. */
 
 GUEST_TEST(anon_is_zero_and_writable)
@@ -145,4 +147,37 @@ GUEST_TEST(populate_and_noreserve)
 	EXPECT_EQ(q[1ul << 31], 4);
 	EXPECT_EQ(q[12345], 0);
 	EXPECT_OK(munmap(q, 1ul << 32));
+}
+
+GUEST_TEST(validated_sharing_is_for_files)
+{
+	EXPECT_TRUE(mmap(NULL, 4096, PROT_READ, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1, 0) ==
+	            MAP_FAILED);
+	EXPECT_EQ(errno, EINVAL);
+}
+
+GUEST_TEST(offsets_past_the_end_of_files)
+{
+	int fd = memfd_create("x", 0);
+	off_t last = INT64_MAX & ~4095ll;
+
+	ASSERT_OK(fd);
+	EXPECT_TRUE(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, last) == MAP_FAILED);
+	EXPECT_EQ(errno, EOVERFLOW);
+	EXPECT_TRUE(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, INT64_MIN) == MAP_FAILED);
+	EXPECT_EQ(errno, EOVERFLOW);
+	EXPECT_TRUE(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, -8192) == MAP_FAILED);
+	EXPECT_EQ(errno, EOVERFLOW);
+	EXPECT_TRUE(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, last - 8192) != MAP_FAILED);
+}
+
+GUEST_TEST(locked_without_allowance)
+{
+	struct rlimit none = {0, 0};
+
+	guest_drop_root();
+	ASSERT_OK(setrlimit(RLIMIT_MEMLOCK, &none));
+	EXPECT_TRUE(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0) ==
+	            MAP_FAILED);
+	EXPECT_EQ(errno, EPERM);
 }

@@ -193,3 +193,20 @@ GUEST_TEST(errors)
 	/* Private memory can't be duplicated. */
 	EXPECT_ERRNO(mremap(p, 0, GUEST_PAGE, MREMAP_MAYMOVE), EINVAL);
 }
+
+GUEST_TEST(shrinking_drops_other_mappings_too)
+{
+	char *p = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char vec;
+
+	ASSERT_TRUE(p != MAP_FAILED);
+	memset(p, 7, 4 * 4096);
+	ASSERT_EQ(mprotect(p + 2 * 4096, 4096, PROT_READ), 0);
+	ASSERT_EQ(munmap(p + 3 * 4096, 4096), 0);
+	EXPECT_TRUE(mremap(p, 4 * 4096, 4096, 0) == p);
+	MAYBE_SAVE();
+	EXPECT_EQ(p[4095], 7);
+	EXPECT_EQ(mincore(p + 4096, 4096, &vec), -1);
+	EXPECT_EQ(errno, ENOMEM);
+	EXPECT_EQ(mincore(p + 2 * 4096, 4096, &vec), -1);
+}

@@ -1,4 +1,5 @@
 #include "tests/guest/guest_test.h"
+#include <sys/mman.h>
 
 #include <pthread.h>
 #include <sys/resource.h>
@@ -281,4 +282,39 @@ GUEST_TEST(nocldwait_reaps)
 		_exit(3);
 	EXPECT_ERRNO(waitpid(-1, NULL, 0), ECHILD);
 	EXPECT_ERRNO(kill(pid, 0), ESRCH);
+}
+
+static void touch_memory(void *arg)
+{
+	size_t size = 64 << 20;
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memset(p, 1, size);
+}
+
+static void ignore_children(void *arg)
+{
+	struct rusage ru;
+	pid_t pid;
+
+	signal(SIGCHLD, SIG_IGN);
+	pid = guest_fork();
+	if (pid == 0) {
+		touch_memory(NULL);
+		_exit(0);
+	}
+	EXPECT_EQ(waitpid(pid, NULL, 0), -1);
+	EXPECT_EQ(errno, ECHILD);
+	EXPECT_OK(getrusage(RUSAGE_CHILDREN, &ru));
+	EXPECT_EQ(ru.ru_maxrss, 0);
+}
+
+GUEST_TEST(usage_of_ignored_children_is_not_counted)
+{
+	struct rusage ru;
+
+	EXPECT_EQ(guest_in_child(ignore_children, NULL), 0);
+	EXPECT_EQ(guest_in_child(touch_memory, NULL), 0);
+	EXPECT_OK(getrusage(RUSAGE_CHILDREN, &ru));
+	EXPECT_GE(ru.ru_maxrss, 60 << 10);
 }

@@ -1,6 +1,7 @@
 #include "tests/guest/guest_test.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <semaphore.h>
 #include <sys/time.h>
 
@@ -291,4 +292,38 @@ GUEST_TEST(errors)
 	EXPECT_ERRNO(timer_settime(t, 0, &its, NULL), EINVAL);
 	EXPECT_ERRNO(syscall(SYS_timer_settime, 12345, 0, &its, NULL), EINVAL);
 	EXPECT_ERRNO(syscall(SYS_timer_getoverrun, 12345), EINVAL);
+}
+
+static atomic_int prof_by_main, prof_by_worker;
+static pid_t prof_main;
+
+static void on_prof(int signo)
+{
+	if (gettid() == prof_main)
+		prof_by_main++;
+	else
+		prof_by_worker++;
+}
+
+static void *burn(void *arg)
+{
+	while (prof_by_worker < 10)
+		;
+	return NULL;
+}
+
+/* Profilers: who burns is who is interrupted. */
+GUEST_TEST(itimer_prof_tells_who_runs)
+{
+	struct itimerval it = {{0, 2000}, {0, 2000}}, off = {0};
+	struct sigaction sa = {.sa_handler = on_prof, .sa_flags = SA_RESTART};
+	pthread_t th;
+
+	prof_main = gettid();
+	ASSERT_OK(sigaction(SIGPROF, &sa, NULL));
+	ASSERT_OK(setitimer(ITIMER_PROF, &it, NULL));
+	ASSERT_EQ(pthread_create(&th, NULL, burn, NULL), 0);
+	pthread_join(th, NULL);
+	setitimer(ITIMER_PROF, &off, NULL);
+	EXPECT_GE(prof_by_worker, 10);
 }

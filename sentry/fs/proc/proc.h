@@ -9,7 +9,8 @@
 #include "sentry/kernel/task.h"
 
 extern const struct pseudo_dir proc_root_dir, proc_pid_dir, proc_task_dir, proc_task_tid_dir,
-	proc_fd_dir, proc_fdinfo_dir, proc_ns_dir, proc_net_dir, proc_sys_dir, proc_templates;
+	proc_fd_dir, proc_fdinfo_dir, proc_ns_dir, proc_net_dir, proc_sys_dir, proc_sys_mqueue,
+	proc_sysvipc_dir, proc_templates;
 
 /* Entries of proc_templates: what numbered names stand for. */
 enum proc_template {

@@ -352,6 +352,7 @@ static const struct pseudo_entry root_entries[] = {
 	REG("stat", show_stat),
 	REG("swaps", show_swaps),
 	{.name = "sys", .mode = S_IFDIR | 0555, .dir = &proc_sys_dir},
+	{.name = "sysvipc", .mode = S_IFDIR | 0555, .dir = &proc_sysvipc_dir},
 	{.name = "thread-self", .mode = S_IFLNK | 0777, .link = thread_self_link},
 	REG("uptime", show_uptime),
 	REG("version", show_version),

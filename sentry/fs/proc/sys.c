@@ -203,6 +203,7 @@ static const struct pseudo_entry fs_entries[] = {
 	REG("file-nr", show_file_nr),
 	DIR_OF("inotify", proc_sys_inotify),
 	REG("lease-break-time", show_lease_break),
+	DIR_OF("mqueue", proc_sys_mqueue),
 	REG("nr_open", show_nr_open),
 	REG("pipe-max-size", show_pipe_max_size),
 	REG("protected_hardlinks", show_0),
