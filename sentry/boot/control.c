@@ -116,9 +116,31 @@ static void conn_read(struct control *c, struct conn *k) REQUIRES(c->lock)
 	protobuf_c_message_free_unpacked(m, NULL);
 }
 
-static void accept_one(struct control *c) REQUIRES(c->lock)
+/* A descriptor is kept in reserve, so that there is an answer when all others are taken. */
+static int accept_with_reserve(struct control *c) REQUIRES(c->lock)
 {
 	int fd = accept4(c->cfg->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE) && c->reserve_fd >= 0) {
+		close(c->reserve_fd);
+		fd = accept4(c->cfg->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		c->reserve_fd = -1;
+	}
+	if (c->reserve_fd < 0)
+		c->reserve_fd = fcntl(c->wake_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0 && c->reserve_fd < 0) {
+		/* The caller is told at least: it is hung up on. */
+		log_warn("no descriptor is left for a control connection");
+		close(fd);
+		fd = -1;
+		c->reserve_fd = fcntl(c->wake_fd, F_DUPFD_CLOEXEC, 0);
+	}
+	return fd;
+}
+
+static void accept_one(struct control *c) REQUIRES(c->lock)
+{
+	int fd = accept_with_reserve(c);
 	size_t i;
 
 	if (fd < 0)
@@ -216,6 +238,7 @@ int control_start(const Control__BootConfig *cfg, struct control **ret, char **r
 		c->conns[i].fd = -1;
 	c->conns[CONN_PARENT].fd = cfg->parent_fd;
 	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	c->reserve_fd = fcntl(c->wake_fd, F_DUPFD_CLOEXEC, 0);
 	if (c->wake_fd < 0) {
 		r = -errno;
 	} else {

@@ -37,7 +37,8 @@ struct checkpoint_job {
 
 struct control {
 	const Control__BootConfig *cfg; /* immutable */
-	int wake_fd;                    /* immutable */
+	int reserve_fd; /* closed to accept when no other number is free; -1: in use */
+	int wake_fd;    /* immutable */
 	pthread_t thread;
 	struct mutex lock; /* RANK_CONTROL_SERVER */
 	struct conn conns[MAX_CONNS];

@@ -5,6 +5,10 @@
 #include "state/base/log.h"
 
 #include <string.h>
+#include <sys/resource.h>
+
+/* Half of SENTRY_FDS_LEAST, less what the platform keeps for reuse. */
+#define OWN_FDS 96u
 
 /* What was asked for now goes before what the bundle or the image says, and that before the host's
  * share. */
@@ -35,6 +39,7 @@ void boot_memory_open(const Control__BootConfig *cfg, struct boot_memory *ret)
 void boot_set_limits(struct machine *m, const Control__BootConfig *cfg,
                      const Control__Sandbox *sandbox)
 {
+	struct rlimit files;
 	u64 pids = choose(cfg->pids_limit, sandbox->pids_limit, cfg->pids_share);
 
 	m->memfile->limit =
@@ -42,5 +47,10 @@ void boot_set_limits(struct machine *m, const Control__BootConfig *cfg,
 	if (!cfg->memory_limit && cfg->restore && cfg->memory_share)
 		m->memfile->limit = MIN(m->memfile->limit, cfg->memory_share);
 	pids = MIN(pids ? pids : PID_MAX - 1, PID_MAX - 1);
+	/* The gofer holds at least as many descriptors as it donates, within the same limit: half
+	 * of ours are enough for those, and some for us. */
+	m->mms_max = getrlimit(RLIMIT_NOFILE, &files) < 0
+	                     ? 0
+	                     : (u32)MIN(files.rlim_cur / 2, (rlim_t)UINT32_MAX) - OWN_FDS;
 	m->pids_max = (u32)(cfg->pids_most ? MIN(pids, cfg->pids_most) : pids);
 }

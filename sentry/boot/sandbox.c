@@ -79,7 +79,7 @@ static int drop_privileges(char **ret_why)
 	return 0;
 }
 
-static void limits(void)
+static int limits(char **ret_why)
 {
 	struct rlimit r;
 
@@ -87,10 +87,15 @@ static void limits(void)
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
 		r.rlim_cur = r.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &r);
+		if (r.rlim_max < SENTRY_FDS_LEAST) {
+			errno = EMFILE;
+			return fail(ret_why, "RLIMIT_NOFILE is below 256");
+		}
 	}
 	/* A core file would hold the guest's memory. */
 	r = (struct rlimit){0, 0};
 	(void)setrlimit(RLIMIT_CORE, &r);
+	return 0;
 }
 
 static void signals(void)
@@ -116,7 +121,9 @@ int sentry_confine(const Control__BootConfig *cfg, char **ret_why)
 	int r;
 
 	signals();
-	limits();
+	r = limits(ret_why);
+	if (r < 0)
+		return r;
 	/* With these set, malloc opens neither /sys to count processors nor /proc to see whether it
 	 * may shrink a heap (none is as large as the threshold): the filter forbids open. Few
 	 * arenas also keep the sentry small. */

@@ -8,6 +8,9 @@
 #include "proto/control.pb-c.h"
 #include "state/base/types.h"
 
+/* With fewer descriptors than this nothing starts. */
+#define SENTRY_FDS_LEAST 256u
+
 /* Call first, with one thread. On error *ret_why is a malloc'd line; the process is then half
  * confined and has to end. user_namespaces(7), pivot_root(2), capabilities(7) */
 MUST_CHECK int sentry_confine(const Control__BootConfig *cfg, char **ret_why);

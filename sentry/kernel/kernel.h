@@ -43,6 +43,7 @@ struct machine {
 	unsigned ncpu;             /* cores that the guest sees */
 	int statm;                 /* where the host tells our own memory (mm/heap.h) */
 	u32 pids_max;              /* tasks that there may be; 0: as many as there are pids */
+	u32 mms_max;               /* address spaces, each a descriptor of ours; 0: no limit */
 	struct p9_client **gofers; /* by container index */
 	unsigned n_gofers;
 	int stdio[3];                   /* host descriptors passed through, -1: none */

@@ -80,7 +80,7 @@ static s64 badness(struct thread_group *tg, u64 *ret_anon)
 	pages = pages_of(tg, ret_anon);
 	if (pages == 0)
 		return INT64_MIN;
-	return (s64)pages + adj * (s64)(total_pages(tg->kernel) / 1000);
+	return (s64)pages + adj * (s64)total_pages(tg->kernel) / 1000;
 }
 
 u32 oom_score(struct thread_group *tg)

@@ -12,6 +12,8 @@
 #include "proto/time.pb-c.h"
 #include "state/fields.h"
 
+#include <bsd/sys/cdefs.h>
+#include <bsd/sys/tree.h>
 #include <linux/capability.h>
 #include <string.h>
 
@@ -22,6 +24,7 @@
 
 struct ptimer {
 	TAILQ_ENTRY(ptimer) link;
+	RB_ENTRY(ptimer) by_id;
 	struct posix_timers *owner;
 	struct ktimer kt;
 	u32 id;
@@ -39,12 +42,14 @@ struct ptimer {
 #define BASE_CPU (-1)
 
 TAILQ_HEAD(ptimer_list, ptimer);
+RB_HEAD(ptimer_ids, ptimer);
 struct posix_timers {
 	struct obj obj;
 	struct mutex lock;       /* RANK_ITIMER */
 	struct thread_group *tg; /* weak; set before anything is armed */
 	u32 next_id;
 	struct ptimer_list list; /* by id */
+	struct ptimer_ids ids;   /* the same, to be found */
 	u32 count;
 	struct ktimer tick; /* runs while a timer on a CPU clock is armed */
 };
@@ -62,15 +67,38 @@ static struct timers *timers_of(const struct posix_timers *p)
 	return m ? m->timers : NULL;
 }
 
+static int cmp_id(const struct ptimer *a, const struct ptimer *b)
+{
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+RB_GENERATE_INTERNAL(ptimer_ids, ptimer, by_id, cmp_id, UNUSED static)
+
 static struct ptimer *find_locked(struct posix_timers *p, u32 id)
 {
-	struct ptimer *pt;
+	struct ptimer key = {.id = id};
 
-	TAILQ_FOREACH (pt, &p->list, link) {
-		if (pt->id == id)
-			return pt;
-	}
-	return NULL;
+	return ptimer_ids_RB_FIND(&p->ids, &key);
+}
+
+static void add_locked(struct posix_timers *p, struct ptimer *pt)
+{
+	struct ptimer *before;
+
+	BUG_ON(ptimer_ids_RB_INSERT(&p->ids, pt) != NULL);
+	before = ptimer_ids_RB_PREV(pt);
+	if (before)
+		TAILQ_INSERT_AFTER(&p->list, before, pt, link);
+	else
+		TAILQ_INSERT_HEAD(&p->list, pt, link);
+	p->count++;
+}
+
+static void remove_locked(struct posix_timers *p, struct ptimer *pt)
+{
+	ptimer_ids_RB_REMOVE(&p->ids, pt);
+	TAILQ_REMOVE(&p->list, pt, link);
+	p->count--;
 }
 
 static s64 add_sat(s64 a, s64 b)
@@ -127,22 +155,11 @@ static s64 timer_now(struct posix_timers *p, const struct cpu_clock *cpu, s32 ba
 
 /* ---- expiry ---- */
 
-static bool queued_in(struct sigqueue *q, u64 timer_id)
-{
-	struct queued_signal *qs;
-
-	TAILQ_FOREACH (qs, &q->list, link) {
-		if (qs->timer_id == timer_id)
-			return true;
-	}
-	return false;
-}
-
 /* The timer's signal waits to be taken. */
 static bool is_queued(struct posix_timers *p, struct task *target, u32 id)
 {
 	GUARD(&p->tg->lock);
-	return queued_in(target ? &target->pending : &p->tg->shared, (u64)id + 1);
+	return sigqueue_has_timer(target ? &target->pending : &p->tg->shared, (u64)id + 1);
 }
 
 /*
@@ -222,26 +239,25 @@ static void tick_expired(struct ktimer *kt)
 	struct posix_timers *p = container_of(kt, struct posix_timers, tick);
 	struct ptimer *pt;
 	bool more = false;
-	s64 next = 0;
+	u32 next = 0;
 
 	thread_group_kick(p->tg);
 	GUARD(&p->lock);
 	/* The lock is dropped on the way, so the list is walked by id. */
 	for (;;) {
+		struct ptimer key = {.id = next};
 		struct cpu_clock cpu;
 		s64 now;
 		u32 id;
 
-		TAILQ_FOREACH (pt, &p->list, link) {
-			if ((s64)pt->id >= next && pt->base == BASE_CPU && pt->deadline &&
-			    !pt->fired)
-				break;
-		}
+		pt = ptimer_ids_RB_NFIND(&p->ids, &key);
+		while (pt && !(pt->base == BASE_CPU && pt->deadline && !pt->fired))
+			pt = TAILQ_NEXT(pt, link);
 		if (!pt)
 			break;
 		id = pt->id;
 		cpu = pt->cpu;
-		next = (s64)id + 1;
+		next = id + 1;
 		mutex_unlock(&p->lock);
 		now = timer_now(p, &cpu, BASE_CPU);
 		mutex_lock(&p->lock);
@@ -319,7 +335,7 @@ int posix_timer_create(struct posix_timers *p, struct task *t, s32 clock,
                        const struct sigevent *sev, int *ret_id)
 {
 	u64 limit = task_rlimit(t, RLIMIT_SIGPENDING);
-	struct ptimer *pt, *after;
+	struct ptimer *pt;
 	struct cpu_clock cpu = {0};
 	s32 base = BASE_CPU;
 	int r;
@@ -372,16 +388,7 @@ int posix_timer_create(struct posix_timers *p, struct task *t, s32 clock,
 	pt->signo = sev ? sev->sigev_signo : SIGALRM;
 	pt->value = sev ? (u64)(uintptr_t)sev->sigev_value.sival_ptr : pt->id;
 	pt->tid = sev && sev->sigev_notify == SIGEV_THREAD_ID ? (u32)sev->_sigev_un._tid : 0;
-	TAILQ_FOREACH_REVERSE(after, &p->list, ptimer_list, link)
-	{
-		if (after->id < pt->id)
-			break;
-	}
-	if (after)
-		TAILQ_INSERT_AFTER(&p->list, after, pt, link);
-	else
-		TAILQ_INSERT_HEAD(&p->list, pt, link);
-	p->count++;
+	add_locked(p, pt);
 	*ret_id = (int)pt->id;
 	return 0;
 }
@@ -503,10 +510,8 @@ int posix_timer_delete(struct posix_timers *p, int id)
 
 	mutex_lock(&p->lock);
 	pt = id < 0 ? NULL : find_locked(p, (u32)id);
-	if (pt) {
-		TAILQ_REMOVE(&p->list, pt, link);
-		p->count--;
-	}
+	if (pt)
+		remove_locked(p, pt);
 	mutex_unlock(&p->lock);
 	if (!pt)
 		return -EINVAL;
@@ -521,8 +526,7 @@ void posix_timers_clear(struct posix_timers *p)
 
 	mutex_lock(&p->lock);
 	while ((pt = TAILQ_FIRST(&p->list))) {
-		TAILQ_REMOVE(&p->list, pt, link);
-		p->count--;
+		remove_locked(p, pt);
 		mutex_unlock(&p->lock);
 		ktimer_cancel(&pt->kt);
 		free(pt);
@@ -559,6 +563,7 @@ static void posix_timers_init(void *o)
 
 	mutex_init(&p->lock, RANK_ITIMER);
 	TAILQ_INIT(&p->list);
+	RB_INIT(&p->ids);
 	ktimer_init(&p->tick, tick_expired);
 }
 
@@ -630,8 +635,7 @@ static int posix_timers_load_list(struct loader *l, struct posix_timers *o,
 		pt->overrun = e->overrun;
 		pt->overrun_last = e->overrun_last;
 		pt->cpu = (struct cpu_clock){e->cpu_thread, e->cpu_user_only, e->cpu_id};
-		TAILQ_INSERT_TAIL(&o->list, pt, link);
-		o->count++;
+		add_locked(o, pt);
 	}
 	return 0;
 }
@@ -655,8 +659,7 @@ static void posix_timers_sample_list(struct sampler *sp, struct posix_timers *o)
 	                      .interval = NSEC_PER_SEC,
 	                      .overrun = 2,
 	                      .overrun_last = 1};
-	TAILQ_INSERT_TAIL(&o->list, pt, link);
-	o->count = 1;
+	add_locked(o, pt);
 }
 
 #define POSIX_TIMERS_FIELDS(F)                \
@@ -665,6 +668,7 @@ static void posix_timers_sample_list(struct sampler *sp, struct posix_timers *o)
 	F(SKIP, tg) /* posix_timers_attach */ \
 	F(VAL, next_id)                       \
 	F(CUSTOM, list, posix_timers)         \
+	F(SKIP, ids)   /* entered at load */  \
 	F(SKIP, count) /* counted at load */  \
 	F(SKIP, tick)  /* armed again by posix_timers_attach */
 OBJECT_TYPE(posix_timers, Sentry__PosixTimers, sentry__posix_timers__descriptor,

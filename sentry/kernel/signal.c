@@ -59,13 +59,40 @@ siginfo_t siginfo_user(int signo, int code, u32 pid, u32 uid)
 
 /* ---- queues ---- */
 
+static int cmp_timer(const struct queued_signal *a, const struct queued_signal *b)
+{
+	return a->timer_id < b->timer_id ? -1 : a->timer_id > b->timer_id;
+}
+
+RB_GENERATE_INTERNAL(queued_timers, queued_signal, by_timer, cmp_timer, UNUSED static)
+
 void sigqueue_init(struct sigqueue *q)
 {
 	TAILQ_INIT(&q->list);
+	RB_INIT(&q->timers);
+}
+
+void sigqueue_append(struct sigqueue *q, struct queued_signal *qs)
+{
+	/* A timer has one signal queued at most; what an image says beyond that counts as
+	 * nobody's. */
+	if (qs->timer_id && queued_timers_RB_INSERT(&q->timers, qs) != NULL)
+		qs->timer_id = 0;
+	TAILQ_INSERT_TAIL(&q->list, qs, link);
+	q->count++;
+}
+
+bool sigqueue_has_timer(const struct sigqueue *q, u64 timer_id)
+{
+	struct queued_signal key = {.timer_id = timer_id};
+
+	return queued_timers_RB_FIND((struct queued_timers *)(uintptr_t)&q->timers, &key) != NULL;
 }
 
 static void sigqueue_drop(struct sigqueue *q, struct queued_signal *qs)
 {
+	if (qs->timer_id)
+		queued_timers_RB_REMOVE(&q->timers, qs);
 	TAILQ_REMOVE(&q->list, qs, link);
 	q->count--;
 	free(qs);
@@ -108,8 +135,7 @@ static int sigqueue_add(struct sigqueue *q, const siginfo_t *info, u64 limit)
 	qs->info = *info;
 	if (info->si_code == SI_TIMER)
 		qs->timer_id = (u64)(u32)info->si_timerid + 1;
-	TAILQ_INSERT_TAIL(&q->list, qs, link);
-	q->count++;
+	sigqueue_append(q, qs);
 	q->pending |= SIGBIT(signo);
 	return 0;
 }

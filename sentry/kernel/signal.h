@@ -9,6 +9,8 @@
 #include "sentry/mm/uaddr.h"
 #include "state/base/types.h"
 
+#include <bsd/sys/cdefs.h>
+#include <bsd/sys/tree.h>
 #include <signal.h>
 #include <sys/queue.h>
 
@@ -35,11 +37,14 @@ struct ksiginfo {
 /* What is queued for a task or a group. Real-time signals queue; others are merged. */
 struct queued_signal {
 	TAILQ_ENTRY(queued_signal) link;
+	RB_ENTRY(queued_signal) by_timer; /* if timer_id is not 0 */
 	siginfo_t info;
 	u64 timer_id; /* the POSIX timer that sent it, 0: none; it counts overruns while queued */
 };
+RB_HEAD(queued_timers, queued_signal);
 struct sigqueue {
 	sigset64_t pending;
+	struct queued_timers timers; /* those of timers, by timer_id */
 	TAILQ_HEAD(, queued_signal) list;
 	u32 count;
 };
@@ -60,6 +65,10 @@ siginfo_t siginfo_user(int signo, int code, u32 pid, u32 uid);
 void sigqueue_init(struct sigqueue *q);
 void sigqueue_clear(struct sigqueue *q, sigset64_t which);
 void sigqueue_finish(struct sigqueue *q);
+/* Takes over qs, which is malloc'd; pending is the caller's matter. */
+void sigqueue_append(struct sigqueue *q, struct queued_signal *qs);
+/* A signal of this timer waits to be taken. */
+bool sigqueue_has_timer(const struct sigqueue *q, u64 timer_id);
 
 /*
  * Sends to one task or to its whole group. Takes the sighand lock. Honours ignore and merge rules;

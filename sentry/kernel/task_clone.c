@@ -233,22 +233,6 @@ static struct thread_group *fork_group(struct task *t, const struct clone_args_k
 	return tg;
 }
 
-/* How many tasks a uid may have is not counted per uid: the pid table bounds all together, and
- * RLIMIT_NPROC the unprivileged. */
-static int check_nproc_locked(struct task *t)
-{
-	u32 most = t->kernel->machine->pids_max;
-	u64 limit = t->tg->rlimits[RLIMIT_NPROC].rlim_cur;
-
-	if (most && t->kernel->pidns->n_tasks >= most)
-		return -EAGAIN;
-	if (t->ctx.creds->uid != 0 && t->kernel->pidns->n_tasks >= limit &&
-	    !creds_capable(t->ctx.creds, CAP_SYS_RESOURCE) &&
-	    !creds_capable(t->ctx.creds, CAP_SYS_ADMIN))
-		return -EAGAIN;
-	return 0;
-}
-
 /* Enters the new task into the tree. Everything that can fail is before this or undone by it. */
 static int link_task(struct task *t, struct task *n, const struct clone_args_k *a)
 {
@@ -258,7 +242,7 @@ static int link_task(struct task *t, struct task *n, const struct clone_args_k *
 	int r;
 
 	GUARD(&k->tasks_lock);
-	r = check_nproc_locked(t);
+	r = task_limit_locked(t);
 	if (r < 0)
 		return r;
 	mutex_lock(&t->tg->lock);
@@ -341,7 +325,9 @@ long task_clone(struct task *t, const struct clone_args_k *a)
 	r = check_flags(t, a);
 	if (r < 0)
 		return r;
-	r = task_pull_fp(t);
+	r = task_limit(t, (flags & CLONE_VM) != 0);
+	if (r == 0)
+		r = task_pull_fp(t);
 	if (r < 0)
 		return r;
 	tg = flags & CLONE_THREAD ? obj_get(t->tg) : fork_group(t, a);

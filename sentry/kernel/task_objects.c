@@ -69,8 +69,7 @@ static int sigqueue_load(struct loader *l, struct sigqueue *q, const Sentry__Sig
 			free(qs);
 			return loader_range(l, "si_signo");
 		}
-		TAILQ_INSERT_TAIL(&q->list, qs, link);
-		q->count++;
+		sigqueue_append(q, qs);
 	}
 	q->pending = m->pending;
 	return 0;
@@ -83,9 +82,8 @@ static void sigqueue_sample(struct sampler *sp, struct sigqueue *q)
 	BUG_ON(!qs);
 	qs->info.si_signo = SIGUSR1;
 	qs->timer_id = sampler_value(sp);
-	TAILQ_INSERT_TAIL(&q->list, qs, link);
+	sigqueue_append(q, qs);
 	q->pending = SIGBIT(SIGUSR1);
-	q->count = 1;
 }
 
 /* ---- session, process group ---- */

@@ -36,6 +36,11 @@ void task_vfork_release(struct task *t);
 void task_release_mm(struct task *t);
 /* Everything of exit that can block or takes locks below tasks_lock. See task_exit.c. */
 const struct run_state *task_exit_step(struct task *t);
+/* One more task for t's user: 0 or -EAGAIN. tasks_lock held. */
+MUST_CHECK int task_limit_locked(struct task *t);
+/* The same, and whether there may be one more address space; before anything is copied, since a
+ * bomb that is at its limit goes on asking. */
+MUST_CHECK int task_limit(struct task *t, bool shares_mm);
 void default_rlimits(struct rlimit r[RLIM_NLIMITS]);
 /* tasks_lock and tg->lock are free. Marks the group as ending and interrupts its members. */
 void thread_group_exit(struct thread_group *tg, int status);

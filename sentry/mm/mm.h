@@ -121,6 +121,8 @@ void mm_truncated(struct kernel *k, struct mappable *m, u64 size);
 /* The host had no page for a touch at addr of what is mapped there. 0: it has now; -ENOMEM: it
  * still has none; -EFAULT: that is not why. */
 MUST_CHECK int mm_starved_at(struct mm *mm, u64 addr);
+/* How many address spaces there are in this process. */
+u64 mm_count(void);
 /* How many mappings there are. */
 u32 mm_map_count(const struct mm *mm);
 

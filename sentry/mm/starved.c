@@ -19,6 +19,11 @@ int mm_starved_at(struct mm *mm, u64 addr)
 	return memfile_commit(mf, p->off + (PAGE_DOWN(addr) - p->start), PAGE_SIZE);
 }
 
+u64 mm_count(void)
+{
+	return atomic_load_explicit(mm_type.live, memory_order_relaxed);
+}
+
 u32 mm_map_count(const struct mm *mm)
 {
 	return READ_ONCE(mm->vmas.count);
