@@ -106,11 +106,10 @@ int cmd_checkpoint(const struct globals *g, int argc, const char **argv, struct 
 	if (parse_options(table, "[FLAG...] ID", 1, 1, argc, argv, &args, &n, err) < 0)
 		return -1;
 	if (!image)
-		return error_usage(err, "stasis checkpoint: --image-path is missing");
+		return error_usage(err, "checkpoint: --image-path is missing");
 	lz4 = strcmp(compression, "lz4") == 0;
 	if (!lz4 && strcmp(compression, "none") != 0)
-		return error_usage(err, "stasis checkpoint: --compression %s: none or lz4",
-		                   compression);
+		return error_usage(err, "checkpoint: --compression %s: none or lz4", compression);
 	if (container_open(g, args[0], &c, err) < 0)
 		return -1;
 	r = checkpoint(&c, image, leave_running, lz4, err);

@@ -77,7 +77,7 @@ int cmd_events(const struct globals *g, int argc, const char **argv, struct erro
 	if (parse_options(table, "[FLAG...] ID", 1, 1, argc, argv, &args, &n, err) < 0)
 		return -1;
 	if (interval < 1)
-		return error_usage(err, "stasis events: --interval %d: at least 1", interval);
+		return error_usage(err, "events: --interval %d: at least 1", interval);
 	if (container_open(g, args[0], &c, err) < 0)
 		return -1;
 	r = print_one(&c, err);

@@ -250,11 +250,11 @@ int cmd_exec(const struct globals *g, int argc, const char **argv, struct error 
 		return -1;
 	for (char **e = o.env; e && *e; e++)
 		if (!strchr(*e, '=') || **e == '=')
-			return error_usage(err, "stasis exec: --env %s: NAME=VALUE is wanted", *e);
+			return error_usage(err, "exec: --env %s: NAME=VALUE is wanted", *e);
 	if (o.console_socket && !o.tty)
-		return error_usage(err, "stasis exec: --console-socket needs --tty");
+		return error_usage(err, "exec: --console-socket needs --tty");
 	if (o.tty && o.detach && !o.console_socket)
-		return error_usage(err, "stasis exec: --tty with --detach needs --console-socket");
+		return error_usage(err, "exec: --tty with --detach needs --console-socket");
 	/* "--" between the two is for who writes it. */
 	if (n > 2 && strcmp(args[1], "--") == 0)
 		return run(g, args[0], &o, args + 2, n - 2, err);

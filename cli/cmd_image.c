@@ -162,5 +162,5 @@ int cmd_image(const struct globals *g, int argc, const char **argv, struct error
 		return verify(args[1], err);
 	if (strcmp(args[0], "decode") == 0)
 		return decode(args[1], err);
-	return error_usage(err, "stasis image: %s: show, tree, verify or decode", args[0]);
+	return error_usage(err, "image: %s: show, tree, verify or decode", args[0]);
 }

@@ -52,9 +52,9 @@ int cmd_kill(const struct globals *g, int argc, const char **argv, struct error 
 	if (n == 2)
 		signo = signal_number(args[1]);
 	if (signo < 0)
-		return error_usage(err, "stasis kill: %s: there is no such signal", args[1]);
+		return error_usage(err, "kill: %s: there is no such signal", args[1]);
 	if (pid < 0)
-		return error_usage(err, "stasis kill: --pid %d: there is no such process", pid);
+		return error_usage(err, "kill: --pid %d: there is no such process", pid);
 	if (container_open(g, args[0], &c, err) < 0)
 		return -1;
 	sig.signal = signo;

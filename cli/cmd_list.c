@@ -106,7 +106,7 @@ int cmd_list(const struct globals *g, int argc, const char **argv, struct error 
 	if (parse_options(table, "[FLAG...]", 0, 0, argc, argv, &args, &n, err) < 0)
 		return -1;
 	if (strcmp(format_name, "json") != 0 && strcmp(format_name, "table") != 0)
-		return error_usage(err, "stasis list: --format %s: table or json", format_name);
+		return error_usage(err, "list: --format %s: table or json", format_name);
 	format = quiet ? LIST_QUIET : strcmp(format_name, "json") == 0 ? LIST_JSON : LIST_TABLE;
 	if (container_list(g, &ids, &n_ids, err) < 0)
 		return -1;

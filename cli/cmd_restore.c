@@ -45,7 +45,7 @@ int cmd_restore(const struct globals *g, int argc, const char **argv, struct err
 	    parse_pids(pids, &l.pids_limit, err) < 0)
 		return -1;
 	if (!image)
-		return error_usage(err, "stasis restore: --image-path is missing");
+		return error_usage(err, "restore: --image-path is missing");
 	if (imagedir_open(image, fds, err) < 0)
 		return -1;
 	if (bundle) {

@@ -5,6 +5,7 @@
 #include "state/base/cleanup.h"
 #include "state/base/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static int parse_root(const json_t *config, const char *bundle, bool overlay, st
 		return -1;
 	a->readonly = readonly || overlay;
 	c->sandbox->root_readonly = readonly;
-	c->sandbox->overlay = overlay && !readonly;
+	c->sandbox->overlay = overlay;
 	return 0;
 }
 
@@ -137,6 +138,8 @@ int config_of_bundle(const char *bundle, bool overlay, struct config *ret, struc
 		return error_set(err, "out of memory");
 	}
 	config = json_load_file(path, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &why);
+	if (!config && why.line < 0)
+		return error_set(err, "cannot read %s: %s", path, strerror(errno));
 	if (!config)
 		return error_set(err, "cannot read %s: line %d: %s", path, why.line, why.text);
 	if (config_new(&c, err) < 0) {

@@ -12,7 +12,7 @@ int parse_options(const struct poptOption *table, const char *operands, int min,
 {
 	static const char *none[] = {NULL};
 	char name[64];
-	const char **rest;
+	const char **rest, *command = argv[0];
 	poptContext ctx;
 	int rc, n = 0;
 
@@ -35,10 +35,11 @@ int parse_options(const struct poptOption *table, const char *operands, int min,
 	while (rest && rest[n])
 		n++;
 	if (n < min)
-		return error_usage(err, "%s: missing operand: usage: %s %s", name, name, operands);
+		return error_usage(err, "%s: missing operand: usage: %s %s", command, name,
+		                   operands);
 	if (max >= 0 && n > max)
-		return error_usage(err, "%s: unexpected operand %s: usage: %s %s", name, rest[max],
-		                   name, operands);
+		return error_usage(err, "%s: unexpected operand %s: usage: %s %s", command,
+		                   rest[max], name, operands);
 	*ret_operands = rest ? rest : none;
 	*ret_n = n;
 	return 0;

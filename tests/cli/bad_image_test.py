@@ -14,9 +14,10 @@ FILES = ["inventory.img", "kernel.img", "pagemap.img", "pages.img"]
 
 
 def make_image(s, compression):
-    """A sandbox that ends by itself soon, so that a restore that is not refused ends too."""
+    """A sandbox that ends with its standard input, so that a restore that is not refused ends."""
     ident = s.fresh()
-    p = s.start_do(ident, "exec 5</etc/passwd; (sleep 0.2; echo x) | cat & wait; exit 7")
+    p = s.start_do(ident, "exec 5</etc/passwd 9<&0; (read y <&9; echo x) | cat & wait; exit 7",
+                   stdin=subprocess.PIPE)
     s.ok("checkpoint", "--compression", compression, "--image-path", s.path("good"), ident)
     p.wait(60)
     r = s.run("restore", "--image-path", s.path("good"), ident + "b")

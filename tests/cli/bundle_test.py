@@ -133,16 +133,20 @@ def mounts(s):
 def readonly_root(s):
     def change(spec):
         spec["root"]["readonly"] = True
-        script("(echo x >/stasis-test) 2>/dev/null && echo written; echo end")(spec)
+        # Its place is made before the root is what it is asked to be.
+        spec["mounts"].append({"destination": "/stasis-place/of/it", "type": "tmpfs"})
+        script("(echo x >/stasis-test) 2>/dev/null && echo written; "
+               "echo x >/stasis-place/of/it/f || echo lost; echo end")(spec)
     r = s.ok("run", "--bundle", bundle(s, change), "readonly")
     expect(r.out == "end\n", repr(r))
 
 
 def detached(s):
-    b = start_detached(s, "det", "sleep 0.5; exit 4")
+    b = start_detached(s, "det", "while [ ! -e /tmp/go ]; do sleep 0.05; done; exit 4")
     state = s.state("det")
     expect(state["status"] == "running" and state["bundle"] == b and
            state["annotations"] == {"org.example": "yes"}, repr(state))
+    s.ok("exec", "det", "touch", "/tmp/go")
     expect(json.loads(s.ok("wait", "det").out) == {"id": "det", "exitStatus": 4}, "wait")
     wait_for(lambda: s.state("det")["status"] == "stopped", "stopped")
     expect(json.loads(s.ok("wait", "det").out)["exitStatus"] == 4, "wait again")

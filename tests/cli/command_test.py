@@ -139,12 +139,13 @@ def ctrl_c(s):
 
 
 def stop_and_continue(s):
-    p = s.start_do(s.fresh(), "exec sleep 1")
+    p = s.start_do(s.fresh(), "read x; exit 6", stdin=subprocess.PIPE)
     p.send_signal(signal.SIGTSTP)
     _, status = os.waitpid(p.pid, os.WUNTRACED)
     expect(os.WIFSTOPPED(status), "stopped: %r" % status)
     p.send_signal(signal.SIGCONT)
-    expect(p.wait(60) == 0, "continued: %r" % p.returncode)
+    p.stdin.close()
+    expect(p.wait(60) == 6, "continued: %r" % p.returncode)
 
 
 def life_of_a_container(s):

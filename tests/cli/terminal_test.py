@@ -67,7 +67,7 @@ def test_interactive_bash(s):
     # A job in the background that reads is stopped.
     t.send("cat &\n")
     t.expect("@@ ")
-    t.send("sleep 0.2; jobs; echo li''sted\n")
+    t.send("while ! jobs | grep -q Stopped; do sleep 0.1; done; jobs; echo li''sted\n")
     t.expect("listed\r\n")
     expect("Stopped                 cat" in t.seen, t.seen)
     t.expect("@@ ")

@@ -319,7 +319,7 @@ GUEST_TEST(orphans_get_errors)
 static void foreground_rules(const struct pty_pair *p)
 {
 	EXPECT_ERRNO(tcsetpgrp(p->s, -1), EINVAL);
-	EXPECT_ERRNO(tcsetpgrp(p->s, 32000), ESRCH);
+	EXPECT_ERRNO(tcsetpgrp(p->s, 0x7ffffff0), ESRCH);
 	EXPECT_ERRNO(tcsetpgrp(p->s, getpgid(getppid())), EPERM);
 	EXPECT_OK(tcsetpgrp(p->s, getpid()));
 }
