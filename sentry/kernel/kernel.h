@@ -108,6 +108,11 @@ static inline u64 kernel_new_ino(struct kernel *k)
 {
 	return atomic_fetch_add(&k->next_ino, 1);
 }
+/* The number of a namespace that is made after the first ones. */
+static inline u64 kernel_new_ns_ino(struct kernel *k)
+{
+	return 0xF0000100ull + kernel_new_ino(k);
+}
 static inline u64 kernel_new_id(struct kernel *k)
 {
 	return atomic_fetch_add(&k->next_id, 1);

@@ -61,7 +61,7 @@ static void utsns_sample_domainname(struct sampler *sp, struct utsns *u)
 	F(HDR, obj)                          \
 	F(SKIP, lock) /* fresh after load */ \
 	F(CUSTOM_ARRAY, hostname, utsns)     \
-	F(CUSTOM_ARRAY, domainname, utsns)
+	F(CUSTOM_ARRAY, domainname, utsns) F(VAL, ino)
 OBJECT_TYPE(utsns, Sentry__Utsns, sentry__utsns__descriptor, UTSNS_FIELDS, .init = utsns_init);
 
 struct utsns *utsns_new(const char *hostname)
@@ -71,6 +71,16 @@ struct utsns *utsns_new(const char *hostname)
 	strncpy(u->hostname, hostname, UTS_LEN);
 	strcpy(u->domainname, "(none)");
 	return u;
+}
+
+struct utsns *utsns_copy(struct utsns *u, u64 ino)
+{
+	struct utsns *n = obj_new(utsns);
+
+	utsns_get_hostname(u, n->hostname);
+	utsns_get_domainname(u, n->domainname);
+	n->ino = ino;
+	return n;
 }
 
 void utsns_get_hostname(struct utsns *u, char buf[UTS_LEN + 1])

@@ -1,4 +1,5 @@
 /* Looking tasks up, looking at them, and putting a loaded process tree together again. */
+#include "sentry/kernel/utsns.h"
 #include "sentry/kernel/task.h"
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/itimer.h"
@@ -246,6 +247,22 @@ static const char *rewire_group(struct kernel *k, struct thread_group *tg)
 	itimers_attach(tg->itimers, tg);
 	posix_timers_attach(tg->timers, tg);
 	return NULL;
+}
+
+struct utsns *task_get_utsns(struct task *t)
+{
+	GUARD(&t->lock);
+	return utsns_get(t->utsns);
+}
+
+void task_set_utsns(struct task *t, struct utsns *u)
+{
+	struct utsns *old = t->utsns;
+
+	mutex_lock(&t->lock);
+	t->utsns = u;
+	mutex_unlock(&t->lock);
+	obj_put(old);
 }
 
 void task_set_creds(struct task *t, struct creds *new)

@@ -223,6 +223,9 @@ struct fs_context *task_get_fs(struct task *t);
 struct creds *task_get_creds(struct task *t);
 /* Replaces the caller's own; takes over the reference to new. */
 void task_set_creds(struct task *t, struct creds *new);
+struct utsns *task_get_utsns(struct task *t);
+/* Replaces the caller's own; takes over the reference. */
+void task_set_utsns(struct task *t, struct utsns *u);
 /* Its real user id. */
 u32 task_uid(struct task *t);
 /* What it is about to do or does; its owner changes it at any time. */

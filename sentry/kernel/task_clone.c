@@ -148,18 +148,8 @@ static int copy_resources(struct task *t, struct task *n, u64 flags)
 	int r;
 
 	n->ctx.creds = obj_get(t->ctx.creds);
-	n->utsns = obj_get(t->utsns);
-	if (flags & CLONE_NEWUTS) {
-		char host[UTS_LEN + 1], domain[UTS_LEN + 1];
-
-		utsns_get_hostname(t->utsns, host);
-		utsns_get_domainname(t->utsns, domain);
-		obj_put(n->utsns);
-		n->utsns = utsns_new(host);
-		r = utsns_set_domainname(n->utsns, domain, strlen(domain));
-		if (r < 0)
-			return r;
-	}
+	n->utsns = flags & CLONE_NEWUTS ? utsns_copy(t->utsns, kernel_new_ns_ino(t->kernel))
+	                                : obj_get(t->utsns);
 	if (flags & CLONE_VM) {
 		n->ctx.mm = obj_get(t->ctx.mm);
 	} else {

@@ -18,10 +18,13 @@ struct utsns {
 	struct mutex lock;
 	char hostname[UTS_LEN + 1];
 	char domainname[UTS_LEN + 1];
+	u64 ino; /* its number as a file; 0: that of the first; immutable */
 };
 OBJECT_DECL(utsns);
 
 struct utsns *utsns_new(const char *hostname);
+/* A namespace with the same names: unshare(CLONE_NEWUTS). ino: its number. */
+struct utsns *utsns_copy(struct utsns *u, u64 ino);
 /* Copies at most UTS_LEN bytes and a NUL. */
 void utsns_get_hostname(struct utsns *u, char buf[UTS_LEN + 1]);
 void utsns_get_domainname(struct utsns *u, char buf[UTS_LEN + 1]);

@@ -157,18 +157,7 @@ SYSCALL1(unshare, u64, flags)
 		fd_table_unuse(old, &t->ctx);
 		obj_put(old);
 	}
-	if (flags & CLONE_NEWUTS) {
-		char host[UTS_LEN + 1], domain[UTS_LEN + 1];
-		struct utsns *n;
-		int r;
-
-		utsns_get_hostname(t->utsns, host);
-		utsns_get_domainname(t->utsns, domain);
-		n = utsns_new(host);
-		r = utsns_set_domainname(n, domain, strlen(domain));
-		obj_put(t->utsns);
-		t->utsns = n;
-		return r;
-	}
+	if (flags & CLONE_NEWUTS)
+		task_set_utsns(t, utsns_copy(t->utsns, kernel_new_ns_ino(t->kernel)));
 	return 0;
 }

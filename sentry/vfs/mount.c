@@ -103,7 +103,8 @@ OBJECT_TYPE(mount, Sentry__Mount, sentry__mount__descriptor, MOUNT_FIELDS, .init
 	X(SKIP, lock)         \
 	X(REF, root, mount)   \
 	X(ATOMIC, generation) \
-	X(SKIP, changed)
+	X(SKIP, changed)      \
+	X(VAL, ino)
 
 static void mount_ns_init(void *p)
 {

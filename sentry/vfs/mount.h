@@ -46,6 +46,7 @@ struct mount_ns {
 	struct mount *root;     /* owned */
 	_Atomic u32 generation; /* changes: pollers of /proc/mounts */
 	struct waitq changed;
+	u64 ino; /* its number as a file; 0: that of the first; immutable */
 };
 OBJECT_DECL(mount_ns);
 

@@ -79,6 +79,7 @@ int mount_ns_copy(struct mount_ns *ns, struct kernel *k, struct fs_context *fs,
 	top = copy_tree(k, ns->root, ns->root->root, &moved);
 	rwlock_unlock(&ns->lock);
 	copy = mount_ns_new(top);
+	copy->ino = kernel_new_ns_ino(k);
 	mount_ns_adopt(copy);
 	mount_put(top);
 	fs_set_ns(fs, copy);

@@ -5,6 +5,7 @@
  */
 #include "sentry/fs/proc/proc.h"
 #include "sentry/fs/proc/proc_super.h"
+#include "sentry/fs/nsfs.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/flock.h"
@@ -281,54 +282,36 @@ PSEUDO_DIR(proc_fdinfo_dir, .id = "proc.fdinfo", .lookup = info_lookup, .next = 
 
 /* ---- ns ---- */
 
-/* Inode numbers of the initial namespaces (include/linux/proc_ns.h). */
-static const struct {
-	const char *name, *type;
-	u64 ino;
-} namespaces[] = {
-	{"cgroup", "cgroup", 0xEFFFFFFBu}, {"ipc", "ipc", 0xEFFFFFFFu},
-	{"mnt", "mnt", 0xF0000000u},       {"net", "net", 0xF0000098u},
-	{"pid", "pid", 0xEFFFFFFCu},       {"pid_for_children", "pid", 0xEFFFFFFCu},
-	{"time", "time", 0xEFFFFFFAu},     {"time_for_children", "time", 0xEFFFFFFAu},
-	{"user", "user", 0xEFFFFFFDu},     {"uts", "uts", 0xEFFFFFFEu},
-};
+static int ns_of_link(struct pseudo_inode *i, struct ctx *c, struct ns_inode **ret)
+{
+	AUTO(task) task = NULL;
+	int r = proc_inspect(&i->key, c, &task);
+
+	return r < 0 ? r : ns_inode_of(task, i->key.entry->name, ret);
+}
 
 static int ns_text(struct pseudo_inode *i, struct ctx *c, char **ret_text)
 {
-	AUTO(task) task = NULL;
+	AUTO(ns_inode) n = NULL;
 	char buf[64];
-	int r = proc_inspect(&i->key, c, &task);
+	int r = ns_of_link(i, c, &n);
 
 	if (r < 0)
 		return r;
-	for (size_t k = 0; k < ARRAY_SIZE(namespaces); k++) {
-		if (strcmp(namespaces[k].name, i->key.entry->name) != 0)
-			continue;
-		snprintf(buf, sizeof(buf), "%s:[%llu]", namespaces[k].type,
-		         (unsigned long long)namespaces[k].ino);
-		*ret_text = strdup(buf);
-		return *ret_text ? 0 : -ENOMEM;
-	}
-	return -ENOENT;
+	ns_inode_text(n, buf, sizeof(buf));
+	*ret_text = strdup(buf);
+	return *ret_text ? 0 : -ENOMEM;
 }
 
 static int ns_link(struct pseudo_inode *i, struct ctx *c, char **ret_text, struct path *ret_jump)
 {
-	AUTO(task) task = NULL;
-	int r = proc_inspect(&i->key, c, &task);
+	AUTO(ns_inode) n = NULL;
+	int r = ns_of_link(i, c, &n);
 
 	if (r < 0)
 		return r;
-	for (size_t k = 0; k < ARRAY_SIZE(namespaces); k++) {
-		if (strcmp(namespaces[k].name, i->key.entry->name) != 0)
-			continue;
-		AUTO(inode) ns = anon_inode_new(c->kernel, S_IFREG | 0444);
-
-		ns->ino = namespaces[k].ino;
-		proc_nameless_path(i->inode.sb, ns, ret_jump);
-		return 1;
-	}
-	return -ENOENT;
+	proc_nameless_path(i->inode.sb, &n->inode, ret_jump);
+	return 1;
 }
 
 #define NS(n)                                                                            \
