@@ -55,3 +55,12 @@ static inline void placement_apply(pid_t tid, u32 *placed)
 	if (unlikely(*placed != where))
 		placement_move(tid, placed, where);
 }
+
+/* The same for a thread that works while its sentry thread waits for it: always beside it. */
+static inline void placement_apply_beside(pid_t tid, u32 *placed)
+{
+	u32 where = atomic_load_explicit(&g_placement, memory_order_relaxed) & ~PLACEMENT_APART;
+
+	if (unlikely(*placed != where))
+		placement_move(tid, placed, where);
+}

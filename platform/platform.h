@@ -87,6 +87,10 @@ struct platform_ops {
 	                bool shared, bool precommit);
 	int (*unmap)(struct aspace *as, u64 addr, u64 len);
 	int (*protect)(struct aspace *as, u64 addr, u64 len, int prot);
+	/* NULL: unmap and protect serve. */
+	int (*unmap_soon)(struct aspace *as, u64 addr, u64 len, u64 *ret_ticket);
+	int (*protect_soon)(struct aspace *as, u64 addr, u64 len, int prot);
+	bool (*settled)(struct aspace *as, u64 ticket);
 	int (*pre_fork)(struct aspace *as);
 	int (*post_fork)(struct aspace *as);
 
@@ -143,6 +147,18 @@ MUST_CHECK int aspace_unmap(struct aspace *as, u64 addr, u64 len);
 /* Changes the protection of what is mapped in the range; holes are fine. As strict as unmap: when
  * it returns no guest thread has more than prot. */
 MUST_CHECK int aspace_protect(struct aspace *as, u64 addr, u64 len, int prot);
+/*
+ * The same, where only the guest itself depends on the effect: it is there for every thread that
+ * keeps to the rules before the caller's context runs guest code again, and for one that doesn't
+ * once aspace_settled says so of the ticket (0: at once), which any map_file, unmap or pre_fork
+ * .. post_fork of this aspace brings about. Pages behind an unmapped range may be reused then, or
+ * when the aspace is released. For the thread of a context whose last switch was to as; from others
+ * it is aspace_unmap and aspace_protect.
+ */
+MUST_CHECK int aspace_unmap_soon(struct aspace *as, u64 addr, u64 len, u64 *ret_ticket);
+MUST_CHECK int aspace_protect_soon(struct aspace *as, u64 addr, u64 len, int prot);
+/* Any thread, cheap. */
+bool aspace_settled(struct aspace *as, u64 ticket);
 /* Around copying an address space for fork: what aspace_protect does in between may become true
  * only when post_fork returns, which then also tells its errors. The caller lets nobody else change
  * the address space meanwhile. */

@@ -97,6 +97,37 @@ int aspace_protect(struct aspace *as, u64 addr, u64 len, int prot)
 	return prot_ok(prot) ? as->platform->ops->protect(as, addr, len, prot) : -EINVAL;
 }
 
+int aspace_unmap_soon(struct aspace *as, u64 addr, u64 len, u64 *ret_ticket)
+{
+	const struct platform_ops *ops = as->platform->ops;
+	int r = check_range(as, addr, len);
+
+	if (r < 0)
+		return r;
+	if (ops->unmap_soon)
+		return ops->unmap_soon(as, addr, len, ret_ticket);
+	*ret_ticket = 0;
+	return ops->unmap(as, addr, len);
+}
+
+int aspace_protect_soon(struct aspace *as, u64 addr, u64 len, int prot)
+{
+	const struct platform_ops *ops = as->platform->ops;
+	int r = check_range(as, addr, len);
+
+	if (r < 0)
+		return r;
+	if (!prot_ok(prot))
+		return -EINVAL;
+	return ops->protect_soon ? ops->protect_soon(as, addr, len, prot)
+	                         : ops->protect(as, addr, len, prot);
+}
+
+bool aspace_settled(struct aspace *as, u64 ticket)
+{
+	return ticket == 0 || as->platform->ops->settled(as, ticket);
+}
+
 int aspace_pre_fork(struct aspace *as)
 {
 	const struct platform_ops *ops = as->platform->ops;

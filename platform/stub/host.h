@@ -31,6 +31,9 @@ MUST_CHECK int stub_host_spawn(struct stub_host *h, u32 index, pid_t *ret_pid, i
 MUST_CHECK int stub_host_page(struct stub_host *h, u32 *ret_index);
 void stub_host_page_free(struct stub_host *h, u32 index);
 
+/* Kills the stub, which did what it can't have done. -ESRCH. The caller holds s->lock. */
+int stub_fail(struct stub *s);
+
 static inline struct stub_ctrl *stub_host_ctrl(struct stub_host *h, u32 index)
 {
 	return (struct stub_ctrl *)(h->pages + (index + 1) * PAGE_SIZE);

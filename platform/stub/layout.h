@@ -29,9 +29,13 @@
 #define CTRL_NAME        1104
 #define CTRL_PPID        1120
 #define CTRL_FILTER      1152
-#define CTRL_MAX_INSNS   256
-#define CTRL_GUEST_PROG  3200
+#define CTRL_MAX_INSNS   64
+#define CTRL_GUEST_PROG  1664
 #define CTRL_GUEST_INSNS 100
+#define CTRL_N_EDITS     2496
+#define CTRL_EDITS       2560
+#define CTRL_EDIT_SIZE   32
+#define EDIT_UNMAP       -1
 
 #define TPL_SEQ      0
 #define TPL_DONE     4
@@ -51,6 +55,13 @@ struct stub_call {
 	u64 pad;
 };
 
+/* munmap(addr, len), or mprotect(addr, len, prot). */
+struct stub_edit {
+	u64 addr, len;
+	s64 prot; /* EDIT_UNMAP: munmap */
+	u64 pad;
+};
+
 struct stub_ctrl {
 	u32 n_calls;
 	u32 pad[15];
@@ -62,6 +73,10 @@ struct stub_ctrl {
 	struct sock_filter filter[CTRL_MAX_INSNS];
 	struct sock_fprog guest_prog; /* what a guest thread adds to it, likewise */
 	struct sock_filter guest_filter[CTRL_GUEST_INSNS];
+	u64 pad3[2];
+	u32 n_edits; /* what a guest thread does before it goes on, if its slot says so */
+	u32 pad4[15];
+	struct stub_edit edits[STUB_MAX_CALLS];
 };
 
 /* Written by the template and by a stub that starts, one at a time; neither runs guest code. */
@@ -83,6 +98,8 @@ LAYOUT_IS(stub_ctrl, name, CTRL_NAME);
 LAYOUT_IS(stub_ctrl, ppid, CTRL_PPID);
 LAYOUT_IS(stub_ctrl, filter, CTRL_FILTER);
 LAYOUT_IS(stub_ctrl, guest_prog, CTRL_GUEST_PROG);
+LAYOUT_IS(stub_ctrl, n_edits, CTRL_N_EDITS);
+LAYOUT_IS(stub_ctrl, edits, CTRL_EDITS);
 LAYOUT_IS(stub_template_page, seq, TPL_SEQ);
 LAYOUT_IS(stub_template_page, done, TPL_DONE);
 LAYOUT_IS(stub_template_page, pid, TPL_PID);
@@ -90,5 +107,6 @@ LAYOUT_IS(stub_template_page, listener, TPL_LISTENER);
 LAYOUT_IS(stub_template_page, ctrl_fd, TPL_CTRL_FD);
 LAYOUT_IS(stub_template_page, offset, TPL_OFFSET);
 _Static_assert(sizeof(struct stub_call) == CTRL_CALL_SIZE, "blob.S steps by it");
+_Static_assert(sizeof(struct stub_edit) == CTRL_EDIT_SIZE, "guest.S steps by it");
 _Static_assert(sizeof(struct stub_ctrl) <= PAGE_SIZE, "one page");
 #endif

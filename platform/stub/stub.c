@@ -63,7 +63,7 @@ static int await_report(struct stub *s, struct seccomp_notif *n)
 	return 0;
 }
 
-static int receive(struct stub *s, s64 *ret_result)
+static int receive(struct stub *s, s64 *ret_result, u32 *ret_done)
 {
 	union {
 		struct seccomp_notif n;
@@ -75,10 +75,11 @@ static int receive(struct stub *s, s64 *ret_result)
 		return r;
 	s->report = u.n.id;
 	*ret_result = (s64)u.n.data.args[0];
+	*ret_done = (u32)u.n.data.args[1];
 	return 0;
 }
 
-static int fail(struct stub *s)
+int stub_fail(struct stub *s)
 {
 	if (!s->dead)
 		kill(s->pid, SIGKILL);
@@ -86,46 +87,28 @@ static int fail(struct stub *s)
 	return -ESRCH;
 }
 
-int stub_call(struct stub *s, const struct stub_call *calls, u32 n, s64 *ret_result)
+int stub_call(struct stub *s, const struct stub_call *calls, u32 n, s64 *ret_result, u32 *ret_done)
 {
 	struct seccomp_notif_resp answer = {.id = s->report};
 
 	BUG_ON(n > STUB_MAX_CALLS);
 	if (s->dead)
 		return -ESRCH;
-	placement_apply(s->pid, &s->placed);
+	placement_apply_beside(s->pid, &s->placed);
 	memcpy(s->ctrl->calls, calls, n * sizeof(*calls));
 	s->ctrl->n_calls = n;
 	while (ioctl(s->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) < 0)
 		if (errno != EINTR)
-			return fail(s);
-	if (receive(s, ret_result) < 0)
-		return fail(s);
+			return stub_fail(s);
+	if (receive(s, ret_result, ret_done) < 0)
+		return stub_fail(s);
 	return 0;
-}
-
-static int call(struct stub *s, const struct stub_call *calls, u32 n)
-{
-	s64 result;
-	int r = stub_call(s, calls, n, &result);
-
-	if (r < 0)
-		return r;
-	return result < 0 && result >= -4095 ? (int)result : 0;
-}
-
-/* Makes the calls that wait for others. */
-static int settle(struct stub *s)
-{
-	u32 n = s->n_queued;
-
-	s->n_queued = 0;
-	return n ? call(s, s->queue, n) : 0;
 }
 
 int stub_start(struct stub_host *h, struct stub *s)
 {
 	s64 hello;
+	u32 done;
 	int r;
 
 	memset(s, 0, sizeof(*s));
@@ -154,7 +137,7 @@ int stub_start(struct stub_host *h, struct stub *s)
 	}
 	/* Hosts before 6.6 do without. */
 	(void)ioctl(s->listener, STUB_IOCTL_SET_FLAGS, NOTIF_SYNC_WAKE_UP);
-	if (receive(s, &hello) < 0) {
+	if (receive(s, &hello, &done) < 0) {
 		stub_kill(s);
 		stub_reap(s);
 		return -EAGAIN;
@@ -177,108 +160,6 @@ void stub_reap(struct stub *s)
 	ranges_finish(&s->mapped);
 }
 
-int stub_map_file(struct stub *s, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,
-                  bool precommit)
-{
-	const u64 flags =
-		MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE) | (precommit ? MAP_POPULATE : 0);
-	const struct stub_call map = {SYS_mmap, {addr, len, (u64)prot, flags, (u64)fd, off}, 0};
-	const struct stub_call undo = {SYS_munmap, {addr, len}, 0};
-	int r;
-	GUARD(&s->lock);
-
-	r = settle(s);
-	if (r < 0)
-		return r;
-	r = call(s, &map, 1);
-	if (r == 0) {
-		r = ranges_add(&s->mapped, addr, addr + len);
-		if (r == 0)
-			return 0;
-	}
-	if (r == -ESRCH)
-		return r;
-	/* What was there may be gone or not, depending on how far the host came. */
-	if (call(s, &undo, 1) < 0)
-		s->unsure = true;
-	else
-		(void)!ranges_remove(&s->mapped, addr, addr + len);
-	return r;
-}
-
-int stub_unmap(struct stub *s, u64 addr, u64 len)
-{
-	const struct stub_call unmap = {SYS_munmap, {addr, len}, 0};
-	u64 start, end;
-	int r;
-	GUARD(&s->lock);
-
-	if (s->dead)
-		return -ESRCH;
-	if (!ranges_next(&s->mapped, addr, addr + len, &start, &end))
-		return 0;
-	r = settle(s);
-	if (r == 0)
-		r = call(s, &unmap, 1);
-	if (r < 0)
-		return r;
-	return ranges_remove(&s->mapped, addr, addr + len);
-}
-
-int stub_unmap_all(struct stub *s)
-{
-	const struct stub_call unmap = {SYS_munmap, {0, STUB_BASE}, 0};
-	u64 start, end;
-	int r;
-	GUARD(&s->lock);
-
-	if (s->dead)
-		return -ESRCH;
-	if (!s->unsure && !ranges_next(&s->mapped, 0, STUB_BASE, &start, &end))
-		return 0;
-	r = call(s, &unmap, 1);
-	if (r == 0) {
-		ranges_finish(&s->mapped);
-		s->unsure = false;
-	}
-	return r;
-}
-
-/* mprotect stops at a hole: one call for each mapped part, several to a request. */
-int stub_protect(struct stub *s, u64 addr, u64 len, int prot)
-{
-	u64 at = addr, start, end;
-	int r = 0;
-	GUARD(&s->lock);
-
-	if (s->dead)
-		return -ESRCH;
-	while (r == 0 && ranges_next(&s->mapped, at, addr + len, &start, &end)) {
-		s->queue[s->n_queued++] =
-			(struct stub_call){SYS_mprotect, {start, end - start, (u64)prot}, 0};
-		at = end;
-		if (s->n_queued == STUB_MAX_CALLS)
-			r = settle(s);
-	}
-	return r == 0 && !s->forking ? settle(s) : r;
-}
-
-int stub_pre_fork(struct stub *s)
-{
-	GUARD(&s->lock);
-
-	s->forking = true;
-	return s->dead ? -ESRCH : 0;
-}
-
-int stub_post_fork(struct stub *s)
-{
-	GUARD(&s->lock);
-
-	s->forking = false;
-	return settle(s);
-}
-
 int stub_thread(struct stub *s, u32 slot, pid_t *ret_tid)
 {
 	const u64 flags =
@@ -291,7 +172,8 @@ int stub_thread(struct stub *s, u32 slot, pid_t *ret_tid)
 		{SYS_clone, {flags, 0, 0, 0, 0, 0}, 0},
 	};
 	s64 tid;
-	int r = stub_call(s, calls, ARRAY_SIZE(calls), &tid);
+	u32 done;
+	int r = stub_call(s, calls, ARRAY_SIZE(calls), &tid, &done);
 
 	if (r < 0)
 		return r;

@@ -38,7 +38,10 @@ struct stub {
 	bool unsure;            /* under lock; something may be mapped that is not in there */
 	bool forking;           /* under lock; protections may wait for stub_post_fork */
 	u32 n_queued;           /* under lock; calls to make before the next other one */
-	struct stub_call queue[STUB_MAX_CALLS];
+	u32 n_shown;            /* under lock; of which stub_show_edits has shown */
+	struct stub_call queue[STUB_MAX_CALLS]; /* the last place is for that other one */
+	u64 queued;                             /* under lock; how many ever were */
+	_Atomic u64 settled; /* written under lock; how many of these were made, or are void */
 };
 
 /* What the functions here call while the sentry's filter is on: entries of platform_ops.syscalls.
@@ -95,15 +98,30 @@ void stub_reap(struct stub *s);
 
 /*
  * Makes the service thread do n calls in order, up to the first that fails; *ret_result is the
- * result of the last one done. -ESRCH if the stub is dead. The caller holds s->lock.
+ * result of the last one made, *ret_done how many succeeded. -ESRCH if the stub is dead. The caller
+ * holds s->lock.
  */
-MUST_CHECK int stub_call(struct stub *s, const struct stub_call *calls, u32 n, s64 *ret_result);
+MUST_CHECK int stub_call(struct stub *s, const struct stub_call *calls, u32 n, s64 *ret_result,
+                         u32 *ret_done);
 
-/* The aspace functions of platform.h; arguments checked by the registry. */
+/* maps.c: the aspace functions of platform.h; arguments checked by the registry. */
 MUST_CHECK int stub_map_file(struct stub *s, u64 addr, int fd, u64 off, u64 len, int prot,
                              bool shared, bool precommit);
 MUST_CHECK int stub_unmap(struct stub *s, u64 addr, u64 len);
 MUST_CHECK int stub_protect(struct stub *s, u64 addr, u64 len, int prot);
+
+/*
+ * unmap and protect (without PROT_WRITE) that are only queued: the next request makes them. Until
+ * then they are true if a guest thread makes what stub_show_edits shows, which it may or may not.
+ * *ret_ticket: made when s->settled has reached it. The range is no longer than STUB_EDIT_MAX, and
+ * begins at least that much below STUB_BASE.
+ */
+#define STUB_EDIT_MAX (256 * KIB)
+MUST_CHECK int stub_unmap_soon(struct stub *s, u64 addr, u64 len, u64 *ret_ticket);
+MUST_CHECK int stub_protect_soon(struct stub *s, u64 addr, u64 len, int prot);
+/* Puts what was queued since the last time on the control page, for the one guest thread there is.
+ * Says whether there is anything. */
+bool stub_show_edits(struct stub *s);
 
 /* In between, protections may take effect late; an error of theirs is post_fork's. -ESRCH. */
 MUST_CHECK int stub_pre_fork(struct stub *s);

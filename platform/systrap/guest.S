@@ -14,6 +14,8 @@
 	.globl stub_blob_systrap_wait_site
 	.globl stub_blob_systrap_return_site
 	.globl stub_blob_systrap_again_site
+	.globl stub_blob_systrap_unmap_site
+	.globl stub_blob_systrap_protect_site
 
 	.balign 16
 /* A new thread, from the service thread's clone. r9: its slot. The service thread's registers, no
@@ -108,6 +110,9 @@ stub_blob_systrap_wait_site:
 	jmp	.Lsleep
 
 .Lresume:
+	cmpl	$0, SLOT_EDITS(%rbx)
+	jne	.Ledits
+.Lreturn:
 	mov	SLOT_FS_BASE(%rbx), %rax
 	wrfsbase %rax
 	mov	SLOT_GS_BASE(%rbx), %rax
@@ -117,3 +122,29 @@ stub_blob_systrap_wait_site:
 	syscall
 stub_blob_systrap_return_site:
 	hlt
+
+/* Edits of the address space that nobody but the guest depends on. They are read from the control
+ * page, which only the sentry writes. */
+.Ledits:
+	movl	$0, SLOT_EDITS(%rbx)
+	movabs	$STUB_CTRL, %r12
+	mov	CTRL_N_EDITS(%r12), %r13d
+	add	$CTRL_EDITS, %r12
+.Ledit:
+	sub	$1, %r13d
+	js	.Lreturn
+	mov	(%r12), %rdi
+	mov	8(%r12), %rsi
+	mov	16(%r12), %rdx
+	add	$CTRL_EDIT_SIZE, %r12
+	cmp	$EDIT_UNMAP, %rdx
+	je	.Lunmap
+	mov	$__NR_mprotect, %eax
+	syscall
+stub_blob_systrap_protect_site:
+	jmp	.Ledit
+.Lunmap:
+	mov	$__NR_munmap, %eax
+	syscall
+stub_blob_systrap_unmap_site:
+	jmp	.Ledit

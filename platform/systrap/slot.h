@@ -17,6 +17,7 @@
 #define SLOT_GS_BASE 24
 #define SLOT_SPIN    32 /* how often the guest thread looks before it sleeps */
 #define SLOT_CPU     36 /* where it ran when it handed over */
+#define SLOT_EDITS   40 /* not 0: the control page has edits to make first */
 #define SLOT_SCRATCH 256
 #define SLOT_STACK   0x1000
 
@@ -38,6 +39,7 @@ struct slot {
 	u64 gs_base;
 	u32 spin;
 	u32 cpu;
+	u32 edits;
 };
 LAYOUT_IS(slot, state, SLOT_STATE);
 LAYOUT_IS(slot, signo, SLOT_SIGNO);
@@ -46,4 +48,5 @@ LAYOUT_IS(slot, fs_base, SLOT_FS_BASE);
 LAYOUT_IS(slot, gs_base, SLOT_GS_BASE);
 LAYOUT_IS(slot, spin, SLOT_SPIN);
 LAYOUT_IS(slot, cpu, SLOT_CPU);
+LAYOUT_IS(slot, edits, SLOT_EDITS);
 #endif

@@ -7,8 +7,6 @@
 #include "state/base/bug.h"
 
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -18,9 +16,6 @@
 #include <sys/syscall.h>
 
 STUB_BLOB_SYM(systrap_handler);
-STUB_BLOB_SYM(systrap_wake_site);
-STUB_BLOB_SYM(systrap_wait_site);
-STUB_BLOB_SYM(systrap_return_site);
 
 #define HWCAP2_FSGSBASE_BIT 2
 #define X86_GP              13
@@ -49,48 +44,6 @@ static int st_probe(const char **ret_why)
 		return -ENOSYS;
 	}
 	return 0;
-}
-
-/* The threads' own filter: from each call instruction of the handler the one call that it is for,
- * and a trap for everything else anywhere. */
-static u32 guest_filter(struct sock_filter *f)
-{
-	const struct {
-		const u8 *site;
-		u32 nr;
-		int op; /* second argument, -1: any */
-	} sites[] = {
-		{stub_blob_systrap_wake_site, SYS_futex, 1},
-		{stub_blob_systrap_wait_site, SYS_futex, 0},
-		{stub_blob_systrap_return_site, SYS_rt_sigreturn, -1},
-	};
-	u32 n = 0;
-
-#define EMIT(...) f[n++] = (struct sock_filter)__VA_ARGS__
-	for (u32 i = 0; i < ARRAY_SIZE(sites); i++) {
-		u64 ip = STUB_ADDR(sites[i].site);
-		u8 tests = sites[i].op < 0 ? 7 : 9;
-
-		EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-		              offsetof(struct seccomp_data, instruction_pointer)));
-		EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)ip, 0, (u8)(tests)));
-		EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-		              offsetof(struct seccomp_data, instruction_pointer) + 4));
-		EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(ip >> 32), 0, (u8)(tests - 2)));
-		EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)));
-		EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, (u8)(tests - 4)));
-		EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
-		EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, sites[i].nr, 0, (u8)(tests - 6)));
-		if (sites[i].op >= 0) {
-			EMIT(BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			              offsetof(struct seccomp_data, args) + 8));
-			EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)sites[i].op, 0, 1));
-		}
-		EMIT(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-	}
-	EMIT(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP));
-#undef EMIT
-	return n;
 }
 
 static void st_destroy(struct platform *pl)
@@ -155,7 +108,7 @@ static int st_create(const struct platform_ops *ops, struct platform **ret)
 		return -ENOMEM;
 	}
 	setup.filter_len = stub_filter(extra, ARRAY_SIZE(extra), filter);
-	setup.guest_filter_len = guest_filter(guest);
+	setup.guest_filter_len = st_guest_filter(guest);
 	BUG_ON(setup.guest_filter_len > CTRL_GUEST_INSNS);
 	r = stub_host_create(&setup, &p->host);
 	if (r < 0) {
@@ -334,6 +287,8 @@ static int st_switch(struct context *ctx, struct aspace *a, struct regs *regs,
 	c->fp_state = ST_FP_VEHICLE;
 	do {
 		st_frame_set(c->v, &work);
+		if (unlikely(c->edits))
+			st_edits_show(c);
 		r = turn(p, c);
 		if (unlikely(r < 0)) {
 			/* Its frame is beyond repair, or it is gone. */
@@ -386,6 +341,9 @@ const struct platform_ops systrap_ops = {
 	.map_file = st_map_file,
 	.unmap = st_unmap,
 	.protect = st_protect,
+	.unmap_soon = st_unmap_soon,
+	.protect_soon = st_protect_soon,
+	.settled = st_settled,
 	.pre_fork = st_pre_fork,
 	.post_fork = st_post_fork,
 	.new_context = st_new_context,

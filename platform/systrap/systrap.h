@@ -58,6 +58,7 @@ struct st_aspace {
 	struct stub stub;
 	struct st_vehicles vehicles;
 	u32 n_threads;              /* under the stub's lock */
+	u32 n_busy;                 /* under the platform's lock; vehicles that contexts have */
 	LIST_ENTRY(st_aspace) link; /* of the pool */
 	u64 nonce;                  /* in the pool: what its threads must answer with */
 };
@@ -85,6 +86,7 @@ struct st_context {
 	struct st_vehicle *v;
 	enum st_fp fp_state;
 	struct fpstate fp;
+	bool edits;   /* the stub has some to show; the owner */
 	u64 wait_avg; /* of the guest's turns, in TSC ticks, long ones cut off */
 };
 
@@ -103,6 +105,8 @@ static inline struct st_context *st_context(struct context *c)
 
 /* vehicle.c: the vehicle of c in as, waiting with a frame. -EAGAIN, -ENOMEM, -ESRCH (stub dead). */
 MUST_CHECK int st_vehicle_get(struct st_context *c, struct st_aspace *as);
+/* The context that the calling thread runs, if it runs in as and nothing else does; else NULL. */
+struct st_context *st_alone(struct st_aspace *as);
 /* Gives c's vehicle up, for others to take. FP state must have been fetched. */
 void st_vehicle_drop(struct st_context *c);
 /* The stub was killed: no vehicle of as is used any more. */
@@ -120,6 +124,17 @@ void st_pool_drain(struct st_platform *p);
 void st_aspace_destroy(struct st_aspace *as);
 /* Keeps a copy of v's first frame if it can be trusted. The stub runs nothing else. */
 void st_pristine_take(struct st_platform *p, struct st_vehicle *v);
+
+/* guest_filter.c: what guest threads add to the stub's filter, at most CTRL_GUEST_INSNS. Returns its
+ * length. */
+u32 st_guest_filter(struct sock_filter *ret_prog);
+
+/* edits.c: see platform.h. */
+MUST_CHECK int st_unmap_soon(struct aspace *a, u64 addr, u64 len, u64 *ret_ticket);
+MUST_CHECK int st_protect_soon(struct aspace *a, u64 addr, u64 len, int prot);
+bool st_settled(struct aspace *a, u64 ticket);
+/* Tells c's vehicle, which is about to get its turn, of the edits. */
+void st_edits_show(struct st_context *c);
 
 /* handover.c: hands the turn to the guest. */
 void st_give(struct st_platform *p, struct st_vehicle *v);

@@ -47,6 +47,7 @@ static int start(struct st_platform *p, struct st_aspace *as, struct st_vehicle 
 	const u64 clone_flags =
 		CLONE_VM | CLONE_FILES | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
 	struct stub_call calls[2];
+	u32 done;
 	s64 tid;
 	int r;
 
@@ -61,7 +62,7 @@ static int start(struct st_platform *p, struct st_aspace *as, struct st_vehicle 
 	/* The sixth argument is none of clone's: it tells the thread where its slot is. */
 	calls[1] = (struct stub_call){SYS_clone, {clone_flags, 0, 0, 0, 0, v->slot_addr}, 0};
 	__atomic_store_n(&v->slot->state, TURN_GUEST, __ATOMIC_RELEASE);
-	r = stub_call(&as->stub, calls, ARRAY_SIZE(calls), &tid);
+	r = stub_call(&as->stub, calls, ARRAY_SIZE(calls), &tid, &done);
 	if (r < 0)
 		return r;
 	if (tid < 0)
@@ -84,6 +85,7 @@ static struct st_vehicle *find_idle(struct st_platform *p, struct st_aspace *as)
 		if (v->busy)
 			continue;
 		v->busy = true;
+		as->n_busy++;
 		atomic_fetch_add(&v->refs, 1);
 		return v;
 	}
@@ -117,14 +119,31 @@ static int take(struct st_platform *p, struct st_aspace *as, struct st_vehicle *
 		return r;
 	}
 	v->busy = true;
+	mutex_lock(&p->lock);
+	as->n_busy++;
+	mutex_unlock(&p->lock);
 	atomic_init(&v->refs, 2);
 	LIST_INSERT_HEAD(&as->vehicles, v, link);
 	*ret = v;
 	return 0;
 }
 
+/* Each thread runs one context at a time. */
+static _Thread_local struct st_context *current;
+
+struct st_context *st_alone(struct st_aspace *as)
+{
+	struct st_context *c = current;
+
+	if (!c || !c->v || c->v->as != as || atomic_load(&c->v->dead))
+		return NULL;
+	GUARD(&c->v->platform->lock);
+	return as->n_busy == 1 ? c : NULL;
+}
+
 static void attach(struct st_context *c, struct st_vehicle *v)
 {
+	current = v ? c : NULL;
 	GUARD(&c->kick_lock);
 	c->v = v;
 	c->kick_pid = v ? v->pid : 0;
@@ -140,8 +159,10 @@ void st_vehicle_drop(struct st_context *c)
 	attach(c, NULL);
 	/* The aspace may be released at this moment, the platform may not. */
 	mutex_lock(&v->platform->lock);
-	if (!atomic_load(&v->dead))
+	if (!atomic_load(&v->dead)) {
 		v->busy = false;
+		v->as->n_busy--;
+	}
 	mutex_unlock(&v->platform->lock);
 	vehicle_put(v);
 }

@@ -83,6 +83,7 @@ static int map_host(struct mm *mm, struct aspace *as, u64 addr, int fd, u64 off,
 {
 	int r = aspace_map_file(as, addr, fd, off, len, prot, shared, precommit);
 
+	limbo_reap(&mm->limbo, as);
 	if (r != -ENOMEM)
 		return r;
 	/* Too many host mappings: start over; what is still in use faults back in. */

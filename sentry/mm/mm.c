@@ -18,6 +18,7 @@ static void mm_init(void *o)
 	rwlock_init(&mm->lock, RANK_MM);
 	vma_tree_init(&mm->vmas);
 	pma_tree_init(&mm->pmas);
+	limbo_init(&mm->limbo);
 	mm->serial = atomic_fetch_add(&next_serial, 1);
 }
 
@@ -112,7 +113,8 @@ STRUCT_FIELDS(mm_layout, Sentry__MmLayout, sentry__mm_layout__descriptor, LAYOUT
 	F(SKIP, vm_locked)                                    \
 	F(VAL, vm_peak)                                       \
 	F(SKIP, copy_end) /* guesses about the next fault */  \
-	F(SKIP, copy_size)
+	F(SKIP, copy_size)                                    \
+	F(SKIP, limbo) /* nothing of the guest's */
 
 OBJECT_TYPE(mm, Sentry__Mm, sentry__mm__descriptor, MM_FIELDS, .init = mm_init,
             .destroy = mm_destroy, .after_load = mm_after_load, .sample = mm_sample);
@@ -145,6 +147,39 @@ bool mm_range_valid(const struct mm *mm, u64 start, u64 len)
 	return IS_ALIGNED(start, PAGE_SIZE) && len > 0 && range_ok(start, len, mm_top(mm));
 }
 
+static bool all_owned(struct mm *mm, u64 lo, u64 hi)
+{
+	struct pma *p;
+
+	for (p = pma_from(&mm->pmas, lo); p && p->start < hi; p = pma_next(p))
+		if (!p->owned)
+			return false;
+	return true;
+}
+
+/* Pages that only this guest writes to may stay within its reach for a little: they are not reused
+ * before. */
+static int drop_owned(struct mm *mm, struct aspace *as, u64 lo, u64 hi)
+{
+	struct pma *first = pma_from(&mm->pmas, lo), *last;
+	u64 ticket;
+	int r = aspace_unmap_soon(as, lo, hi - lo, &ticket);
+
+	if (r < 0)
+		return r;
+	if (ticket == 0) {
+		pma_drop_range(&mm->pmas, lo, hi);
+		return 0;
+	}
+	if (first->start < lo)
+		pma_split(&mm->pmas, first, lo);
+	last = pma_find(&mm->pmas, hi - 1);
+	if (last && last->end > hi)
+		pma_split(&mm->pmas, last, hi);
+	limbo_take(&mm->limbo, &mm->pmas, lo, hi, ticket);
+	return 0;
+}
+
 void mm_drop_pages_locked(struct mm *mm, u64 start, u64 end, bool owned_too)
 {
 	struct aspace *as = atomic_load_explicit(&mm->aspace, memory_order_acquire);
@@ -154,6 +189,10 @@ void mm_drop_pages_locked(struct mm *mm, u64 start, u64 end, bool owned_too)
 	if (!pma_span(&mm->pmas, start, end, &lo, &hi))
 		return;
 	mm->edits++;
+	if (as)
+		limbo_reap(&mm->limbo, as);
+	if (as && owned_too && all_owned(mm, lo, hi) && drop_owned(mm, as, lo, hi) == 0)
+		return;
 	/* Nobody may reach a page any more when it becomes free. A dead stub reaches nothing. */
 	if (as) {
 		int r = aspace_unmap(as, lo, hi - lo);
@@ -327,6 +366,9 @@ int mm_aspace(struct mm *mm, struct aspace **ret)
 void mm_drop_aspace(struct mm *mm)
 {
 	aspace_release(atomic_exchange(&mm->aspace, NULL));
+	mm_lock(mm);
+	limbo_reap(&mm->limbo, NULL);
+	mm_unlock(mm);
 }
 
 struct mm_layout *mm_layout(struct mm *mm)

@@ -5,6 +5,7 @@
  * Locking, lifetime, saved: see mm.h. Functions called *_locked want mm->lock held for writing.
  */
 #include "sentry/kernel/kernel.h"
+#include "sentry/mm/limbo.h"
 #include "sentry/mm/mm.h"
 #include "sentry/mm/pma.h"
 #include "sentry/mm/vma.h"
@@ -37,6 +38,7 @@ struct mm {
 	struct mapid *exe;
 	u64 vm_total, vm_data, vm_locked, vm_peak; /* bytes of vmas */
 	u64 copy_end, copy_size; /* where the last copy on write ended, and how large it was */
+	struct limbo limbo;
 };
 
 static inline struct memfile *mm_memfile(const struct mm *mm)

@@ -12,6 +12,7 @@ static int show_protection(struct mm *mm, const struct vma *v, u32 old)
 	bool cow = false, clean = false;
 	struct pma *p;
 	u64 lo, hi;
+	int prot;
 
 	if (!as || !pma_span(&mm->pmas, v->start, v->end, &lo, &hi))
 		return 0;
@@ -22,7 +23,11 @@ static int show_protection(struct mm *mm, const struct vma *v, u32 old)
 	/* Granting to host files is left to the fault, which asks what the descriptor allows. */
 	if (!(old & ~v->prot & 7) && (cow || clean))
 		return 0;
-	return aspace_protect(as, lo, hi - lo, mm_host_prot(v, cow));
+	prot = mm_host_prot(v, cow);
+	/* That it can't write its own memory any more is the guest's own business. */
+	if (!(prot & PROT_WRITE) && !(v->flags & VMA_SHARED))
+		return aspace_protect_soon(as, lo, hi - lo, prot);
+	return aspace_protect(as, lo, hi - lo, prot);
 }
 
 /* Where the first part of [start, end) ends that may have prot, and what is wrong behind it. */

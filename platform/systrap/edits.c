@@ -1,0 +1,47 @@
+/*
+ * Edits of the address space that the vehicle makes itself when it gets its turn, without a switch
+ * to the service thread and without an interrupt for other cores. Only for a guest with one thread:
+ * then nobody can see that an edit is not there yet, and no mapping can come before it.
+ */
+#include "platform/systrap/systrap.h"
+
+static bool showable(u64 addr, u64 len)
+{
+	return len <= STUB_EDIT_MAX && addr <= STUB_BASE - STUB_EDIT_MAX;
+}
+
+int st_unmap_soon(struct aspace *a, u64 addr, u64 len, u64 *ret_ticket)
+{
+	struct st_aspace *as = st_aspace(a);
+	struct st_context *c = showable(addr, len) ? st_alone(as) : NULL;
+
+	if (!c) {
+		*ret_ticket = 0;
+		return stub_unmap(&as->stub, addr, len);
+	}
+	c->edits = true;
+	return stub_unmap_soon(&as->stub, addr, len, ret_ticket);
+}
+
+int st_protect_soon(struct aspace *a, u64 addr, u64 len, int prot)
+{
+	struct st_aspace *as = st_aspace(a);
+	struct st_context *c = showable(addr, len) ? st_alone(as) : NULL;
+
+	if (!c)
+		return stub_protect(&as->stub, addr, len, prot);
+	c->edits = true;
+	return stub_protect_soon(&as->stub, addr, len, prot);
+}
+
+bool st_settled(struct aspace *a, u64 ticket)
+{
+	return atomic_load_explicit(&st_aspace(a)->stub.settled, memory_order_acquire) >= ticket;
+}
+
+void st_edits_show(struct st_context *c)
+{
+	c->edits = false;
+	if (stub_show_edits(&c->v->as->stub))
+		WRITE_ONCE(c->v->slot->edits, 1);
+}
