@@ -10,7 +10,8 @@
 
 struct kernel_runtime {
 	struct mutex lock;      /* RANK_KERNEL_STATE */
-	pthread_cond_t changed; /* with lock: any number below changed */
+	pthread_cond_t changed; /* with lock: what a supervisor waits for may be true */
+	pthread_cond_t go;      /* with lock: what parked threads wait for */
 	unsigned threads;       /* host threads of tasks that have not ended */
 	unsigned parked;
 	unsigned pauses;
@@ -35,6 +36,7 @@ struct kernel_runtime *kernel_runtime_new(void)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&rt->changed, &attr);
+	pthread_cond_init(&rt->go, NULL);
 	pthread_condattr_destroy(&attr);
 	rt->refs = 1;
 	return rt;
@@ -51,13 +53,21 @@ void kernel_runtime_free(struct kernel_runtime *rt)
 		free(n);
 	}
 	pthread_cond_destroy(&rt->changed);
+	pthread_cond_destroy(&rt->go);
 	free(rt);
 }
 
 /* pthread_cond_wait drops and retakes the ranked lock underneath; the rank stays noted. */
-static void rt_wait(struct kernel_runtime *rt)
+static void rt_wait(struct kernel_runtime *rt, pthread_cond_t *cond)
 {
-	pthread_cond_wait(&rt->changed, &rt->lock.m);
+	pthread_cond_wait(cond, &rt->lock.m);
+}
+
+/* One more has parked or ended: supervisors are woken only for the last. */
+static void tell_if_all_locked(struct kernel_runtime *rt)
+{
+	if (rt->parked >= rt->threads)
+		pthread_cond_broadcast(&rt->changed);
 }
 
 static void *task_thread(void *arg)
@@ -73,7 +83,7 @@ static void *task_thread(void *arg)
 	lock_assert_none();
 	mutex_lock(&rt->lock);
 	rt->threads--;
-	pthread_cond_broadcast(&rt->changed);
+	tell_if_all_locked(rt);
 	mutex_unlock(&rt->lock);
 	kernel_runtime_free(rt);
 	return NULL;
@@ -102,7 +112,7 @@ int runtime_start_task(struct task *t)
 		obj_put(t);
 		mutex_lock(&rt->lock);
 		rt->threads--;
-		pthread_cond_broadcast(&rt->changed);
+		tell_if_all_locked(rt);
 		mutex_unlock(&rt->lock);
 		kernel_runtime_free(rt);
 		return -EAGAIN;
@@ -141,9 +151,9 @@ bool runtime_park(struct task *t)
 	task_before_park(t);
 	mutex_lock(&rt->lock);
 	rt->parked++;
-	pthread_cond_broadcast(&rt->changed);
+	tell_if_all_locked(rt);
 	while (rt->stopping && !rt->dying)
-		rt_wait(rt);
+		rt_wait(rt, &rt->go);
 	rt->parked--;
 	live = !rt->dying;
 	if (live)
@@ -232,6 +242,7 @@ void kernel_resume(struct kernel *k)
 	if (--rt->pauses == 0) {
 		rt->stopping = false;
 		k->clocks.stopped = 0;
+		pthread_cond_broadcast(&rt->go);
 		pthread_cond_broadcast(&rt->changed);
 	}
 	mutex_unlock(&rt->lock);
@@ -248,9 +259,9 @@ void kernel_stop_threads(struct kernel *k)
 
 	mutex_lock(&rt->lock);
 	rt->dying = true;
-	pthread_cond_broadcast(&rt->changed);
+	pthread_cond_broadcast(&rt->go);
 	while (rt->threads > 0)
-		rt_wait(rt);
+		rt_wait(rt, &rt->changed);
 	mutex_unlock(&rt->lock);
 }
 
@@ -279,7 +290,7 @@ enum kernel_event kernel_wait_event(struct kernel *k)
 			ev = KERNEL_EXITED;
 			break;
 		}
-		rt_wait(rt);
+		rt_wait(rt, &rt->changed);
 	}
 	mutex_unlock(&rt->lock);
 	return ev;

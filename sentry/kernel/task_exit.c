@@ -314,16 +314,19 @@ const struct run_state *task_exit_step(struct task *t)
 	struct thread_group *d;
 	struct terminal *tty = NULL;
 	struct task *self = NULL;
-	bool last, stopped = false;
+	bool last, stopped = false, alone;
 
 	t->ctx.deaf_to = INTERRUPT_SIGNAL | INTERRUPT_KILL;
 	task_account(t, false);
 	mutex_lock(&tg->lock);
 	if (tg->exiting)
 		t->exit_status = tg->exit_status;
+	/* Of threads that exit together, the last one to begin still sees all memory. */
+	alone = ++tg->n_exiting >= READ_ONCE(tg->n_live);
 	mutex_unlock(&tg->lock);
 
-	note_maxrss(t);
+	if (alone)
+		note_maxrss(t);
 	/* Before the C library hears that the thread is gone: its number must be free by then. */
 	if (t != tg->leader) {
 		mutex_lock(&k->tasks_lock);
@@ -339,6 +342,7 @@ const struct run_state *task_exit_step(struct task *t)
 	mutex_lock(&k->tasks_lock);
 	mutex_lock(&tg->lock);
 	last = --tg->n_live == 0;
+	tg->n_exiting--;
 	/* The others of a group stop may have been waiting for this one. */
 	if (!last && tg->stop == STOP_PENDING && tg->n_stopped >= tg->n_live && !tg->exiting) {
 		tg->stop = STOP_STOPPED;

@@ -241,9 +241,10 @@ static int thread_group_after_load(struct loader *l, void *p)
 	F(WEAK, container, container)                                  \
 	F(VAL, tgid)                                                   \
 	F(WEAK, leader, task)                                          \
-	F(SKIP, tasks)  /* from the tasks' tg, by tid */               \
-	F(SKIP, n_live) /* counted again */                            \
-	F(SKIP, zombie) /* n_live == 0 */                              \
+	F(SKIP, tasks)     /* from the tasks' tg, by tid */            \
+	F(SKIP, n_live)    /* counted again */                         \
+	F(SKIP, n_exiting) /* an exit runs to its end */               \
+	F(SKIP, zombie)    /* n_live == 0 */                           \
 	F(SKIP, dead_link)                                             \
 	F(WEAK, parent, thread_group)                                  \
 	F(SKIP, children) /* from the children's parent, by tgid */    \
