@@ -99,6 +99,7 @@ struct platform_ops {
 	int (*switch_to)(struct context *c, struct aspace *as, struct regs *regs,
 	                 struct exit_info *ret_exit);
 	void (*kick)(struct context *c);
+	void (*rest)(struct context *c); /* may be NULL */
 	int (*pull_fpstate)(struct context *c, struct fpstate *ret_fp);
 	int (*push_fpstate)(struct context *c, const struct fpstate *fp);
 };
@@ -183,6 +184,9 @@ MUST_CHECK int context_switch(struct context *c, struct aspace *as, struct regs 
  * returns EXIT_KICK (or another reason that came first; then the kick is spent too). Sticky: a kick
  * is never lost in a window. */
 void context_kick(struct context *c);
+/* The next switch will not come soon: what waits for it awake need not. From the thread that uses
+ * c, outside switch_to; cheap. */
+void context_rest(struct context *c);
 /* FP/vector state of the guest as of the last switch; the owner thread, outside switch_to. A
  * context that has never run has the state of a fresh process (FCW 0x37f, MXCSR 0x1f80); so may one
  * whose last aspace was released, unless this was called before. */

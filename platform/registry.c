@@ -164,6 +164,12 @@ void context_kick(struct context *c)
 	c->platform->ops->kick(c);
 }
 
+void context_rest(struct context *c)
+{
+	if (c->platform->ops->rest)
+		c->platform->ops->rest(c);
+}
+
 int context_pull_fpstate(struct context *c, struct fpstate *ret_fp)
 {
 	return c->platform->ops->pull_fpstate(c, ret_fp);

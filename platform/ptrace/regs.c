@@ -15,15 +15,15 @@
 /* The largest XSAVE image of any CPU so far is 11 KiB. */
 #define XSTATE_ROOM 16384u
 
-#define EACH_REG(R)                                                                         \
-	R(r15)                                                                              \
-	R(r14)                                                                              \
-	R(r13)                                                                              \
-	R(r12)                                                                              \
-	R(r11)                                                                              \
-	R(r10)                                                                              \
-	R(r9) R(r8) R(rax) R(rcx) R(rdx) R(rsi) R(rdi) R(rip) R(rsp) R(orig_rax) R(fs_base) \
-		R(gs_base)
+#define EACH_REG(R) \
+	R(r15)      \
+	R(r14)      \
+	R(r13)      \
+	R(r12)      \
+	R(r11)      \
+	R(r10)      \
+	R(r9)       \
+	R(r8) R(rax) R(rcx) R(rdx) R(rsi) R(rdi) R(rip) R(rsp) R(orig_rax) R(fs_base) R(gs_base)
 
 int pt_get_regs(struct pt_vehicle *v, struct regs *ret_regs, u64 *ret_cs)
 {

@@ -3,9 +3,9 @@
  *
  * A request to the service thread costs two switches, so calls whose effect may wait are queued and
  * go with the next request, in order, before what it asks for. What a guest thread has been told to
- * do meanwhile (stub_show_edits) may be done or not: it is hostile, and can also unmap what it likes
- * on its own. So every call here is one that may be made twice, and where the host refuses one
- * because something is not as we think, everything goes: what is still wanted faults back in.
+ * do meanwhile (stub_show_edits) may be done or not: it is hostile, and can also unmap what it
+ * likes on its own. So every call here is one that may be made twice, and where the host refuses
+ * one because something is not as we think, everything goes: what is still wanted faults back in.
  */
 #include "platform/stub/host.h"
 #include "state/base/bug.h"
@@ -121,8 +121,7 @@ static bool protects_within(const struct stub *s, u64 addr, u64 len)
 	for (u32 i = 0; i < s->n_queued; i++) {
 		const struct stub_call *c = &s->queue[i];
 
-		if (c->nr == SYS_mprotect && c->arg[0] < addr + len &&
-		    addr < c->arg[0] + c->arg[1])
+		if (c->nr == SYS_mprotect && c->arg[0] < addr + len && addr < c->arg[0] + c->arg[1])
 			return true;
 	}
 	return false;

@@ -87,20 +87,21 @@ stub_blob_systrap_wake_site:
 .Lspin:
 	mov	SLOT_SPIN(%rbx), %r12d
 .Llook:
-	cmpb	$TURN_GUEST, SLOT_STATE(%rbx)
-	je	.Lresume
+	mov	SLOT_STATE(%rbx), %eax
+	cmp	$TURN_SENTRY, %eax
+	jne	.Lsleep
 	pause
 	sub	$1, %r12d
 	jg	.Llook
 
 .Lsleep:
-	mov	$TURN_SENTRY, %eax
-	mov	$(TURN_SENTRY | TURN_SLEEPS), %edx
-	lock cmpxchg %edx, SLOT_STATE(%rbx)
-	je	.Lwait
+	mov	SLOT_STATE(%rbx), %eax
 	cmp	$TURN_GUEST, %al
 	je	.Lresume
-.Lwait:
+	mov	%eax, %edx
+	or	$TURN_SLEEPS, %edx
+	lock cmpxchg %edx, SLOT_STATE(%rbx)
+	jne	.Lsleep
 	lea	SLOT_STATE(%rbx), %rdi
 	mov	$FUTEX_WAIT, %esi
 	xor	%r10d, %r10d

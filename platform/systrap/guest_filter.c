@@ -1,11 +1,11 @@
 /*
- * The threads' own filter: from each call instruction of the handler the one call that it is for, and
- * a trap for everything else anywhere.
+ * The threads' own filter: from each call instruction of the handler the one call that it is for,
+ * and a trap for everything else anywhere.
  *
- * Guest code can jump to these instructions with registers of its choice. It can wake and wait where
- * it likes, return to what it likes, and unmap or write-protect what is its own: nothing of ours,
- * which lies above, and nothing that it may read may it come to write, since that may be shared with
- * others.
+ * Guest code can jump to these instructions with registers of its choice. It can wake and wait
+ * where it likes, return to what it likes, and unmap or write-protect what is its own: nothing of
+ * ours, which lies above, and nothing that it may read may it come to write, since that may be
+ * shared with others.
  */
 #include "platform/systrap/systrap.h"
 
@@ -33,13 +33,12 @@ struct test {
 };
 
 /* No longer than STUB_EDIT_MAX, and ends at or below the blob. */
-#define BELOW_STUB                                                        \
-	{ARG_HIGH(1), BPF_JEQ, false, 0},                                 \
-		{ARG_LOW(1), BPF_JGT, false, STUB_EDIT_MAX},              \
-		{ARG_HIGH(0), BPF_JGT, false, (u32)(STUB_BASE >> 32)},    \
-		{ARG_HIGH(0), BPF_JEQ, true, (u32)(STUB_BASE >> 32)},     \
-	{                                                                 \
-		ARG_LOW(0), BPF_JGT, false, (u32)(STUB_BASE - STUB_EDIT_MAX) \
+#define BELOW_STUB                                                                     \
+	{ARG_HIGH(1), BPF_JEQ, false, 0}, {ARG_LOW(1), BPF_JGT, false, STUB_EDIT_MAX}, \
+		{ARG_HIGH(0), BPF_JGT, false, (u32)(STUB_BASE >> 32)},                 \
+		{ARG_HIGH(0), BPF_JEQ, true, (u32)(STUB_BASE >> 32)},                  \
+	{                                                                              \
+		ARG_LOW(0), BPF_JGT, false, (u32)(STUB_BASE - STUB_EDIT_MAX)           \
 	}
 
 u32 st_guest_filter(struct sock_filter *f)

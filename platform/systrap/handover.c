@@ -88,7 +88,8 @@ static bool may_spin(const struct st_platform *p, const struct slot *slot)
 
 bool st_is_ours(const struct slot *slot)
 {
-	return (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) & ~TURN_SLEEPS) == TURN_SENTRY;
+	return (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) & ~(TURN_SLEEPS | TURN_REST)) ==
+	       TURN_SENTRY;
 }
 
 static bool spin(struct st_platform *p, const struct slot *slot, u64 start, u32 us)
@@ -189,6 +190,15 @@ void st_give(struct st_platform *p, struct st_vehicle *v)
 	}
 	if (__atomic_exchange_n(&slot->state, TURN_GUEST, __ATOMIC_ACQ_REL) & TURN_SLEEPS)
 		futex(&slot->state, FUTEX_WAKE, 1, NULL);
+}
+
+void st_let_rest(struct st_vehicle *v)
+{
+	u32 now = TURN_SENTRY;
+
+	/* If it is anything else, the thread sleeps already. */
+	(void)__atomic_compare_exchange_n(&v->slot->state, &now, TURN_SENTRY | TURN_REST, false,
+	                                  __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 void st_give_and_wake(struct st_vehicle *v)

@@ -27,6 +27,8 @@
 #define TURN_SENTRY 1
 #define TURN_GUEST  2
 #define TURN_SLEEPS 0x100
+/* The sentry's turn will take long. */
+#define TURN_REST 0x200
 
 #define SYSTRAP_KICK 12 /* SIGUSR2: nothing else sends signals to stubs */
 

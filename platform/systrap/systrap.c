@@ -309,6 +309,14 @@ static void st_kick(struct context *ctx)
 		send_kick(c);
 }
 
+static void st_rest(struct context *ctx)
+{
+	struct st_vehicle *v = st_context(ctx)->v;
+
+	if (v && v->spin && !atomic_load_explicit(&v->dead, memory_order_relaxed))
+		st_let_rest(v);
+}
+
 static int st_pull_fpstate(struct context *ctx, struct fpstate *fp)
 {
 	struct st_context *c = st_context(ctx);
@@ -350,6 +358,7 @@ const struct platform_ops systrap_ops = {
 	.context_release = st_context_release,
 	.switch_to = st_switch,
 	.kick = st_kick,
+	.rest = st_rest,
 	.pull_fpstate = st_pull_fpstate,
 	.push_fpstate = st_push_fpstate,
 };

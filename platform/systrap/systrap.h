@@ -125,8 +125,8 @@ void st_aspace_destroy(struct st_aspace *as);
 /* Keeps a copy of v's first frame if it can be trusted. The stub runs nothing else. */
 void st_pristine_take(struct st_platform *p, struct st_vehicle *v);
 
-/* guest_filter.c: what guest threads add to the stub's filter, at most CTRL_GUEST_INSNS. Returns its
- * length. */
+/* guest_filter.c: what guest threads add to the stub's filter, at most CTRL_GUEST_INSNS. Returns
+ * its length. */
 u32 st_guest_filter(struct sock_filter *ret_prog);
 
 /* edits.c: see platform.h. */
@@ -140,6 +140,8 @@ void st_edits_show(struct st_context *c);
 void st_give(struct st_platform *p, struct st_vehicle *v);
 /* The same for a vehicle that may sleep or not: wakes it anyway. */
 void st_give_and_wake(struct st_vehicle *v);
+/* Its turn will not come soon: it need not look for it. */
+void st_let_rest(struct st_vehicle *v);
 /* Waits for the turn. 0, or -ESRCH if the stub is dead; it is killed if it did not react to a kick
  * in time, or played with the state. c is NULL for a first frame. */
 MUST_CHECK int st_await(struct st_platform *p, struct st_context *c, struct st_vehicle *v);

@@ -26,7 +26,7 @@ void ctx_wake(struct ctx *c)
 	/* A word that is 1 already has nobody asleep on it: whoever set it has woken the sleeper.
 	 */
 	if (atomic_exchange(&c->wake, 1) == 0)
-		syscall(SYS_futex, &c->wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+		lock_futex_wake(&c->wake);
 }
 
 void ctx_set_vehicle(struct ctx *c, struct context *vehicle)
@@ -91,6 +91,7 @@ static int futex_sleep(struct ctx *c, struct deadline d)
 int ctx_sleep(struct ctx *c, struct deadline d)
 {
 	struct timespec before, after;
+	struct context *vehicle = atomic_load_explicit(&c->vehicle, memory_order_relaxed);
 	int r;
 
 	if (ctx_interrupted(c))
@@ -102,9 +103,9 @@ int ctx_sleep(struct ctx *c, struct deadline d)
 	clock_gettime(CLOCK_MONOTONIC, &before);
 	WRITE_ONCE(c->sleeping, true);
 	platform_runnable_add(-1);
-	WRITE_ONCE(c->sleeping, true);
+	if (vehicle)
+		context_rest(vehicle);
 	r = futex_sleep(c, d);
-	WRITE_ONCE(c->sleeping, false);
 	platform_runnable_add(1);
 	WRITE_ONCE(c->sleeping, false);
 	clock_gettime(CLOCK_MONOTONIC, &after);

@@ -60,6 +60,7 @@ void kernel_runtime_free(struct kernel_runtime *rt)
 /* pthread_cond_wait drops and retakes the ranked lock underneath; the rank stays noted. */
 static void rt_wait(struct kernel_runtime *rt, pthread_cond_t *cond)
 {
+	lock_flush_wakes();
 	pthread_cond_wait(cond, &rt->lock.m);
 }
 
@@ -175,6 +176,8 @@ static void interrupt_all(struct kernel *k)
 			ctx_interrupt(&t->ctx, INTERRUPT_STOP);
 	}
 	mutex_unlock(&k->tasks_lock);
+	/* The caller may hold the lock of saves. */
+	lock_flush_wakes();
 }
 
 static void log_culprits(struct kernel *k)

@@ -18,7 +18,8 @@ struct limbo {
 };
 
 void limbo_init(struct limbo *l);
-/* Takes the runs of [start, end) out of t until ticket is settled. They don't reach over its ends. */
+/* Takes the runs of [start, end) out of t until ticket is settled. They don't reach over its ends.
+ */
 void limbo_take(struct limbo *l, struct pma_tree *t, u64 start, u64 end, u64 ticket);
 /* Drops the pages whose tickets as has settled; as NULL: all, the aspace is gone. */
 void limbo_reap(struct limbo *l, struct aspace *as);

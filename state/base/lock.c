@@ -1,6 +1,49 @@
 #include "state/base/lock.h"
 #include "state/base/bug.h"
 
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define LATER_MAX 8u
+
+static __thread struct {
+	u32 depth; /* locks held */
+	u32 n;
+	_Atomic u32 *words[LATER_MAX];
+} later;
+
+static void wake(_Atomic u32 *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void lock_flush_wakes(void)
+{
+	while (later.n > 0)
+		wake(later.words[--later.n]);
+}
+
+void lock_futex_wake(_Atomic u32 *word)
+{
+	if (later.depth == 0 || later.n == LATER_MAX)
+		wake(word);
+	else
+		later.words[later.n++] = word;
+}
+
+static void taken(void)
+{
+	later.depth++;
+}
+
+static void dropped(void)
+{
+	later.depth--;
+	if (unlikely(later.n > 0) && later.depth == 0)
+		lock_flush_wakes();
+}
+
 #if LOCK_DEBUG
 static __thread u64 tls_held;
 
@@ -53,6 +96,7 @@ void mutex_lock(struct mutex *m) NO_LOCK_ANALYSIS
 {
 	note_lock(m->rank);
 	BUG_ON(pthread_mutex_lock(&m->m) != 0);
+	taken();
 }
 
 bool mutex_trylock(struct mutex *m) NO_LOCK_ANALYSIS
@@ -62,6 +106,7 @@ bool mutex_trylock(struct mutex *m) NO_LOCK_ANALYSIS
 #if LOCK_DEBUG
 	tls_held |= 1ull << m->rank;
 #endif
+	taken();
 	return true;
 }
 
@@ -69,6 +114,7 @@ void mutex_unlock(struct mutex *m) NO_LOCK_ANALYSIS
 {
 	note_unlock(m->rank);
 	BUG_ON(pthread_mutex_unlock(&m->m) != 0);
+	dropped();
 }
 
 void mutex_lock_pair(struct mutex *a, struct mutex *b)
@@ -84,6 +130,7 @@ void mutex_lock_pair(struct mutex *a, struct mutex *b)
 	BUG_ON(pthread_mutex_lock(&a->m) != 0);
 	if (a != b)
 		BUG_ON(pthread_mutex_lock(&b->m) != 0);
+	taken();
 }
 
 void mutex_unlock_pair(struct mutex *a, struct mutex *b)
@@ -92,6 +139,7 @@ void mutex_unlock_pair(struct mutex *a, struct mutex *b)
 	BUG_ON(pthread_mutex_unlock(&a->m) != 0);
 	if (a != b)
 		BUG_ON(pthread_mutex_unlock(&b->m) != 0);
+	dropped();
 }
 
 void rwlock_init(struct rwlock *l, enum lock_rank rank)
@@ -104,18 +152,21 @@ void rwlock_rdlock(struct rwlock *l)
 {
 	note_lock(l->rank);
 	BUG_ON(pthread_rwlock_rdlock(&l->l) != 0);
+	taken();
 }
 
 void rwlock_wrlock(struct rwlock *l)
 {
 	note_lock(l->rank);
 	BUG_ON(pthread_rwlock_wrlock(&l->l) != 0);
+	taken();
 }
 
 void rwlock_unlock(struct rwlock *l)
 {
 	note_unlock(l->rank);
 	BUG_ON(pthread_rwlock_unlock(&l->l) != 0);
+	dropped();
 }
 
 void rwlock_wrlock_pair(struct rwlock *a, struct rwlock *b)
@@ -124,6 +175,7 @@ void rwlock_wrlock_pair(struct rwlock *a, struct rwlock *b)
 	note_lock(a->rank);
 	BUG_ON(pthread_rwlock_wrlock(a < b ? &a->l : &b->l) != 0);
 	BUG_ON(pthread_rwlock_wrlock(a < b ? &b->l : &a->l) != 0);
+	taken();
 }
 
 void rwlock_unlock_pair(struct rwlock *a, struct rwlock *b)
@@ -131,4 +183,5 @@ void rwlock_unlock_pair(struct rwlock *a, struct rwlock *b)
 	note_unlock(a->rank);
 	BUG_ON(pthread_rwlock_unlock(&a->l) != 0);
 	BUG_ON(pthread_rwlock_unlock(&b->l) != 0);
+	dropped();
 }

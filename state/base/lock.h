@@ -65,6 +65,16 @@ void rwlock_unlock_pair(struct rwlock *a, struct rwlock *b);
 /* Aborts in LOCK_DEBUG builds if the calling thread holds any ranked lock. */
 void lock_assert_none(void);
 
+/*
+ * Wakes one private waiter of the futex word, now or when the caller holds no ranked lock any more:
+ * whoever wakes up at once, on the caller's core, would only meet its locks. The memory may be gone
+ * or another's by then; what sleeps there must bear being woken for nothing, as all users of
+ * futex(2) do.
+ */
+void lock_futex_wake(_Atomic u32 *word);
+/* Makes wake-ups that wait for an unlock now: before a sleep that holds a lock. */
+void lock_flush_wakes(void);
+
 static inline void mutex_guard_drop(struct mutex **m) NO_LOCK_ANALYSIS
 {
 	if (*m)

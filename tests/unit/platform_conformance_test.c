@@ -282,6 +282,54 @@ CONFORM(many_maps)
 		expect_fault(w, CODE_AT, base + i * 2 * PAGE_SIZE, ACCESS_READ, false);
 }
 
+/* Edits that may be made by the guest's own thread: it sees all of them, in order. */
+CONFORM(soon)
+{
+	const u64 base = 0x100000000, n = 100;
+	u64 store, ticket, i;
+
+	WORLD_CODE(w, 0, load);
+	store = WORLD_CODE(w, 64, store);
+	for (i = 0; i < n; i++)
+		world_map(w, w->as, base + i * PAGE_SIZE, DATA_OFF + i * PAGE_SIZE, PAGE_SIZE,
+		          PROT_READ | PROT_WRITE);
+	(void)load_at(w, base);
+	for (i = 0; i < n; i++) {
+		const u64 page = base + i * PAGE_SIZE;
+
+		if (i % 3 == 0)
+			cr_assert_eq(aspace_unmap_soon(w->as, page, PAGE_SIZE, &ticket), 0);
+		else if (i % 3 == 1)
+			cr_assert_eq(aspace_protect_soon(w->as, page, PAGE_SIZE, PROT_READ), 0);
+		/* One at a time, and several together. */
+		if (i % 2 == 0)
+			(void)load_at(w, base + 2 * PAGE_SIZE);
+	}
+	for (i = 0; i < n; i++) {
+		const u64 page = base + i * PAGE_SIZE;
+
+		if (i % 3 == 0)
+			expect_fault(w, CODE_AT, page, ACCESS_READ, false);
+		else
+			(void)load_at(w, page);
+		if (i % 3 == 1)
+			expect_fault(w, store, page, ACCESS_WRITE, false);
+	}
+	/* A protection, its removal, and something new in its place. */
+	cr_assert_eq(aspace_protect_soon(w->as, base + 2 * PAGE_SIZE, PAGE_SIZE, PROT_READ), 0);
+	cr_assert_eq(aspace_unmap_soon(w->as, base + 2 * PAGE_SIZE, PAGE_SIZE, &ticket), 0);
+	*(u64 *)(w->mem + DATA_OFF + n * PAGE_SIZE) = PATTERN;
+	world_map(w, w->as, base + 2 * PAGE_SIZE, DATA_OFF + n * PAGE_SIZE, PAGE_SIZE, PROT_READ);
+	cr_assert(aspace_settled(w->as, ticket));
+	cr_assert_eq(load_at(w, base + 2 * PAGE_SIZE), PATTERN);
+	/* From another thread's point of view it is the plain call. */
+	cr_assert_eq(aspace_unmap(w->as, base, n * PAGE_SIZE), 0);
+	for (i = 0; i < n; i++)
+		expect_fault(w, CODE_AT, base + i * PAGE_SIZE, ACCESS_READ, false);
+	cr_assert_eq(aspace_unmap_soon(w->as, base, n * PAGE_SIZE, &ticket), 0);
+	cr_assert(aspace_settled(w->as, ticket));
+}
+
 CONFORM(protect)
 {
 	const u64 base = 0x100000000;

@@ -1,6 +1,7 @@
 /* A guest that does its worst with what its stub holds: it scribbles over every page that it can
  * write, jumps to every byte of the blob and of its neighbourhood, uses every way into the host's
  * kernel. Its own stub may die of it; everything else must go on. */
+#include "platform/stub/stub.h"
 #include "tests/unit/platform_fixture.h"
 
 #include <errno.h>
@@ -154,6 +155,53 @@ CONFORM(hostile)
 	context_release(c);
 	aspace_release(other);
 }
+
+/* The calls that edit the address space, with arguments of the guest's choice: it can't come to
+ * write what it may only read, nor touch what is ours. */
+STUB_BLOB_SYM(systrap_protect_site);
+STUB_BLOB_SYM(systrap_unmap_site);
+GUEST_CODE(store, "mov %rax, (%rdi); syscall");
+
+static void edits_by_jump(struct world *w)
+{
+	const u64 page = 0x100000000, ours = STUB_BASE,
+		  prot = STUB_ADDR(stub_blob_systrap_protect_site),
+		  unmap = STUB_ADDR(stub_blob_systrap_unmap_site);
+	const struct {
+		u64 site, nr, addr, len, prot;
+	} calls[] = {
+		{prot, SYS_mprotect, page, PAGE_SIZE, PROT_READ | PROT_WRITE},
+		{prot, SYS_mprotect, page, PAGE_SIZE, PROT_WRITE},
+		{prot, SYS_mprotect, STUB_CTRL, PAGE_SIZE, PROT_READ | PROT_EXEC},
+		{prot, SYS_mprotect, ours - PAGE_SIZE, 2 * PAGE_SIZE, PROT_READ},
+		{prot, SYS_munmap, page, PAGE_SIZE, 0},
+		{prot, SYS_mmap, page, PAGE_SIZE, PROT_READ},
+		{unmap, SYS_munmap, STUB_CTRL, PAGE_SIZE, 0},
+		{unmap, SYS_munmap, STUB_SLOTS, PAGE_SIZE, 0},
+		{unmap, SYS_munmap, ours - PAGE_SIZE, 1 * GIB, 0},
+		{unmap, SYS_munmap, 0, STUB_BASE + STUB_BLOB_SIZE, 0},
+		{unmap, SYS_munmap, 1ull << 63, PAGE_SIZE, 0},
+		{unmap, SYS_mprotect, page, PAGE_SIZE, PROT_READ | PROT_WRITE},
+	};
+
+	world_map(w, w->as, page, DATA_OFF, PAGE_SIZE, PROT_READ);
+	WORLD_CODE(w, 0, store);
+	for (u32 i = 0; i < ARRAY_SIZE(calls); i++) {
+		w->regs = (struct regs){
+			/* The system call instruction before it. */
+			.rip = calls[i].site - 2, .rax = calls[i].nr,   .rdi = calls[i].addr,
+			.rsi = calls[i].len,      .rdx = calls[i].prot, .rsp = DATA_AT + DATA_OFF,
+			.rflags = 0x202,
+		};
+		world_run(w, EXIT_SIGNAL);
+		cr_assert_eq(w->e.signo, SIGSEGV, "call %u", i);
+		w->regs = (struct regs){.rip = CODE_AT, .rdi = page, .rflags = 0x202};
+		world_run(w, EXIT_FAULT);
+		cr_assert_eq(w->e.access, ACCESS_WRITE, "call %u", i);
+	}
+	world_map(w, w->as, page, DATA_OFF, PAGE_SIZE, PROT_READ);
+}
+CONFORM_ON(systrap, edits_by_jump)
 
 /* Other ways into the host's kernel than SYSCALL in 64-bit mode. */
 CONFORM(side_doors)
