@@ -20,9 +20,6 @@
 
 #define SIGSET_DEFAULT_IGNORE \
 	(SIGBIT(SIGCHLD) | SIGBIT(SIGURG) | SIGBIT(SIGWINCH) | SIGBIT(SIGCONT))
-#define SIGSET_CORE                                                                              \
-	(SIGBIT(SIGQUIT) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGABRT) | SIGBIT(SIGFPE) | \
-	 SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGSYS) | SIGBIT(SIGXCPU) | SIGBIT(SIGXFSZ))
 
 siginfo_t siginfo_kernel(int signo)
 {
@@ -302,9 +299,8 @@ static int send_locked(struct thread_group *tg, struct task *target, struct task
 		}
 	}
 	if (chosen && (signo == SIGKILL || fatal_locked(chosen, signo))) {
-		bool core = (SIGBIT(signo) & SIGSET_CORE) != 0;
-
-		thread_group_exit_locked(tg, signo | (core ? 0x80 : 0));
+		/* Nothing dumps core here, so no status says so. */
+		thread_group_exit_locked(tg, signo);
 		return 0;
 	}
 	r = sigqueue_add(target ? &target->pending : &tg->shared, info,

@@ -95,11 +95,10 @@ static void default_action(struct task *t, const siginfo_t *info)
 		          t->comm, signo, info->si_code,
 		          (unsigned long long)(uintptr_t)info->si_addr,
 		          (unsigned long long)t->regs.rip);
-		thread_group_exit(t->tg, signo | 0x80);
-		return;
-	default:
-		thread_group_exit(t->tg, signo);
+		break;
 	}
+	/* Nothing dumps core here, so no status says so. */
+	thread_group_exit(t->tg, signo);
 }
 
 /* What becomes of an interrupted call when a handler runs. */

@@ -1,6 +1,7 @@
 #include "tests/guest/guest_test.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 /* Exit codes and the ways to end. */
 
@@ -67,6 +68,27 @@ GUEST_TEST(by_every_fatal_signal)
 		status = status_of(by_signal);
 		EXPECT_TRUE(WIFSIGNALED(status));
 		EXPECT_EQ(WTERMSIG(status), fatal[i]);
+	}
+}
+
+GUEST_TEST(without_a_core_no_status_says_so)
+{
+	static const int core[] = {SIGQUIT, SIGABRT, SIGSEGV, SIGSYS, SIGXCPU};
+
+	ASSERT_EQ(setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}), 0);
+	for (size_t i = 0; i < GUEST_COUNT(core); i++) {
+		siginfo_t info;
+		pid_t pid = fork();
+
+		if (pid == 0)
+			pause();
+		kill(pid, core[i]);
+		MAYBE_SAVE();
+		EXPECT_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED), 0);
+		EXPECT_EQ(info.si_code, CLD_KILLED);
+		EXPECT_EQ(info.si_status, core[i]);
+		fatal_signal = core[i];
+		EXPECT_EQ(status_of(by_signal), core[i]);
 	}
 }
 
