@@ -5,7 +5,7 @@ PACKAGES="build-essential meson ninja-build pkg-config protobuf-c-compiler libpr
 liblz4-dev libxxhash-dev libseccomp-dev libjansson-dev libbsd-dev libcap-ng-dev libpopt-dev
 libcriterion-dev python3"
 # What the tests run in sandboxes, and what checks the sources.
-TEST_PACKAGES="clang clang-format sqlite3 perl xz-utils procps time"
+TEST_PACKAGES="clang clang-format sqlite3 perl xz-utils procps time vim-tiny less tmux"
 
 # install_missing PACKAGE...: apt-get for those that dpkg does not know as installed.
 install_missing() {
