@@ -52,5 +52,6 @@ void boot_set_limits(struct machine *m, const Control__BootConfig *cfg,
 	m->mms_max = getrlimit(RLIMIT_NOFILE, &files) < 0
 	                     ? 0
 	                     : (u32)MIN(files.rlim_cur / 2, (rlim_t)UINT32_MAX) - OWN_FDS;
+	heap_attach(m->memfile, m->statm);
 	m->pids_max = (u32)(cfg->pids_most ? MIN(pids, cfg->pids_most) : pids);
 }

@@ -463,7 +463,7 @@ static int pipe_load_ring(struct loader *l, struct pipe *p, const Sentry__Pipe *
 	    m->ring.len > p->size + PIPE_OVER_MAX)
 		return loader_error(l, "pipe: capacity %u, content %zu", p->size, m->ring.len);
 	if (m->ring.len > 0) {
-		pipe_ring_reserve(p, (u32)m->ring.len);
+		pipe_ring_make(p, (u32)m->ring.len);
 		memcpy(p->ring, m->ring.data, m->ring.len);
 		p->len = (u32)m->ring.len;
 	}
@@ -473,7 +473,7 @@ static int pipe_load_ring(struct loader *l, struct pipe *p, const Sentry__Pipe *
 static void pipe_sample_ring(struct sampler *sp, struct pipe *p)
 {
 	p->size = PIPE_DEFAULT_SIZE;
-	pipe_ring_reserve(p, 8);
+	pipe_ring_make(p, 8);
 	memcpy(p->ring, "contents", 8);
 	p->len = 8;
 }

@@ -1,6 +1,8 @@
 #include "sentry/fs/pipe_ring.h"
 
 #include "sentry/auth/creds.h"
+#include "sentry/mm/heap.h"
+#include "state/base/log.h"
 
 #include <limits.h>
 #include <linux/capability.h>
@@ -19,12 +21,14 @@ u32 pipe_ring_free(const struct pipe *p)
 }
 
 /* Moves the content into a ring of n bytes, n >= len. */
-void pipe_ring_resize(struct pipe *p, u32 n)
+bool pipe_ring_resize(struct pipe *p, u32 n)
 {
 	u8 *ring = malloc(n);
 	u32 first = MIN(p->len, p->ring_size - p->head);
 
-	BUG_ON(!ring || n < p->len);
+	BUG_ON(n < p->len);
+	if (!ring)
+		return false;
 	if (p->len > 0) {
 		memcpy(ring, p->ring + p->head, first);
 		memcpy(ring + first, p->ring, p->len - first);
@@ -33,16 +37,31 @@ void pipe_ring_resize(struct pipe *p, u32 n)
 	p->ring = ring;
 	p->ring_size = n;
 	p->head = 0;
+	return true;
 }
 
-void pipe_ring_reserve(struct pipe *p, u32 more)
+/* The size of a ring that has room for that many more bytes. */
+static u32 size_for(const struct pipe *p, u32 more)
 {
 	u32 n = p->ring_size ? p->ring_size : RING_FIRST;
 
 	while (n < p->len + more)
 		n *= 2;
-	if (n > p->ring_size)
-		pipe_ring_resize(p, n);
+	return n;
+}
+
+bool pipe_ring_reserve(struct pipe *p, u32 more)
+{
+	u32 n = size_for(p, more);
+
+	return n <= p->ring_size || (heap_grow(n - p->ring_size) && pipe_ring_resize(p, n));
+}
+
+void pipe_ring_make(struct pipe *p, u32 more)
+{
+	u32 n = size_for(p, more);
+
+	BUG_ON(n > p->ring_size && !pipe_ring_resize(p, n));
 }
 
 /* Appends what src gives, up to n bytes that fit. Bytes, or -EFAULT for none. */
@@ -50,7 +69,8 @@ long pipe_ring_fill(struct pipe *p, struct uiter *src, u32 n)
 {
 	u32 done = 0;
 
-	pipe_ring_reserve(p, n);
+	if (!pipe_ring_reserve(p, n))
+		return -ENOMEM;
 	while (done < n) {
 		u32 tail = (p->head + p->len) & (p->ring_size - 1);
 		u32 chunk = MIN(n - done, p->ring_size - tail);
@@ -97,7 +117,7 @@ void pipe_unread(struct file *f, const void *buf, u32 n)
 
 	mutex_lock(&p->lock);
 	/* Also beyond the capacity, if writers have filled the place meanwhile. */
-	pipe_ring_reserve(p, n);
+	pipe_ring_make(p, n);
 	p->head = (p->head - n) & (p->ring_size - 1);
 	for (u32 i = 0; i < n; i++)
 		p->ring[(p->head + i) & (p->ring_size - 1)] = from[i];
@@ -174,8 +194,9 @@ long pipe_set_size(struct pipe *p, struct ctx *c, u64 size)
 	}
 	grew = n > p->size;
 	p->size = n;
-	if (p->ring_size > n)
-		pipe_ring_resize(p, n);
+	/* A ring that stays larger than it need be does no harm. */
+	if (p->ring_size > n && !pipe_ring_resize(p, n))
+		log_debug("a pipe's ring stays at %u bytes", p->ring_size);
 	mutex_unlock(&p->lock);
 	if (grew)
 		waitq_wake(&p->writable, READY_OUT);

@@ -8,11 +8,13 @@
 
 /* Bytes that fit by the capacity. */
 u32 pipe_ring_free(const struct pipe *p);
-/* Moves the content into memory for n bytes, n >= p->len. */
-void pipe_ring_resize(struct pipe *p, u32 n);
-/* Memory for that many more bytes. */
-void pipe_ring_reserve(struct pipe *p, u32 more);
-/* Appends what src gives, up to n bytes that fit. Bytes, or -EFAULT for none. */
+/* Moves the content into memory for n bytes, n >= p->len. False: there is none. */
+MUST_CHECK bool pipe_ring_resize(struct pipe *p, u32 n);
+/* Memory for that many more bytes. False: there is none. */
+MUST_CHECK bool pipe_ring_reserve(struct pipe *p, u32 more);
+/* The same for what was there already: in an image, or taken out a moment ago. */
+void pipe_ring_make(struct pipe *p, u32 more);
+/* Appends what src gives, up to n bytes that fit. Bytes, or -EFAULT or -ENOMEM for none. */
 MUST_CHECK long pipe_ring_fill(struct pipe *p, struct uiter *src, u32 n);
 /* Takes n bytes out; they are lost. */
 void pipe_ring_drop(struct pipe *p, u32 n);

@@ -12,12 +12,14 @@ struct tee {
 	long r;
 };
 
-/* Copies up to n bytes from the front of in to the end of out; both locked, n fits. */
-static void duplicate(struct pipe *in, struct pipe *out, u32 n)
+/* Copies up to n bytes from the front of in to the end of out; both locked, n fits. False: there is
+ * no memory. */
+static bool duplicate(struct pipe *in, struct pipe *out, u32 n)
 {
 	u32 done = 0;
 
-	pipe_ring_reserve(out, n);
+	if (!pipe_ring_reserve(out, n))
+		return false;
 	while (done < n) {
 		u32 from = (in->head + done) & (in->ring_size - 1);
 		u32 to = (out->head + out->len) & (out->ring_size - 1);
@@ -27,6 +29,7 @@ static void duplicate(struct pipe *in, struct pipe *out, u32 n)
 		out->len += chunk;
 		done += chunk;
 	}
+	return true;
 }
 
 static long tee_locked(struct tee *t)
@@ -48,7 +51,8 @@ static long tee_locked(struct tee *t)
 		return -EAGAIN;
 	}
 	n = MIN(n, pipe_ring_free(out));
-	duplicate(in, out, n);
+	if (!duplicate(in, out, n))
+		return -ENOMEM;
 	pipe_runs_wrote(out, n, packet);
 	return n;
 }

@@ -27,6 +27,38 @@ void heap_look(struct memfile *mf, int fd)
 		                      memory_order_relaxed);
 }
 
+/* How much growth may go by between two looks. */
+#define LOOK_BYTES (1 * MIB)
+
+/* One per process, as the heap is. */
+static struct {
+	struct memfile *mf;
+	int fd;
+	_Atomic u64 grown; /* bytes asked for so far */
+} g_heap;
+
+void heap_attach(struct memfile *mf, int fd)
+{
+	g_heap.fd = fd;
+	g_heap.mf = mf;
+}
+
+bool heap_grow(u64 n)
+{
+	u64 before = atomic_fetch_add_explicit(&g_heap.grown, n, memory_order_relaxed);
+
+	if (!g_heap.mf)
+		return true;
+	if (before / LOOK_BYTES != (before + n) / LOOK_BYTES || heap_full(g_heap.mf))
+		heap_look(g_heap.mf, g_heap.fd);
+	return heap_bytes(g_heap.mf) + n <= heap_max(g_heap.mf);
+}
+
+u64 heap_buffers_max(u64 most)
+{
+	return g_heap.mf ? MIN(most, heap_max(g_heap.mf) / 4) : most;
+}
+
 u64 heap_max(const struct memfile *mf)
 {
 	u64 limit = READ_ONCE(mf->limit);

@@ -12,6 +12,13 @@
 int heap_open(void);
 /* Looks again. fd: heap_open's. */
 void heap_look(struct memfile *mf, int fd);
+/* Whose heap it is: for those below that know no machine. fd: heap_open's. */
+void heap_attach(struct memfile *mf, int fd);
+/* There is room for n more bytes, which the caller is about to take: buffers of which the guest
+ * says how many there are and how much goes in. */
+bool heap_grow(u64 n);
+/* What one kind of buffers may take in all: most, or less where memory is small. */
+u64 heap_buffers_max(u64 most);
 /* What it may be: half of the limit, and enough for a sandbox to be of use. */
 u64 heap_max(const struct memfile *mf);
 /* As last looked at. */

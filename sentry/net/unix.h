@@ -15,6 +15,7 @@
  * owns its sender, so that its address can be told.
  * Saved: everything, with what is queued and in flight. Tables and counts are rebuilt.
  */
+#include "sentry/mm/heap.h"
 #include "sentry/net/ring.h"
 #include "sentry/net/sockmsg.h"
 #include "sentry/net/socket.h"
@@ -117,7 +118,7 @@ static inline u32 unix_sndbuf(const struct unix_sock *u)
 
 /* What all queues together may hold before each sender gets a page only: a guest's sockets are many
  * and their bytes lie in the sentry's heap. */
-#define UNIX_QUEUED_MAX (256 * (s64)MIB)
+#define UNIX_QUEUED_MAX (256 * MIB)
 #define UNIX_QUEUED_LOW 4096u
 
 static inline u32 unix_limit(const struct unix_sock *u)
@@ -125,7 +126,7 @@ static inline u32 unix_limit(const struct unix_sock *u)
 	u32 n = unix_sndbuf(u);
 
 	if (unlikely(atomic_load_explicit(&u->sk.ns->unix_queued, memory_order_relaxed) >
-	             UNIX_QUEUED_MAX))
+	             (s64)heap_buffers_max(UNIX_QUEUED_MAX)))
 		n = MIN(n, UNIX_QUEUED_LOW);
 	return n;
 }

@@ -351,6 +351,17 @@ static int one_pipedata(long i)
 	return write(p[1], buf, sizeof(buf)) > 0 ? 0 : -1;
 }
 
+/* The pipes are all there before anything goes into them. */
+static int one_stuffed(long i)
+{
+	static char buf[65536];
+	static int p[2000][2];
+
+	if (i < 2000)
+		return pipe2(p[i], O_NONBLOCK);
+	return i < 4000 && write(p[i - 2000][1], buf, sizeof(buf)) > 0 ? 0 : -1;
+}
+
 static int one_locks(long i)
 {
 	static int fd = -1;
@@ -388,10 +399,11 @@ static const struct {
 	{                   \
 #n, one_##n \
 	}
-	B(breed),    B(deep), B(epoll),    B(eventfd), B(file),   B(fill),   B(firing), B(flight),
-	B(fork),     B(hog),  B(hostfile), B(inotify), B(locks),  B(map),    B(memfd),  B(pipe),
-	B(pipedata), B(pty),  B(signal),   B(silent),  B(socket), B(sparse), B(thread), B(timer),
-	B(timerfd),  B(unix), B(unread),   B(watch),   B(xattr),
+	B(breed),  B(deep),    B(epoll),  B(eventfd), B(file),     B(fill),
+	B(firing), B(flight),  B(fork),   B(hog),     B(hostfile), B(inotify),
+	B(locks),  B(map),     B(memfd),  B(pipe),    B(pipedata), B(pty),
+	B(signal), B(silent),  B(socket), B(sparse),  B(stuffed),  B(thread),
+	B(timer),  B(timerfd), B(unix),   B(unread),  B(watch),    B(xattr),
 };
 
 int main(int argc, char **argv)

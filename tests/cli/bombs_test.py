@@ -340,7 +340,8 @@ TESTS = [
     map_bomb, hog_alone, victim_is_the_hog, victim_by_score, sparse_hog, limit_is_told, filler,
     heap("socket", 200000, ("ENOMEM", "EMFILE")), heap("xattr", 100000, ("ENOMEM", "ENOSPC")),
     heap("watch", 300000, ("ENOMEM", "ENOSPC")), heap("deep", 300000, ("ENOMEM", "ENOSPC")),
-    heap("pipedata", 100000, ("ENOMEM", "EMFILE")),
+    heap("pipedata", 100000, ("ENOMEM", "EMFILE")), heap("stuffed", 4000, ("ENOMEM",)),
+    heap("unread", 100000, ("EMFILE", "ENFILE", "ENOMEM", "bound")),
     limits_travel, bad_limits, deep_directory, names,
 ]
 

@@ -3,6 +3,7 @@
 #include "sentry/fs/pipe.h"
 #include "sentry/fs/proc/proc.h"
 #include "sentry/fs/proc/proc_net.h"
+#include "sentry/fs/tty/devpts.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/utsns.h"
@@ -124,6 +125,16 @@ static const struct pseudo_entry random_entries[] = {
 };
 PSEUDO_DIR(proc_sys_random, .id = "proc.sys.kernel.random", PSEUDO_ENTRIES(random_entries));
 
+FACT(show_pty_max, "%u\n", PTYS_MAX)
+FACT(show_pty_nr, "%u\n", devpts_count())
+
+static const struct pseudo_entry pty_entries[] = {
+	REG("max", show_pty_max),
+	REG("nr", show_pty_nr),
+	REG("reserve", show_0),
+};
+PSEUDO_DIR(proc_sys_pty, .id = "proc.sys.kernel.pty", PSEUDO_ENTRIES(pty_entries));
+
 static const struct pseudo_entry kernel_entries[] = {
 	REG("cap_last_cap", show_cap_last_cap),
 	REG("core_pattern", show_core_pattern),
@@ -143,6 +154,7 @@ static const struct pseudo_entry kernel_entries[] = {
 	REG("overflowuid", show_overflow),
 	REG("perf_event_paranoid", show_2),
 	REG("pid_max", show_pid_max),
+	DIR_OF("pty", proc_sys_pty),
 	DIR_OF("random", proc_sys_random),
 	REG("randomize_va_space", show_2),
 	REG("sem", show_sem),

@@ -43,8 +43,10 @@ FACT(show_optmem, "%d\n", SOCK_OPTMEM_MAX)
 FACT(show_qdisc, "pfifo_fast\n")
 FACT(show_tcp_rmem, "4096\t%d\t6291456\n", TCP_RCVBUF_DEFAULT)
 FACT(show_tcp_wmem, "4096\t%d\t4194304\n", TCP_SNDBUF_DEFAULT)
-FACT(show_tcp_mem, "%llu\t%llu\t%llu\n", INET_MEM_MAX / PAGE_SIZE / 2,
-     INET_MEM_MAX / PAGE_SIZE * 3 / 4, INET_MEM_MAX / PAGE_SIZE)
+FACT(show_tcp_mem, "%llu\t%llu\t%llu\n",
+     (unsigned long long)heap_buffers_max(INET_MEM_MAX) / PAGE_SIZE / 2,
+     (unsigned long long)heap_buffers_max(INET_MEM_MAX) / PAGE_SIZE * 3 / 4,
+     (unsigned long long)heap_buffers_max(INET_MEM_MAX) / PAGE_SIZE)
 FACT(show_cubic, "cubic\n")
 FACT(show_congestion, "reno cubic\n")
 FACT(show_nothing, "\n")

@@ -20,8 +20,6 @@
 #define ROOT_INO     1u
 #define PTMX_INO     2u
 #define FIRST_INO    3u
-/* kernel.pty.max: of all instances together. */
-#define PTYS_MAX 4096u
 
 static _Atomic u32 ptys_in_use;
 
@@ -59,6 +57,11 @@ static struct devpts_node *node_new(struct devpts_super *fs, struct ctx *c, u64 
 	inode_setup(&n->inode, &fs->sb, c, ino, mode);
 	n->inode.rdev = rdev;
 	return n;
+}
+
+u32 devpts_count(void)
+{
+	return atomic_load(&ptys_in_use);
 }
 
 int devpts_add(struct devpts_super *fs, struct ctx *c, struct pty *p)

@@ -27,6 +27,9 @@ struct devpts_node {
 };
 OBJECT_DECL(devpts_node);
 
+/* kernel.pty.max: of all instances together; and how many there are. */
+#define PTYS_MAX 4096u
+u32 devpts_count(void);
 /* Gives p the lowest free number, its node, and its place in the list. -ENOSPC. */
 MUST_CHECK int devpts_add(struct devpts_super *fs, struct ctx *c, struct pty *p);
 /* The master was closed: the name goes. */

@@ -8,6 +8,7 @@
  * Lifetime: one per network namespace, owned by it. Sockets enter and leave; none is owned.
  * Saved: connections in TIME_WAIT (owned here), settings and counters; sockets enter by themselves.
  */
+#include "sentry/mm/heap.h"
 #include "sentry/net/inet/inet.h"
 
 #define PORT_HASH    1024u
@@ -98,7 +99,7 @@ s64 inet_now(const struct inet_ns *ns);
 static inline bool inet_mem_full(const struct inet_ns *ns)
 {
 	return atomic_load_explicit(&((struct inet_ns *)(uintptr_t)ns)->mem, memory_order_relaxed) >
-	       INET_MEM_MAX;
+	       heap_buffers_max(INET_MEM_MAX);
 }
 
 /* ---- binding; for writing ---- */
