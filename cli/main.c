@@ -88,9 +88,19 @@ static int open_log(struct globals *g, const char *path, struct error *err)
 	return 0;
 }
 
+static bool is_platform(const char *wanted)
+{
+	const char *name;
+
+	for (unsigned i = 0; (name = platform_name(i)); i++)
+		if (strcmp(name, wanted) == 0)
+			return true;
+	return false;
+}
+
 static int check_globals(struct globals *g, const char *overlay, struct error *err)
 {
-	if (!platform_find(g->platform))
+	if (!is_platform(g->platform))
 		return error_usage(err, "--platform %s: there is no such platform: see --help",
 		                   g->platform);
 	if (strcmp(overlay, "memory") == 0)

@@ -71,6 +71,7 @@ struct platform_syscall {
 
 struct platform_ops {
 	const char *name; /* "ptrace", "systrap", "null", "kvm" */
+	bool scripted;    /* runs what a unit test wrote down instead of guests: nobody's choice */
 	/* What the sentry's own filter must allow for it. */
 	const struct platform_syscall *syscalls;
 	/* 0 if this machine can run it, else -errno; *ret_why is then one static line. */
@@ -120,7 +121,7 @@ struct context {
 
 /* The platform called name, or NULL. */
 const struct platform_ops *platform_find(const char *name);
-/* The names, for --help and errors: i from 0, NULL at the end. */
+/* The names that users may choose from: i from 0, NULL at the end. */
 const char *platform_name(unsigned i);
 
 MUST_CHECK int platform_create(const struct platform_ops *ops, struct platform **ret);

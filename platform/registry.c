@@ -11,6 +11,7 @@ extern const struct platform_ops null_ops;
 extern const struct platform_ops ptrace_ops;
 extern const struct platform_ops systrap_ops;
 
+/* Those for unit tests last. */
 static const struct platform_ops *const platforms[] = {&systrap_ops, &ptrace_ops, &null_ops};
 
 atomic_int g_runnable;
@@ -27,7 +28,7 @@ const struct platform_ops *platform_find(const char *name)
 
 const char *platform_name(unsigned i)
 {
-	return i < ARRAY_SIZE(platforms) ? platforms[i]->name : NULL;
+	return i < ARRAY_SIZE(platforms) && !platforms[i]->scripted ? platforms[i]->name : NULL;
 }
 
 int platform_create(const struct platform_ops *ops, struct platform **ret)

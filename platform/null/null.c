@@ -301,6 +301,7 @@ static const struct platform_syscall syscalls[] = {{-1}};
 
 const struct platform_ops null_ops = {
 	.name = "null",
+	.scripted = true,
 	.syscalls = syscalls,
 	.probe = probe,
 	.create = create,

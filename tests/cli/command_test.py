@@ -31,6 +31,7 @@ def usage_errors(s):
                  ["list", "--format", "xml"], ["boot", "x"], ["gofer"]]:
         s.fails(2, *args)
     s.fails(2, "do", "true", platform="nope")
+    s.fails(2, "do", "true", platform="null")
     r = subprocess.run([s.stasis, "--overlay", "disk", "do", "true"], capture_output=True)
     expect(r.returncode == 2, "overlay: %r" % r)
 
