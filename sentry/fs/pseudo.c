@@ -4,6 +4,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/vfs/dentry.h"
 #include "sentry/vfs/stat.h"
+#include "sentry/vfs/mount.h"
 #include "state/base/cleanup.h"
 #include "state/fields.h"
 
@@ -207,6 +208,8 @@ struct pseudo_file {
 	struct mutex lock;
 	char *text GUARDED_BY(lock); /* owned; NULL: not made yet */
 	u64 len GUARDED_BY(lock);
+	struct mount_ns *watched; /* owned; NULL: no changes are told */
+	_Atomic u32 seen;         /* watched's generation, as of the last poll */
 };
 OBJECT_DECL(pseudo_file);
 
@@ -239,8 +242,32 @@ static int pseudo_open(struct inode *inode, struct ctx *c, const struct path *pa
 	pf = obj_new(pseudo_file);
 	file_setup(&pf->file, flags, path, inode);
 	pf->file.seekable = true;
+	if (e->watched)
+		pf->watched = e->watched(pi, c);
+	if (pf->watched)
+		pf->seen = atomic_load(&pf->watched->generation);
 	*ret = &pf->file;
 	return 0;
+}
+
+static bool pseudo_can_poll(struct file *f)
+{
+	return ((struct pseudo_file *)f)->watched != NULL;
+}
+
+/* There is always something to be read; that it has changed is exceptional. */
+static u32 pseudo_poll(struct file *f, struct poll_table *pt)
+{
+	struct pseudo_file *pf = (struct pseudo_file *)f;
+	u32 now;
+
+	if (!pf->watched)
+		return READY_IN | READY_OUT;
+	poll_add(pt, &pf->watched->changed);
+	now = atomic_load(&pf->watched->generation);
+	if (atomic_exchange(&pf->seen, now) == now)
+		return READY_IN;
+	return READY_IN | EPOLLERR | EPOLLPRI;
 }
 
 /* Makes the text anew. */
@@ -503,6 +530,7 @@ static void pseudo_file_init(void *o)
 static void pseudo_file_destroy(void *o)
 {
 	free(((struct pseudo_file *)o)->text);
+	obj_put(TAKE(((struct pseudo_file *)o)->watched));
 }
 
 static int pseudo_file_after_load(struct loader *l, void *o)
@@ -554,10 +582,17 @@ static const struct file_ops pseudo_file_ops = {
 	.write = pseudo_write,
 	.iterate = pseudo_iterate,
 	.llseek = pseudo_llseek,
+	.poll = pseudo_poll,
+	.can_poll = pseudo_can_poll,
 };
 
-#define PSEUDO_FILE_FIELDS(F) \
-	F(BASE, file, file) F(SKIP, lock) F(CUSTOM, text, pseudo_file) F(SKIP, len) /* text's */
+#define PSEUDO_FILE_FIELDS(F)        \
+	F(BASE, file, file)          \
+	F(SKIP, lock)                \
+	F(CUSTOM, text, pseudo_file) \
+	F(SKIP, len) /* text's */    \
+	F(REF, watched, mount_ns)    \
+	F(ATOMIC, seen)
 OBJECT_TYPE(pseudo_file, Sentry__PseudoFile, sentry__pseudo_file__descriptor, PSEUDO_FILE_FIELDS,
             .base = &file_type, .ops = &pseudo_file_ops, .init = pseudo_file_init,
             .destroy = pseudo_file_destroy, .after_load = pseudo_file_after_load,

@@ -65,6 +65,9 @@ struct pseudo_entry {
 	int (*link_text)(struct pseudo_inode *i, struct ctx *c, char **ret_text);
 	/* Beyond the mode: may c open (or, for directories, search and list) it? NULL: yes. */
 	int (*may_open)(struct pseudo_inode *i, struct ctx *c);
+	/* The mounts whose changes pollers of the text are told; a reference. NULL: polling says
+	 * nothing. */
+	struct mount_ns *(*watched)(struct pseudo_inode *i, struct ctx *c);
 };
 
 struct pseudo_dir {

@@ -80,7 +80,7 @@ static int elf_read(struct ctx *c, struct file *f, struct elf *e, u64 max_addr)
 			continue;
 		if (p->p_filesz > p->p_memsz || !range_ok(p->p_vaddr, p->p_memsz, max_addr) ||
 		    !range_ok(p->p_offset, p->p_filesz, INT64_MAX) ||
-		    ((p->p_vaddr ^ p->p_offset) & PAGE_MASK))
+		    (p->p_filesz && ((p->p_vaddr ^ p->p_offset) & PAGE_MASK)))
 			return -ENOEXEC;
 		if (p->p_memsz == 0)
 			continue;

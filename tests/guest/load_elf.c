@@ -208,3 +208,21 @@ GUEST_TEST(other_machines)
 	t.eh.e_machine = EM_AARCH64;
 	EXPECT_EQ(run(&t, sizeof(t)), 100 + ENOEXEC);
 }
+
+GUEST_TEST(segment_without_a_file_part)
+{
+	/* mov 0x10003000,%edi; add $7,%edi; mov $60,%eax; syscall */
+	static const unsigned char code[] = {0x8b, 0x3c, 0x25, 0x00, 0x30, 0x00, 0x10, 0x83, 0xc7,
+	                                     7,    0xb8, 60,   0,    0,    0,    0x0f, 0x05};
+	struct tiny t = make();
+
+	memcpy(t.code, code, sizeof(code));
+	t.eh.e_phnum = 2;
+	t.ph[1] = (Elf64_Phdr){.p_type = PT_LOAD,
+	                       .p_flags = PF_R | PF_W,
+	                       .p_vaddr = BASE + 0x3000,
+	                       .p_offset = 120, /* of nothing: it need not fit */
+	                       .p_memsz = 4096,
+	                       .p_align = 4096};
+	EXPECT_EQ(run(&t, sizeof(t)), 7);
+}

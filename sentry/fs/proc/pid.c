@@ -291,8 +291,8 @@ static PROC_SHOW(show_children)
 		REG("maps", 0444, .show = proc_pid_maps, .may_open = proc_may_inspect),           \
 		REG("mem", 0600, .read = proc_pid_mem_read, .write = proc_pid_mem_write,          \
 	            .may_open = proc_may_inspect),                                                \
-		REG("mountinfo", 0444, .show = proc_pid_mountinfo),                               \
-		REG("mounts", 0444, .show = proc_pid_mounts),                                     \
+		REG("mountinfo", 0444, .show = proc_pid_mountinfo, .watched = proc_pid_mount_ns), \
+		REG("mounts", 0444, .show = proc_pid_mounts, .watched = proc_pid_mount_ns),       \
 		DIR_ENTRY("net", 0555, proc_net_dir), DIR_ENTRY("ns", 0511, proc_ns_dir),         \
 		REG("oom_adj", 0644, .show = show_oom_adj, .store = store_oom_adj),               \
 		REG("oom_score", 0444, .show = show_oom_score),                                   \

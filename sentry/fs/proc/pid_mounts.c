@@ -126,3 +126,11 @@ PROC_SHOW(proc_pid_mountinfo)
 {
 	return list_mounts(i, c, t, show_info);
 }
+
+struct mount_ns *proc_pid_mount_ns(struct pseudo_inode *i, struct ctx *c)
+{
+	AUTO(task) task = proc_task(&i->key, c);
+	AUTO(fs_context) fs = task ? task_get_fs(task) : NULL;
+
+	return fs ? fs_mount_ns(fs) : NULL;
+}

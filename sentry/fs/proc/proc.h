@@ -63,6 +63,7 @@ long proc_pid_mem_write(struct pseudo_inode *i, struct ctx *c, struct uiter *src
 /* pid_mounts.c */
 PROC_SHOW(proc_pid_mounts);
 PROC_SHOW(proc_pid_mountinfo);
+struct mount_ns *proc_pid_mount_ns(struct pseudo_inode *i, struct ctx *c);
 /* pid_links.c */
 #define PROC_LINK(fn) \
 	int fn(struct pseudo_inode *i, struct ctx *c, char **ret_text, struct path *ret_jump)
