@@ -198,7 +198,9 @@ SYSCALL2(fstatfs, int, fd, uaddr_t, out)
 	if (f->path.dentry)
 		return statfs_path(&t->ctx, &f->path, out);
 	struct statfs st = {
-		.f_type = S_ISFIFO(f->inode->mode) ? 0x50495045 : 0x09041934,
+		.f_type = S_ISFIFO(f->inode->mode)   ? 0x50495045
+	                  : S_ISSOCK(f->inode->mode) ? 0x534f434b
+	                                             : 0x09041934,
 		.f_bsize = PAGE_SIZE,
 		.f_frsize = PAGE_SIZE,
 		.f_namelen = 255,

@@ -158,3 +158,29 @@ GUEST_TEST(ephemeral_range)
 		EXPECT_LE(inet_port(&n), hi);
 	}
 }
+
+GUEST_TEST(chosen_ports_are_shared_with_nobody)
+{
+	unsigned ports[40];
+
+	/* SO_REUSEADDR would allow it, but who asks for any port gets one of its own. */
+	for (unsigned i = 0; i < GUEST_COUNT(ports); i++) {
+		struct inet_any a = inet_loop(AF_INET, 0);
+		int fd;
+
+		ASSERT_EQ(try_bind(SOCK_STREAM, &a, true, false, &fd), 0);
+		a = inet_name(fd);
+		ports[i] = inet_port(&a);
+		for (unsigned j = 0; j < i; j++)
+			EXPECT_NE(ports[i], ports[j]);
+		if (i == 20)
+			MAYBE_SAVE();
+	}
+}
+
+GUEST_TEST(packets_are_for_the_privileged)
+{
+	guest_drop_root();
+	EXPECT_ERRNO(socket(AF_PACKET, SOCK_RAW, 0), EPERM);
+	EXPECT_ERRNO(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP), EPERM);
+}

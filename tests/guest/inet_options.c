@@ -1,6 +1,7 @@
 #include "tests/guest/inet_util.h"
 
 #include <netinet/tcp.h>
+#include <sys/vfs.h>
 
 static void round_trip(int fd, int level, int name, int v)
 {
@@ -118,4 +119,28 @@ GUEST_TEST(accepted_sockets_inherit)
 	EXPECT_EQ(inet_getint(s, SOL_SOCKET, SO_KEEPALIVE), 1);
 	EXPECT_EQ(inet_getint(s, SOL_TCP, TCP_KEEPIDLE), 55);
 	EXPECT_EQ(inet_getint(c, SOL_TCP, TCP_NODELAY), 0);
+}
+
+GUEST_TEST(odd_lengths_and_levels)
+{
+	int u = ASSERT_OK(socket(AF_INET, SOCK_DGRAM, 0)),
+	    t = ASSERT_OK(socket(AF_INET, SOCK_STREAM, 0));
+	socklen_t len = sizeof(int);
+	struct statfs st;
+	int v = 0x10;
+
+	/* A value of no length is 0, for some. */
+	EXPECT_OK(setsockopt(u, SOL_IP, IP_TOS, &v, sizeof(v)));
+	EXPECT_OK(setsockopt(u, SOL_IP, IP_TOS, &v, 0));
+	EXPECT_EQ(inet_getint(u, SOL_IP, IP_TOS), 0);
+	EXPECT_ERRNO(setsockopt(u, SOL_IP, IP_TTL, &v, 0), EINVAL);
+	EXPECT_ERRNO(setsockopt(u, SOL_IP, IP_MULTICAST_LOOP, &v, 0), EINVAL);
+	EXPECT_ERRNO(getsockopt(u, SOL_IPV6, IPV6_V6ONLY, &v, &len), EOPNOTSUPP);
+	EXPECT_ERRNO(getsockopt(t, SOL_IPV6, IPV6_V6ONLY, &v, &len), EOPNOTSUPP);
+	EXPECT_ERRNO(setsockopt(u, SOL_IPV6, IPV6_V6ONLY, &v, len), ENOPROTOOPT);
+	EXPECT_OK(inet_setint(t, SOL_TCP, TCP_LINGER2, 100000));
+	MAYBE_SAVE();
+	EXPECT_EQ(inet_getint(t, SOL_TCP, TCP_LINGER2), 120);
+	EXPECT_OK(fstatfs(t, &st));
+	EXPECT_EQ(st.f_type, 0x534f434b);
 }

@@ -174,3 +174,14 @@ GUEST_TEST(states_of_tcp_info)
 	ASSERT_OK(getsockopt(c, SOL_TCP, TCP_INFO, &ti, &len));
 	EXPECT_EQ(ti.tcpi_state, TCP_CLOSE);
 }
+
+GUEST_TEST(shutdown_of_a_listener_resets_those_waiting)
+{
+	int l = inet_listener(AF_INET, 4), c = inet_connected(l);
+
+	ASSERT_EQ(send(c, "lost", 4, 0), 4);
+	MAYBE_SAVE();
+	ASSERT_OK(shutdown(l, SHUT_RD));
+	EXPECT_TRUE(inet_poll(c, POLLHUP) & POLLERR);
+	EXPECT_EQ(inet_getint(c, SOL_SOCKET, SO_ERROR), ECONNRESET);
+}

@@ -1,6 +1,7 @@
 #include "tests/guest/inet_util.h"
 
 #include <linux/errqueue.h>
+#include <linux/sockios.h>
 
 struct box {
 	char buf[32], control[256];
@@ -158,4 +159,40 @@ GUEST_TEST(mapped_addresses)
 	EXPECT_TRUE(IN6_IS_ADDR_V4MAPPED(&n.u.in6.sin6_addr));
 	EXPECT_EQ(sendto(a, "ok", 2, 0, &n.u.sa, n.len), 2);
 	EXPECT_EQ(recv(b, buf, 4, 0), 2);
+}
+
+GUEST_TEST(an_error_seen_in_the_queue_is_no_longer_pending)
+{
+	int gone = inet_bound(AF_INET, SOCK_DGRAM), s = ASSERT_OK(socket(AF_INET, SOCK_DGRAM, 0));
+	struct inet_any a = inet_name(gone);
+	struct box b;
+
+	ASSERT_OK(close(gone));
+	ASSERT_OK(inet_setint(s, SOL_IP, IP_RECVERR, 1));
+	ASSERT_OK(connect(s, &a.u.sa, a.len));
+	ASSERT_EQ(send(s, "one", 3, 0), 3);
+	MAYBE_SAVE();
+	EXPECT_EQ(receive(s, &b, MSG_ERRQUEUE), 3);
+	EXPECT_EQ(inet_getint(s, SOL_SOCKET, SO_ERROR), 0);
+}
+
+GUEST_TEST(stamp_by_ioctl)
+{
+	int r = inet_bound(AF_INET, SOCK_DGRAM), s = ASSERT_OK(socket(AF_INET, SOCK_DGRAM, 0));
+	struct inet_any a = inet_name(r);
+	struct timeval first, again;
+	struct timespec ns;
+	struct box b;
+
+	EXPECT_ERRNO(ioctl(r, SIOCGSTAMP, &first), ENOENT);
+	ASSERT_EQ(sendto(s, "x", 1, 0, &a.u.sa, a.len), 1);
+	ASSERT_EQ(receive(r, &b, 0), 1);
+	EXPECT_OK(ioctl(r, SIOCGSTAMP, &first));
+	EXPECT_TRUE(first.tv_sec > 1000000000 && first.tv_usec < 1000000);
+	MAYBE_SAVE();
+	EXPECT_OK(ioctl(r, SIOCGSTAMP, &again));
+	EXPECT_EQ(memcmp(&first, &again, sizeof(first)), 0);
+	EXPECT_OK(ioctl(r, SIOCGSTAMPNS, &ns));
+	EXPECT_EQ(ns.tv_sec, first.tv_sec);
+	EXPECT_EQ(ns.tv_nsec / 1000, first.tv_usec);
 }

@@ -42,5 +42,12 @@ static int create6(struct ctx *c, int type, int protocol, struct sock **ret)
 	return create(c, AF_INET6, type, protocol, ret);
 }
 
+/* There are no packets: as for somebody without CAP_NET_RAW. */
+static int create_packet(struct ctx *c, int type, int protocol, struct sock **ret)
+{
+	return -EPERM;
+}
+
+SOCKET_FAMILY(packet_family, .family = AF_PACKET, .create = create_packet);
 SOCKET_FAMILY(inet_family, .family = AF_INET, .create = create4);
 SOCKET_FAMILY(inet6_family, .family = AF_INET6, .create = create6);

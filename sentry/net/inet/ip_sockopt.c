@@ -231,7 +231,11 @@ int ip_setsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u3
 		if (r == 0)
 			v = byte;
 	} else {
-		return -EINVAL;
+		/* A value of no length is 0, which is none for these. */
+		r = i == IPO_TTL || i == IPO_MINTTL || i == IPO_MC_TTL || i == IPO_MC_LOOP ||
+		                    i == IPO_MC_ALL
+		            ? -EINVAL
+		            : 0;
 	}
 	if (r < 0)
 		return r;
@@ -383,8 +387,8 @@ int inet_getsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t
 	case SOL_IPV6:
 		if (sk->family == AF_INET6)
 			return ip6_getsockopt(inet_sk(sk), c, name, val, len);
-		return -ENOPROTOOPT;
+		FALLTHROUGH;
 	default:
-		return -ENOPROTOOPT;
+		return sk->family == AF_INET6 ? -ENOPROTOOPT : -EOPNOTSUPP;
 	}
 }

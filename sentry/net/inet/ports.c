@@ -87,8 +87,9 @@ static bool conflict(const struct claim *new, const struct claim *old, bool tcp)
 	return overlap(new, old);
 }
 
+/* alone: shared with nobody, whatever the options allow. */
 static bool port_taken(struct inet_ns *ns, const struct inet_sock *is, const struct ipaddr *ip,
-                       u16 port)
+                       u16 port, bool alone)
 {
 	enum inet_proto proto = inet_proto_of(&is->sk);
 	struct port_bucket *b = port_bucket(ns, proto, port);
@@ -96,6 +97,8 @@ static bool port_taken(struct inet_ns *ns, const struct inet_sock *is, const str
 	const struct inet_sock *o;
 	const struct inet_tw *tw;
 
+	if (alone)
+		want.reuseaddr = want.reuseport = false;
 	LIST_FOREACH (o, &b->listeners, link) {
 		struct claim c = claim_of(o, &o->local.ip);
 
@@ -140,12 +143,25 @@ void port_remove_locked(struct inet_ns *ns, struct inet_sock *is)
 	is->hashed = is->linked = false;
 }
 
-/* The nth candidate of a search that began at the rover. */
-static u16 candidate(struct inet_ns *ns, u32 n)
-{
-	u32 lo = ns->port_lo, span = ns->port_hi - lo + 1;
+/* Which half of the range a search prefers: what bind(2) gets and what connections get seldom meet
+ * in one port, as in Linux. */
+enum port_half {
+	HALF_CONNECT,
+	HALF_BIND
+};
 
-	return (u16)(lo + (ns->rover + n) % span);
+/* The nth candidate of a search that began at the rover: one half of the range, then the other. */
+static u16 candidate(struct inet_ns *ns, u32 n, enum port_half half)
+{
+	u32 span = ns->port_hi - ns->port_lo + 1;
+	u32 size[2] = {(span + 1) / 2, span / 2};
+	u32 at = half;
+
+	if (n >= size[at]) {
+		n -= size[at];
+		at = !at;
+	}
+	return (u16)(ns->port_lo + at + 2 * ((ns->rover + n) % size[at]));
 }
 
 int port_bind_locked(struct inet_ns *ns, struct inet_sock *is, const struct ipaddr *ip, u16 port)
@@ -154,14 +170,15 @@ int port_bind_locked(struct inet_ns *ns, struct inet_sock *is, const struct ipad
 
 	port_expire_locked(ns);
 	if (port) {
-		if (port_taken(ns, is, ip, port))
+		if (port_taken(ns, is, ip, port, false))
 			return -EADDRINUSE;
 	} else {
+		bool tcp = inet_proto_of(&is->sk) == INET_TCP;
 		u32 n;
 
 		for (n = 0; n < span; n++) {
-			port = candidate(ns, n);
-			if (!port_taken(ns, is, ip, port))
+			port = candidate(ns, n, HALF_BIND);
+			if (!port_taken(ns, is, ip, port, tcp))
 				break;
 		}
 		if (n == span)
@@ -235,7 +252,7 @@ int port_connect_locked(struct inet_ns *ns, struct inet_sock *is, const struct i
 	port_expire_locked(ns);
 	is->local.ip = *ip;
 	for (u32 n = 0; n < span; n++) {
-		is->local.port = candidate(ns, n);
+		is->local.port = candidate(ns, n, HALF_CONNECT);
 		if (port_bound(ns, is->local.port) || !port_unique_locked(ns, is))
 			continue;
 		/* A connection to itself would be what Linux makes of this. */
@@ -253,7 +270,7 @@ int port_connect_locked(struct inet_ns *ns, struct inet_sock *is, const struct i
 int port_listen_locked(struct inet_ns *ns, struct inet_sock *is)
 {
 	port_expire_locked(ns);
-	if (port_taken(ns, is, &is->local.ip, is->local.port))
+	if (port_taken(ns, is, &is->local.ip, is->local.port, false))
 		return -EADDRINUSE;
 	port_remove_locked(ns, is);
 	is->listening = true;

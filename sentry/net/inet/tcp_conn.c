@@ -258,11 +258,27 @@ static int retire(struct tcp_sock *t)
 	return 0;
 }
 
+TAILQ_HEAD(tcp_queue, tcp_sock);
+
+/* Connections that nobody will ever accept: what they were sent has no reader. */
+static void refuse_all(struct tcp_queue *gone)
+{
+	struct tcp_sock *q;
+
+	while ((q = TAILQ_FIRST(gone))) {
+		TAILQ_REMOVE(gone, q, q_link);
+		q->inet.sk.opts.linger = true;
+		q->inet.sk.opts.linger_s = 0;
+		tcp_release(&q->inet.sk);
+		tcp_sock_put(q);
+	}
+}
+
 /* connect(2) with AF_UNSPEC: the socket is as new, but for what bind(2) chose. */
 static int disconnect(struct tcp_sock *t)
 {
 	struct inet_ns *ns = inet_ns_of(&t->inet.sk);
-	TAILQ_HEAD(, tcp_sock) gone = TAILQ_HEAD_INITIALIZER(gone);
+	struct tcp_queue gone = TAILQ_HEAD_INITIALIZER(gone);
 	struct tcp_sock *p, *q;
 
 	int r;
@@ -303,11 +319,7 @@ static int disconnect(struct tcp_sock *t)
 		atomic_store(&t->inet.sk.shutdown, 0);
 		r = retire(t);
 	}
-	while ((q = TAILQ_FIRST(&gone))) {
-		TAILQ_REMOVE(&gone, q, q_link);
-		tcp_release(&q->inet.sk);
-		tcp_sock_put(q);
-	}
+	refuse_all(&gone);
 	wake_all(t);
 	return r;
 }
@@ -532,7 +544,7 @@ void tcp_release(struct sock *sk)
 {
 	struct tcp_sock *t = tcp_sk(sk), *p, *q;
 	struct inet_ns *ns = inet_ns_of(sk);
-	TAILQ_HEAD(, tcp_sock) gone = TAILQ_HEAD_INITIALIZER(gone);
+	struct tcp_queue gone = TAILQ_HEAD_INITIALIZER(gone);
 	struct tcp_sock *drop;
 
 	/* A load that failed half way. */
@@ -568,13 +580,6 @@ void tcp_release(struct sock *sk)
 		unlock_ends(t, p);
 		drop = TAKE(t->hold);
 	}
-	while ((q = TAILQ_FIRST(&gone))) {
-		TAILQ_REMOVE(&gone, q, q_link);
-		/* Nobody will ever read what they were sent. */
-		q->inet.sk.opts.linger = true;
-		q->inet.sk.opts.linger_s = 0;
-		tcp_release(&q->inet.sk);
-		tcp_sock_put(q);
-	}
+	refuse_all(&gone);
 	tcp_sock_put(drop);
 }

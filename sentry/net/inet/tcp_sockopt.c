@@ -57,7 +57,7 @@ static int set_value(struct tcp_sock *t, unsigned i, s32 v)
 			return -EINVAL;
 		break;
 	case TCPO_LINGER2:
-		v = v < 0 ? -1 : v > 120 ? -1 : v == 0 ? 60 : v;
+		v = v < 0 ? -1 : v == 0 ? 60 : MIN(v, 120);
 		break;
 	case TCPO_DEFER_ACCEPT:
 		v = defer_seconds(v);

@@ -390,6 +390,7 @@ static void udp_sock_sample(struct sampler *sp, void *p)
 	F(SKIP, err_charge)                                                                        \
 	F(SKIP, n_rx) /* with the queues */                                                        \
 	F(VAL, drops)                                                                              \
+	F(VAL, stamp)                                                                              \
 	F(VAL, corked)                                                                             \
 	F(SUB, cork_dst, inet_addr)                                                                \
 	F(CUSTOM, cork, udp_sock)                                                                  \
@@ -406,6 +407,7 @@ int udp_create(struct ctx *c, u16 family, u16 protocol, struct sock **ret)
 	struct udp_sock *u = obj_new(udp_sock);
 
 	inet_setup(&u->inet, c, family, SOCK_DGRAM, protocol);
+	u->stamp = -1;
 	u->counted = true;
 	*ret = &u->inet.sk;
 	return 0;

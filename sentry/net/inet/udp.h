@@ -46,6 +46,7 @@ struct udp_sock {
 	u64 charge, err_charge; /* what the queues hold, as Linux counts memory */
 	u32 n_rx;
 	u32 drops;
+	s64 stamp; /* SIOCGSTAMP: when the last datagram that was received came; -1: none */
 	/* UDP_CORK, MSG_MORE: what was sent so far. */
 	bool corked;
 	struct inet_addr cork_dst;

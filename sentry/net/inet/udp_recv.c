@@ -77,6 +77,8 @@ static void put_control(struct udp_sock *u, struct ctx *c, struct sockmsg *m,
 
 	if (sk->opts.timestamp)
 		sockmsg_put_timestamp(m, c, sk, p->stamp);
+	else
+		WRITE_ONCE(u->stamp, p->stamp);
 	if (sk->opts.rxq_ovfl && p->drops)
 		sockmsg_put(m, c, SOL_SOCKET, SO_RXQ_OVFL, &p->drops, sizeof(p->drops));
 	if (sk->family == AF_INET6)
@@ -99,7 +101,7 @@ static long recv_error(struct udp_sock *u, struct ctx *c, struct sockmsg *m)
 		struct sock_extended_err ee;
 		struct sockaddr_storage from;
 	} e = {0};
-	struct packet *p;
+	struct packet *p, *next;
 	u32 from_len;
 	long r;
 	bool v4;
@@ -111,6 +113,9 @@ static long recv_error(struct udp_sock *u, struct ctx *c, struct sockmsg *m)
 			return -EAGAIN;
 		STAILQ_REMOVE_HEAD(&u->errq, link);
 		u->err_charge -= packet_charge(p);
+		/* Seen here, it is no longer pending; the next one is. */
+		next = STAILQ_FIRST(&u->errq);
+		atomic_store(&sk->err, next ? next->err : 0);
 	}
 	v4 = ip_is_v4(&p->dst.ip);
 	r = (long)MIN(uiter_count(m->it), (u64)p->len);
@@ -225,6 +230,19 @@ u32 udp_poll(struct sock *sk, struct poll_table *pt)
 	return ev;
 }
 
+static long last_stamp(struct udp_sock *u, struct ctx *c, u32 cmd, uaddr_t arg)
+{
+	s64 ns = READ_ONCE(u->stamp);
+	struct timespec ts = ns_timespec(ns);
+
+	if (ns < 0)
+		return -ENOENT;
+	if (cmd == SIOCGSTAMP_OLD || cmd == SIOCGSTAMP_NEW)
+		ts.tv_nsec /= 1000;
+	/* struct timeval and struct timespec are two 64-bit numbers each. */
+	return user_put(c, arg, &ts);
+}
+
 long udp_ioctl(struct sock *sk, struct ctx *c, u32 cmd, u64 arg)
 {
 	struct udp_sock *u = udp_sk(sk);
@@ -239,6 +257,11 @@ long udp_ioctl(struct sock *sk, struct ctx *c, u32 cmd, u64 arg)
 	}
 	case SIOCOUTQ:
 		break;
+	case SIOCGSTAMP_OLD:
+	case SIOCGSTAMP_NEW:
+	case SIOCGSTAMPNS_OLD:
+	case SIOCGSTAMPNS_NEW:
+		return last_stamp(u, c, cmd, UADDR(arg));
 	default:
 		return -ENOTTY;
 	}
