@@ -5,6 +5,7 @@
  */
 #include "sentry/kernel/posix_timer.h"
 #include "sentry/auth/creds.h"
+#include "sentry/auth/user_count.h"
 #include "sentry/kernel/cpu_clock.h"
 #include "sentry/kernel/itimer.h"
 #include "sentry/time/timer.h"
@@ -28,6 +29,7 @@ struct ptimer {
 	struct posix_timers *owner;
 	struct ktimer kt;
 	u32 id;
+	u32 uid; /* whose limit it counts against */
 	s32 clock;
 	int notify, signo;
 	u64 value;
@@ -99,6 +101,7 @@ static void remove_locked(struct posix_timers *p, struct ptimer *pt)
 	ptimer_ids_RB_REMOVE(&p->ids, pt);
 	TAILQ_REMOVE(&p->list, pt, link);
 	p->count--;
+	user_sub(pt->uid, USER_SIGNALS, 1);
 }
 
 static s64 add_sat(s64 a, s64 b)
@@ -372,11 +375,12 @@ int posix_timer_create(struct posix_timers *p, struct task *t, s32 clock,
 		return -ENOMEM;
 	ktimer_init(&pt->kt, expired);
 	pt->owner = p;
+	pt->uid = t->ctx.creds->uid;
 	pt->clock = clock;
 	pt->cpu = cpu;
 	pt->base = base;
 	GUARD(&p->lock);
-	if (p->count >= MIN(limit, (u64)TIMERS_MAX)) {
+	if (p->count >= TIMERS_MAX || !user_charge(pt->uid, USER_SIGNALS, 1, limit)) {
 		free(pt);
 		return -EAGAIN;
 	}
@@ -582,6 +586,7 @@ static int posix_timers_save_list(struct saver *s, const struct posix_timers *o,
 		Sentry__PosixTimer *e = saver_msg(s, Sentry__PosixTimer, sentry__posix_timer__init);
 
 		e->id = pt->id;
+		e->uid = pt->uid;
 		e->clock = pt->clock;
 		e->notify = pt->notify;
 		e->signo = pt->signo;
@@ -623,6 +628,7 @@ static int posix_timers_load_list(struct loader *l, struct posix_timers *o,
 		ktimer_init(&pt->kt, expired);
 		pt->owner = o;
 		pt->id = e->id;
+		pt->uid = e->uid;
 		pt->clock = e->clock;
 		pt->notify = e->notify;
 		pt->signo = e->signo;
@@ -635,6 +641,7 @@ static int posix_timers_load_list(struct loader *l, struct posix_timers *o,
 		pt->overrun = e->overrun;
 		pt->overrun_last = e->overrun_last;
 		pt->cpu = (struct cpu_clock){e->cpu_thread, e->cpu_user_only, e->cpu_id};
+		user_add(pt->uid, USER_SIGNALS, 1);
 		add_locked(o, pt);
 	}
 	return 0;
@@ -649,6 +656,7 @@ static void posix_timers_sample_list(struct sampler *sp, struct posix_timers *o)
 	*pt = (struct ptimer){.kt = pt->kt,
 	                      .owner = o,
 	                      .id = 3,
+	                      .uid = 1000,
 	                      .clock = CLOCK_REALTIME,
 	                      .notify = SIGEV_THREAD_ID,
 	                      .signo = SIGUSR1,
@@ -659,6 +667,7 @@ static void posix_timers_sample_list(struct sampler *sp, struct posix_timers *o)
 	                      .interval = NSEC_PER_SEC,
 	                      .overrun = 2,
 	                      .overrun_last = 1};
+	user_add(pt->uid, USER_SIGNALS, 1);
 	add_locked(o, pt);
 }
 

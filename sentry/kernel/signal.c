@@ -7,6 +7,7 @@
  */
 #include "sentry/kernel/signal.h"
 #include "sentry/auth/creds.h"
+#include "sentry/auth/user_count.h"
 #include "sentry/kernel/itimer.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/posix_timer.h"
@@ -75,6 +76,8 @@ void sigqueue_append(struct sigqueue *q, struct queued_signal *qs)
 	 * nobody's. */
 	if (qs->timer_id && queued_timers_RB_INSERT(&q->timers, qs) != NULL)
 		qs->timer_id = 0;
+	if (!qs->timer_id)
+		user_add(qs->uid, USER_SIGNALS, 1);
 	TAILQ_INSERT_TAIL(&q->list, qs, link);
 	q->count++;
 }
@@ -90,6 +93,8 @@ static void sigqueue_drop(struct sigqueue *q, struct queued_signal *qs)
 {
 	if (qs->timer_id)
 		queued_timers_RB_REMOVE(&q->timers, qs);
+	else
+		user_sub(qs->uid, USER_SIGNALS, 1);
 	TAILQ_REMOVE(&q->list, qs, link);
 	q->count--;
 	free(qs);
@@ -112,15 +117,17 @@ void sigqueue_finish(struct sigqueue *q)
 	sigqueue_clear(q, ~0ull);
 }
 
-/* 0 queued, 1 merged with one that is pending, -EAGAIN. */
-static int sigqueue_add(struct sigqueue *q, const siginfo_t *info, u64 limit)
+/* 0 queued, 1 merged with one that is pending, -EAGAIN. uid: the receiver's, with his limit. */
+static int sigqueue_add(struct sigqueue *q, const siginfo_t *info, u32 uid, u64 limit)
 {
 	int signo = info->si_signo;
 	struct queued_signal *qs;
 
 	if (signo < SIGRTMIN_KERNEL && (q->pending & SIGBIT(signo)))
 		return 1;
-	if (signo >= SIGRTMIN_KERNEL && q->count >= limit && info->si_code != SI_KERNEL) {
+	/* A timer has paid for its signal when it was made. */
+	if (signo >= SIGRTMIN_KERNEL && info->si_code != SI_KERNEL && info->si_code != SI_TIMER &&
+	    user_has(uid, USER_SIGNALS) >= limit) {
 		/* kill(2) still marks the signal pending, sigqueue(3) reports the failure. */
 		if (info->si_code != SI_USER)
 			return -EAGAIN;
@@ -130,6 +137,7 @@ static int sigqueue_add(struct sigqueue *q, const siginfo_t *info, u64 limit)
 	qs = calloc(1, sizeof(*qs));
 	BUG_ON(!qs);
 	qs->info = *info;
+	qs->uid = uid;
 	if (info->si_code == SI_TIMER)
 		qs->timer_id = (u64)(u32)info->si_timerid + 1;
 	sigqueue_append(q, qs);
@@ -303,7 +311,7 @@ static int send_locked(struct thread_group *tg, struct task *target, struct task
 		thread_group_exit_locked(tg, signo);
 		return 0;
 	}
-	r = sigqueue_add(target ? &target->pending : &tg->shared, info,
+	r = sigqueue_add(target ? &target->pending : &tg->shared, info, task_uid(judge),
 	                 tg->rlimits[RLIMIT_SIGPENDING].rlim_cur);
 	if (r < 0)
 		return r;
@@ -384,7 +392,7 @@ void signal_force(struct task *t, const siginfo_t *info)
 	 * order of synchronous signals first must hold. */
 	if (tg->exiting)
 		return;
-	sigqueue_add(&t->pending, info, UINT64_MAX);
+	sigqueue_add(&t->pending, info, task_uid(t), UINT64_MAX);
 	ctx_interrupt(&t->ctx, INTERRUPT_SIGNAL);
 }
 

@@ -39,6 +39,7 @@ struct queued_signal {
 	TAILQ_ENTRY(queued_signal) link;
 	RB_ENTRY(queued_signal) by_timer; /* if timer_id is not 0 */
 	siginfo_t info;
+	u32 uid;      /* whose RLIMIT_SIGPENDING it counts against, unless a timer's does */
 	u64 timer_id; /* the POSIX timer that sent it, 0: none; it counts overruns while queued */
 };
 RB_HEAD(queued_timers, queued_signal);

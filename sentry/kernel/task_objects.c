@@ -45,6 +45,7 @@ static int sigqueue_save(struct saver *s, const struct sigqueue *q, Sentry__Sigq
 		e->info.data = (u8 *)&qs->info;
 		e->info.len = sizeof(qs->info);
 		e->timer_id = qs->timer_id;
+		e->uid = qs->uid;
 		m->list[m->n_list++] = e;
 	}
 	*ret = m;
@@ -65,6 +66,7 @@ static int sigqueue_load(struct loader *l, struct sigqueue *q, const Sentry__Sig
 		BUG_ON(!qs);
 		memcpy(&qs->info, e->info.data, sizeof(qs->info));
 		qs->timer_id = e->timer_id;
+		qs->uid = e->uid;
 		if (qs->info.si_signo < 1 || qs->info.si_signo > SIGNAL_MAX) {
 			free(qs);
 			return loader_range(l, "si_signo");
@@ -82,6 +84,7 @@ static void sigqueue_sample(struct sampler *sp, struct sigqueue *q)
 	BUG_ON(!qs);
 	qs->info.si_signo = SIGUSR1;
 	qs->timer_id = sampler_value(sp);
+	qs->uid = 1000;
 	sigqueue_append(q, qs);
 	q->pending = SIGBIT(SIGUSR1);
 }

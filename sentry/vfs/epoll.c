@@ -170,6 +170,8 @@ static int item_add(struct epoll *ep, int fd, struct file *f, const struct epoll
 
 	if (item_find(ep, f, fd))
 		return -EEXIST;
+	if (atomic_load_explicit(epoll_item_type.live, memory_order_relaxed) >= EPOLL_MAX_WATCHES)
+		return -ENOSPC;
 	it = obj_new(epoll_item);
 	it->file = f;
 	it->fd = fd;

@@ -188,3 +188,48 @@ GUEST_TEST(queue_survives_many)
 		EXPECT_EQ(si.si_value.sival_int, i);
 	}
 }
+
+/* The limit is the user's: what one of his processes has queued, the others have no room for. */
+GUEST_TEST(limit_is_of_the_user)
+{
+	struct rlimit lim = {8, 8};
+	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+	struct timespec none = {0};
+	sigset_t set;
+	timer_t t;
+	pid_t pid;
+	int status;
+
+	if (geteuid() != 0)
+		SKIP("another user's limit");
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN);
+	pid = fork();
+	if (pid == 0) {
+		ASSERT_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+		ASSERT_EQ(setrlimit(RLIMIT_SIGPENDING, &lim), 0);
+		ASSERT_EQ(setresuid(54321, 54321, 54321), 0);
+		for (int i = 0; i < 7; i++)
+			EXPECT_EQ(sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = i}), 0);
+		EXPECT_EQ(timer_create(CLOCK_MONOTONIC, &ev, &t), 0);
+		EXPECT_ERRNO(sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = 8}), EAGAIN);
+		MAYBE_SAVE();
+		pid = fork();
+		if (pid == 0) {
+			timer_t other;
+
+			EXPECT_ERRNO(sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = 1}),
+			             EAGAIN);
+			EXPECT_ERRNO(timer_create(CLOCK_MONOTONIC, &ev, &other), EAGAIN);
+			/* kill(2) needs no room. */
+			EXPECT_EQ(kill(getpid(), SIGRTMIN), 0);
+			EXPECT_EQ(sigtimedwait(&set, NULL, &none), SIGRTMIN);
+			_exit(0);
+		}
+		EXPECT_EQ(waitpid(pid, &status, 0), pid);
+		EXPECT_EQ(status, 0);
+		_exit(0);
+	}
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT_EQ(status, 0);
+}

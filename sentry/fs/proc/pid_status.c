@@ -1,5 +1,6 @@
 /* /proc/PID/status. */
 #include "sentry/auth/creds.h"
+#include "sentry/auth/user_count.h"
 #include "sentry/fs/proc/proc.h"
 #include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/kernel.h"
@@ -83,12 +84,11 @@ static void show_signals(struct text *t, struct task *task)
 {
 	struct thread_group *tg = task->tg;
 	u64 pending, shared, blocked, ignored = 0, caught = 0, max;
-	u32 queued;
+	u64 queued = user_has(task_uid(task), USER_SIGNALS);
 
 	mutex_lock(&tg->lock);
 	pending = task->pending.pending;
 	shared = tg->shared.pending;
-	queued = task->pending.count + tg->shared.count;
 	blocked = task->blocked;
 	max = tg->rlimits[RLIMIT_SIGPENDING].rlim_cur;
 	for (int signo = 1; tg->sighand && signo <= SIGNAL_MAX; signo++) {
@@ -100,7 +100,7 @@ static void show_signals(struct text *t, struct task *task)
 			caught |= SIGBIT(signo);
 	}
 	mutex_unlock(&tg->lock);
-	text_printf(t, "SigQ:\t%u/%llu\n", queued, (unsigned long long)max);
+	text_printf(t, "SigQ:\t%llu/%llu\n", (unsigned long long)queued, (unsigned long long)max);
 	text_printf(t, "SigPnd:\t%016llx\nShdPnd:\t%016llx\n", (unsigned long long)pending,
 	            (unsigned long long)shared);
 	text_printf(t, "SigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n",

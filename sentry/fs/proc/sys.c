@@ -7,6 +7,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/utsns.h"
+#include "sentry/vfs/epoll.h"
 #include "sentry/vfs/file_count.h"
 #include "sentry/vfs/inotify.h"
 
@@ -193,7 +194,7 @@ FACT(show_file_nr, "%llu\t0\t%llu\n", (unsigned long long)files_open(),
 FACT(show_nr_open, "1048576\n")
 FACT(show_pipe_max_size, "%llu\n", (unsigned long long)PIPE_MAX_SIZE)
 FACT(show_lease_break, "45\n")
-FACT(show_max_watches, "1048576\n")
+FACT(show_max_watches, "%u\n", EPOLL_MAX_WATCHES)
 
 static const struct pseudo_entry epoll_entries[] = {REG("max_user_watches", show_max_watches)};
 PSEUDO_DIR(proc_sys_epoll, .id = "proc.sys.fs.epoll", PSEUDO_ENTRIES(epoll_entries));
