@@ -131,5 +131,8 @@ int user_futex_key(struct ctx *c, uaddr_t a, bool private, struct futex_key *ret
 		return -EFAULT;
 	if (v->flags & VMA_SHARED)
 		*ret = (struct futex_key){v->mappable, v->off + (a.a - v->start)};
+	else
+		/* The two kinds of call do not meet there either. */
+		ret->off |= 1;
 	return 0;
 }

@@ -262,3 +262,22 @@ GUEST_TEST(mounts)
 	EXPECT_OK(access(guest_path("m/under"), F_OK));
 	EXPECT_ERRNO(access(guest_path("m/x"), F_OK), ENOENT);
 }
+
+GUEST_TEST(small_file_systems_hold_many_empty_files)
+{
+	const char *path;
+	char name[256];
+
+	if (geteuid() != 0)
+		SKIP("needs root");
+	ASSERT_EQ(unshare(CLONE_NEWNS), 0);
+	ASSERT_EQ(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	path = guest_path("small");
+	ASSERT_EQ(mkdir(path, 0755), 0);
+	ASSERT_EQ(mount("small", path, "tmpfs", 0, "size=4k"), 0);
+	for (int i = 0; i < 50; i++) {
+		snprintf(name, sizeof(name), "%s/%d", path, i);
+		close(ASSERT_OK(open(name, O_CREAT | O_WRONLY, 0600)));
+	}
+	ASSERT_EQ(umount2(path, MNT_DETACH), 0);
+}

@@ -224,3 +224,28 @@ GUEST_TEST(errors)
 	EXPECT_ERRNO(futex(word, 99, 0, NULL, NULL, 0), ENOSYS);
 	EXPECT_ERRNO(futex((atomic_int *)8, FUTEX_WAIT, 0, NULL, NULL, 0), EFAULT);
 }
+
+static unsigned kind_word;
+
+static void *wait_privately(void *arg)
+{
+	struct timespec ts = {1, 0};
+
+	EXPECT_EQ(syscall(SYS_futex, &kind_word, FUTEX_WAIT_PRIVATE, 0, &ts, NULL, 0), -1);
+	EXPECT_EQ(errno, ETIMEDOUT);
+	return NULL;
+}
+
+GUEST_TEST(shared_wakes_are_not_for_private_waits)
+{
+	pthread_t th;
+
+	ASSERT_EQ(pthread_create(&th, NULL, wait_privately, NULL), 0);
+	for (int i = 0; i < 20; i++) {
+		struct timespec ts = {0, 10000000};
+
+		EXPECT_EQ(syscall(SYS_futex, &kind_word, FUTEX_WAKE, 1, NULL, NULL, 0), 0);
+		nanosleep(&ts, NULL);
+	}
+	pthread_join(th, NULL);
+}

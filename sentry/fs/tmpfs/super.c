@@ -44,7 +44,7 @@ u64 tmpfs_max_bytes(const struct tmpfs_super *ts)
 
 u64 tmpfs_max_inodes(const struct tmpfs_super *ts)
 {
-	return ts->max_inodes ? ts->max_inodes : tmpfs_max_bytes(ts) / PAGE_SIZE;
+	return ts->max_inodes ? ts->max_inodes : half_of_memory(ts->machine) / PAGE_SIZE;
 }
 
 static int tmpfs_statfs(struct super_block *sb, struct ctx *c, struct statfs *st)
