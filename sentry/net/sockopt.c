@@ -192,6 +192,8 @@ static int set_int(struct sock *sk, struct ctx *c, int name, s32 v)
 	case SO_INCOMING_CPU:
 	case SO_BUSY_POLL:
 		return 0;
+	case SO_DETACH_FILTER:
+		return -ENOENT; /* none can be attached */
 	case SO_BINDTOIFINDEX:
 		if (v < 0 || v > 1)
 			return -ENODEV;

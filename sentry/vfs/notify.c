@@ -134,6 +134,7 @@ static void notify_both(struct dentry *d, u32 mask, bool by_file)
 {
 	AUTO(dentry) parent = NULL;
 	AUTO_FREE char *name = NULL;
+	bool unlinked = by_file && d->unlinked;
 	struct dropped dr = {0};
 
 	if (!d->inode)
@@ -151,8 +152,8 @@ static void notify_both(struct dentry *d, u32 mask, bool by_file)
 		return;
 	notify_lock();
 	if (name)
-		deliver_locked(&dr, parent->inode, mask, name, 0, by_file && d->unlinked);
-	deliver_locked(&dr, d->inode, mask, NULL, 0, false);
+		deliver_locked(&dr, parent->inode, mask, name, 0, unlinked);
+	deliver_locked(&dr, d->inode, mask, NULL, 0, unlinked);
 	notify_unlock();
 	dropped_put(&dr);
 }

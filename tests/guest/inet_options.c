@@ -141,6 +141,7 @@ GUEST_TEST(odd_lengths_and_levels)
 	EXPECT_OK(inet_setint(t, SOL_TCP, TCP_LINGER2, 100000));
 	MAYBE_SAVE();
 	EXPECT_EQ(inet_getint(t, SOL_TCP, TCP_LINGER2), 120);
+	EXPECT_ERRNO(inet_setint(u, SOL_SOCKET, SO_DETACH_FILTER, 0), ENOENT);
 	EXPECT_OK(fstatfs(t, &st));
 	EXPECT_EQ(st.f_type, 0x534f434b);
 }

@@ -314,3 +314,21 @@ GUEST_TEST(after_unlink)
 	EXPECT_NONE();
 	EXPECT_ERRNO(read(other, buf, sizeof(buf)), EAGAIN);
 }
+
+GUEST_TEST(what_has_no_name_may_be_left_out)
+{
+	int fd = ASSERT_OK(open(guest_path("f"), O_CREAT | O_RDWR, 0600));
+	int wd;
+
+	start();
+	wd = ASSERT_OK(inotify_add_watch(in, guest_path("f"), IN_ALL_EVENTS | IN_EXCL_UNLINK));
+	EXPECT_EQ(wd, 1);
+	ASSERT_OK(unlink(guest_path("f")));
+	ASSERT_EQ(write(fd, "x", 1), 1);
+	MAYBE_SAVE();
+	ASSERT_OK(close(fd));
+	EXPECT_EVENT("1 ATTRIB");
+	EXPECT_EVENT("1 DELETE_SELF");
+	EXPECT_EVENT("1 IGNORED");
+	EXPECT_NONE();
+}
