@@ -95,6 +95,21 @@ GUEST_TEST(stop_and_start_by_call)
 	EXPECT_OK(tcsendbreak(p.s, 0));
 }
 
+GUEST_TEST(what_the_master_writes_is_stopped_by_call)
+{
+	struct pty_pair p = pty_open_pair();
+	struct pollfd pf = {.fd = p.m, .events = POLLOUT};
+
+	ASSERT_OK(fcntl(p.m, F_SETFL, O_NONBLOCK));
+	EXPECT_OK(tcflow(p.m, TCOOFF));
+	MAYBE_SAVE();
+	EXPECT_ERRNO(write(p.m, "x", 1), EAGAIN);
+	EXPECT_OK(tcflow(p.m, TCOON));
+	EXPECT_EQ(poll(&pf, 1, 0), 1);
+	pty_put(p.m, "y\n");
+	EXPECT_ONE_READ(p.s, "y\n");
+}
+
 GUEST_TEST(packets)
 {
 	struct pty_pair p = pty_open_pair();

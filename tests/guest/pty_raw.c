@@ -183,6 +183,42 @@ GUEST_TEST(bits_and_marks)
 	       3);
 }
 
+GUEST_TEST(a_newline_that_ends_no_line_is_a_control_character)
+{
+	struct pty_pair p = pty_open_pair();
+
+	pty_flags(p.s, 0, 0, 0, 0, 0, ICANON);
+	pty_put(p.m, "a\nb\rc\026");
+	EXPECT_READ(p.m, "a^Jb\r\nc^V");
+}
+
+GUEST_TEST(letters_of_latin_1_have_cases)
+{
+	struct pty_pair p = pty_open_pair();
+
+	pty_flags(p.s, IUCLC, 0, OLCUC, 0, 0, ECHO);
+	pty_put(p.m, "aB\xc0\xd7\xde\n");
+	EXPECT_ONE_READ(p.s, "ab\xe0\xd7\xfe\n");
+	pty_put(p.s, "aB\xe0\xf7\xff");
+	EXPECT_READ(p.m, "AB\xc0\xf7\xdf");
+}
+
+GUEST_TEST(with_extproc_nothing_is_processed)
+{
+	struct pty_pair p = pty_open_pair();
+
+	pty_flags(p.s, 0, 0, 0, 0, EXTPROC, 0);
+	pty_put(p.m, "ab\177\003c");
+	pty_wait_input(p.s, 5);
+	MAYBE_SAVE();
+	EXPECT_ONE_READ(p.s, "ab\177\003c");
+	EXPECT_QUIET(p);
+	pty_flags(p.s, 0, 0, 0, 0, 0, EXTPROC);
+	pty_put(p.m, "ab\177c\n");
+	EXPECT_READ(p.m, "ab\b \bc\r\n");
+	EXPECT_ONE_READ(p.s, "ac\n");
+}
+
 GUEST_TEST(settings_survive)
 {
 	struct pty_pair p = pty_open_pair();

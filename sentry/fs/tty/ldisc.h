@@ -58,6 +58,11 @@ bool ldisc_receive(struct ldisc_io *io, u8 c);
 /* A read may return something now; for poll: as VMIN and VTIME ask. */
 bool ldisc_readable(const struct ldisc *ld, const struct ttymodes *tio, bool poll);
 /* FIONREAD. */
+/* Reads give lines: with EXTPROC the other end edits them and what came is given as it came. */
+bool ldisc_by_lines(const struct ttymodes *tio);
+/* As the kernel has them: of ISO 8859-1. */
+u8 ldisc_lower(u8 c);
+u8 ldisc_upper(u8 c);
 u32 ldisc_available(const struct ldisc *ld, const struct ttymodes *tio);
 /* Takes up to n bytes out for a read: one line at most in canonical mode. *ret_eof: an end of file
  * was met. The number may be 0. Bytes are copied to p, which has room for n. */

@@ -4,10 +4,28 @@
 #include "state/base/bug.h"
 
 #include <asm/termbits.h>
-#include <ctype.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+
+bool ldisc_by_lines(const struct ttymodes *tio)
+{
+	return (tio->lflag & ICANON) && !(tio->lflag & EXTPROC);
+}
+
+u8 ldisc_lower(u8 c)
+{
+	bool upper = (c >= 'A' && c <= 'Z') || (c >= 0xc0 && c <= 0xde && c != 0xd7);
+
+	return upper ? c + 0x20 : c;
+}
+
+u8 ldisc_upper(u8 c)
+{
+	bool lower = (c >= 'a' && c <= 'z') || (c >= 0xdf && c != 0xf7);
+
+	return lower ? c - 0x20 : c;
+}
 
 static void put(struct ldisc *ld, u8 c, u8 end)
 {
@@ -32,7 +50,7 @@ static bool has_room(const struct ldisc_io *io)
 	u32 need = io->tio->iflag & PARMRK ? 3 : 1;
 
 	/* Without a complete line nobody could read: then what is too long is dropped instead. */
-	if ((io->tio->lflag & ICANON) && ld->canon == 0)
+	if (ldisc_by_lines(io->tio) && ld->canon == 0)
 		return true;
 	return ld->len + need < LDISC_SIZE;
 }
@@ -51,14 +69,16 @@ static void end_line(struct ldisc_io *io, u8 c, u8 end)
 	io->ld->canon = io->ld->len;
 }
 
-static void echo_typed(struct ldisc_io *io, u8 c)
+/* newline: c is one that a return became, and goes to a new line; a typed one that ends no line is
+ * a control character as others. */
+static void echo_typed(struct ldisc_io *io, u8 c, bool newline)
 {
 	struct ldisc *ld = io->ld;
 
 	if (!(io->tio->lflag & ECHO))
 		return;
 	ldisc_end_erasing(io);
-	if (c == '\n' && !(io->tio->lflag & ICANON)) {
+	if (newline) {
 		ldisc_echo_raw(io, c);
 		return;
 	}
@@ -119,7 +139,7 @@ static bool canonical_char(struct ldisc_io *io, u8 c)
 	} else if (ldisc_is(t, VEOF, c)) {
 		end_line(io, 0, END_FILE);
 	} else if (ldisc_is(t, VEOL, c) || (ext && ldisc_is(t, VEOL2, c))) {
-		echo_typed(io, c);
+		echo_typed(io, c, false);
 		if ((t->iflag & PARMRK) && c == 0xff)
 			put(io->ld, c, END_NONE);
 		end_line(io, c, END_LINE);
@@ -132,16 +152,22 @@ static bool canonical_char(struct ldisc_io *io, u8 c)
 bool ldisc_receive(struct ldisc_io *io, u8 c)
 {
 	const struct ttymodes *t = io->tio;
+	bool newline = false;
 
 	if (!has_room(io))
 		return false;
+	if ((t->lflag & EXTPROC) && !(t->iflag & ISTRIP) &&
+	    !((t->iflag & IUCLC) && (t->lflag & IEXTEN))) {
+		put(io->ld, c, END_NONE);
+		return true;
+	}
 	if (t->iflag & ISTRIP)
 		c &= 0x7f;
 	if ((t->iflag & IUCLC) && (t->lflag & IEXTEN))
-		c = (u8)tolower(c);
+		c = ldisc_lower(c);
 	if (io->ld->lnext) {
 		io->ld->lnext = false;
-		echo_typed(io, c);
+		echo_typed(io, c, false);
 		put_data(io, c);
 		return true;
 	}
@@ -164,12 +190,13 @@ bool ldisc_receive(struct ldisc_io *io, u8 c)
 			return true;
 		if (t->iflag & ICRNL)
 			c = '\n';
+		newline = c == '\n';
 	} else if (c == '\n' && (t->iflag & INLCR)) {
 		c = '\r';
 	}
 	if ((t->lflag & ICANON) && canonical_char(io, c))
 		return true;
-	echo_typed(io, c);
+	echo_typed(io, c, newline);
 	put_data(io, c);
 	return true;
 }
@@ -180,7 +207,7 @@ bool ldisc_readable(const struct ldisc *ld, const struct ttymodes *tio, bool pol
 {
 	u32 need;
 
-	if (tio->lflag & ICANON)
+	if (ldisc_by_lines(tio))
 		return ld->canon > 0;
 	need = tio->cc[VMIN] ? tio->cc[VMIN] : 1;
 	if (poll && tio->cc[VTIME])
@@ -192,7 +219,7 @@ u32 ldisc_available(const struct ldisc *ld, const struct ttymodes *tio)
 {
 	u32 n = 0;
 
-	if (!(tio->lflag & ICANON))
+	if (!ldisc_by_lines(tio))
 		return ld->len;
 	for (u32 i = 0; i < ld->canon; i++)
 		n += ld->ends[i] != END_FILE;
@@ -209,7 +236,7 @@ static void drop(struct ldisc *ld, u32 n)
 
 u32 ldisc_take(struct ldisc *ld, const struct ttymodes *tio, u8 *p, u32 n, bool *ret_eof)
 {
-	bool canonical = (tio->lflag & ICANON) != 0;
+	bool canonical = ldisc_by_lines(tio);
 	u32 have = canonical ? ld->canon : ld->len, i = 0;
 
 	*ret_eof = false;
@@ -245,7 +272,7 @@ void ldisc_flush(struct ldisc *ld)
 
 void ldisc_mode_changed(struct ldisc *ld, const struct ttymodes *before, const struct ttymodes *now)
 {
-	if (!((before->lflag ^ now->lflag) & ICANON))
+	if (!((before->lflag ^ now->lflag) & (ICANON | EXTPROC)))
 		return;
 	/* To canonical: what was typed already can be read without a line end. From it: an end of
 	 * file that nobody read is the NUL byte that it was. */

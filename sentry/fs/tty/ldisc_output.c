@@ -54,7 +54,7 @@ u32 ldisc_output(struct ldisc *ld, const struct ttymodes *tio, u8 c, u8 p[LDISC_
 		if (iscntrl(c))
 			break;
 		if (tio->oflag & OLCUC)
-			c = (u8)toupper(c);
+			c = ldisc_upper(c);
 		if (!ldisc_continues(tio, c))
 			ld->column++;
 	}

@@ -41,6 +41,7 @@ struct pty {
 	bool slave_opened;         /* was ever; the master hears of the last close */
 	bool vacant;               /* its host side is gone for good: reads end, writes vanish */
 	bool exclusive;            /* TIOCEXCL */
+	bool master_stopped;       /* TCOOFF on the master: what it writes waits */
 	u32 slaves;                /* open slave files */
 	bool has_master;           /* the master is open */
 	struct waitq slave_wait, master_wait;

@@ -107,9 +107,11 @@ static long flow(struct pty *p, bool master, u64 what)
 	switch (what) {
 	case TCOOFF:
 	case TCOON:
-		/* Nothing stops what is typed. */
-		if (master)
-			return -EINVAL;
+		if (master) {
+			p->master_stopped = what == TCOOFF;
+			w.master |= READY_OUT;
+			break;
+		}
 		p->tco_stopped = what == TCOOFF;
 		pty_set_stopped(p, what == TCOOFF, &w);
 		break;

@@ -67,6 +67,10 @@ static long try_write(struct file *f, struct ctx *c, void *arg)
 	while (uiter_count(wr->src) > 0) {
 		u8 buf[CHUNK];
 
+		if (p->master_stopped) {
+			r = -EAGAIN;
+			break;
+		}
 		pty_pump(p, &w);
 		r = uiter_copy_in(
 			wr->src, buf,
@@ -116,7 +120,7 @@ u32 pty_master_poll(struct file *f, struct poll_table *pt)
 		ev |= READY_IN;
 	if (other_closed(p))
 		ev |= EPOLLHUP;
-	if (tty_ring_room(&p->input) > 0)
+	if (!p->master_stopped && tty_ring_room(&p->input) > 0)
 		ev |= READY_OUT;
 	return ev;
 }

@@ -189,6 +189,7 @@ static int pty_after_load(struct loader *l, void *o)
 	F(VAL, slave_opened)                                \
 	F(VAL, vacant)                                      \
 	F(VAL, exclusive)                                   \
+	F(VAL, master_stopped)                              \
 	F(SKIP, slaves) /* these two: by the files again */ \
 	F(SKIP, has_master)                                 \
 	F(SKIP, slave_wait) F(SKIP, master_wait) F(SKIP, link) F(SKIP, listed)

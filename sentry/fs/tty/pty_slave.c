@@ -62,7 +62,7 @@ static long try_read(struct file *f, struct slave_read *rd)
 		return rd->slept ? -EIO : 0;
 	}
 	pty_pump(p, &w);
-	if (p->term.termios.lflag & ICANON) {
+	if (ldisc_by_lines(&p->term.termios)) {
 		rd->until = NEVER;
 		ready = ldisc_readable(&p->ld, &p->term.termios, false);
 		r = ready ? 1 : rd->now ? 0 : -EAGAIN;
