@@ -87,6 +87,8 @@ static void become_leader(struct task *t)
 
 static void switch_memory(struct task *t, struct program *p)
 {
+	if (t->ctx.mm)
+		mm_inherit_thp(p->mm, t->ctx.mm);
 	task_release_mm(t);
 	mm_use(p->mm);
 	mutex_lock(&t->lock);

@@ -106,6 +106,7 @@ STRUCT_FIELDS(mm_layout, Sentry__MmLayout, sentry__mm_layout__descriptor, LAYOUT
 	F(VAL, dumpable)                                      \
 	F(VAL, lock_future)                                   \
 	F(ATOMIC, membarrier)                                 \
+	F(ATOMIC, thp_disabled)                               \
 	F(ARRAY, auxv)                                        \
 	F(REF, exe, mapid)                                    \
 	F(SKIP, vm_total) /* summed up again from the vmas */ \
@@ -295,6 +296,7 @@ static int fork_locked(struct mm *parent, struct mm *child)
 	child->mmap_base = parent->mmap_base;
 	child->dumpable = parent->dumpable;
 	atomic_store(&child->membarrier, atomic_load(&parent->membarrier));
+	mm_inherit_thp(child, parent);
 	memcpy(child->auxv, parent->auxv, sizeof(child->auxv));
 	child->exe = obj_get(parent->exe);
 	exe_executed(child->exe, true);
@@ -434,4 +436,19 @@ void mm_set_dumpable(struct mm *mm, int dumpable)
 int mm_dumpable(const struct mm *mm)
 {
 	return mm->dumpable;
+}
+
+void mm_set_thp_disabled(struct mm *mm, bool on)
+{
+	atomic_store(&mm->thp_disabled, on);
+}
+
+bool mm_thp_disabled(const struct mm *mm)
+{
+	return atomic_load(&mm->thp_disabled) != 0;
+}
+
+void mm_inherit_thp(struct mm *mm, const struct mm *from)
+{
+	mm_set_thp_disabled(mm, mm_thp_disabled(from));
 }

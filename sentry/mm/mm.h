@@ -50,6 +50,12 @@ void mm_set_brk(struct mm *mm, u64 start);
 void mm_set_mmap_base(struct mm *mm, u64 top);
 void mm_set_dumpable(struct mm *mm, int dumpable);
 int mm_dumpable(const struct mm *mm);
+/* PR_SET_THP_DISABLE: remembered only, huge pages are the host's matter. fork and execve hand it
+ * on.
+ */
+void mm_set_thp_disabled(struct mm *mm, bool on);
+bool mm_thp_disabled(const struct mm *mm);
+void mm_inherit_thp(struct mm *mm, const struct mm *from);
 
 struct mmap_args {
 	u64 addr, len; /* len > 0, any alignment; addr page aligned if MAP_FIXED */

@@ -34,6 +34,7 @@ struct mm {
 	s32 dumpable;
 	u32 lock_future; /* enum mlock_how */
 	_Atomic u32 membarrier;
+	_Atomic u32 thp_disabled;
 	u64 auxv[MM_AUXV_MAX];
 	struct mapid *exe;
 	u64 vm_total, vm_data, vm_locked, vm_peak; /* bytes of vmas */

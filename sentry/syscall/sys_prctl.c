@@ -147,11 +147,13 @@ SYSCALL5(prctl, int, option, u64, a2, u64, a3, u64, a4, u64, a5)
 		return get_subreaper(t, UADDR(a2));
 	case PR_GET_TID_ADDRESS:
 		return user_put_u64(&t->ctx, UADDR(a2), t->clear_child_tid);
-	/* Huge pages are the host's matter. */
 	case PR_GET_THP_DISABLE:
-		return a2 || rest ? -EINVAL : 0;
+		return a2 || rest ? -EINVAL : mm_thp_disabled(t->ctx.mm);
 	case PR_SET_THP_DISABLE:
-		return a2 || rest ? -EINVAL : 0;
+		if (rest)
+			return -EINVAL;
+		mm_set_thp_disabled(t->ctx.mm, a2 != 0);
+		return 0;
 	case PR_SET_MM:
 		return creds_capable(c, CAP_SYS_RESOURCE) ? -EINVAL : -EPERM;
 	default:

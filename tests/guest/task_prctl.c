@@ -110,6 +110,32 @@ GUEST_TEST(timer_slack)
 	EXPECT_EQ(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 12345);
 }
 
+GUEST_ROLE(no_huge_pages)
+{
+	return prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
+}
+
+GUEST_TEST(huge_pages_are_refused_for_good)
+{
+	char *argv[] = {(char *)"role:no_huge_pages", NULL};
+	pid_t pid;
+
+	EXPECT_EQ(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 0);
+	EXPECT_ERRNO(prctl(PR_GET_THP_DISABLE, 1, 0, 0, 0), EINVAL);
+	EXPECT_ERRNO(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 1), EINVAL);
+	EXPECT_OK(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
+	MAYBE_SAVE();
+	EXPECT_EQ(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 1);
+	pid = guest_fork();
+	if (pid == 0) {
+		execv(guest_self(), argv);
+		_exit(100);
+	}
+	EXPECT_EQ(guest_reap(pid), 1);
+	EXPECT_OK(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0));
+	EXPECT_EQ(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 0);
+}
+
 GUEST_TEST(unknown)
 {
 	EXPECT_ERRNO(prctl(123456, 0, 0, 0, 0), EINVAL);

@@ -77,7 +77,7 @@ static void show_memory(struct text *t, struct task *task)
 	KB("VmSwap", 0);
 	KB("HugetlbPages", 0);
 #undef KB
-	text_printf(t, "CoreDumping:\t0\nTHP_enabled:\t1\n");
+	text_printf(t, "CoreDumping:\t0\nTHP_enabled:\t%d\n", !mm_thp_disabled(mm));
 }
 
 static void show_signals(struct text *t, struct task *task)
