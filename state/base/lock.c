@@ -5,13 +5,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LATER_MAX 8u
+#define WAKES_MAX 8u
 
+/* Wake-ups put off until the last unlock. */
 static __thread struct {
 	u32 depth; /* locks held */
 	u32 n;
-	_Atomic u32 *words[LATER_MAX];
-} later;
+	_Atomic u32 *words[WAKES_MAX];
+} wakes;
 
 static void wake(_Atomic u32 *word)
 {
@@ -20,27 +21,27 @@ static void wake(_Atomic u32 *word)
 
 void lock_flush_wakes(void)
 {
-	while (later.n > 0)
-		wake(later.words[--later.n]);
+	while (wakes.n > 0)
+		wake(wakes.words[--wakes.n]);
 }
 
 void lock_futex_wake(_Atomic u32 *word)
 {
-	if (later.depth == 0 || later.n == LATER_MAX)
+	if (wakes.depth == 0 || wakes.n == WAKES_MAX)
 		wake(word);
 	else
-		later.words[later.n++] = word;
+		wakes.words[wakes.n++] = word;
 }
 
 static void taken(void)
 {
-	later.depth++;
+	wakes.depth++;
 }
 
 static void dropped(void)
 {
-	later.depth--;
-	if (unlikely(later.n > 0) && later.depth == 0)
+	wakes.depth--;
+	if (unlikely(wakes.n > 0) && wakes.depth == 0)
 		lock_flush_wakes();
 }
 
