@@ -294,7 +294,7 @@ static int one_breed(long i)
 	if (pid == 0) {
 		for (;;)
 			if (fork() < 0)
-				usleep(20000);
+				usleep(200000);
 	}
 	return i == 20 || pid < 0 ? -1 : 0;
 }

@@ -120,7 +120,7 @@ def thread_bomb(s):
 
 def fork_of_all(s):
     """Each child forks in turn, until there are no pids; then everything from outside works."""
-    b = Bomb(s, "breed", 5000)
+    b = Bomb(s, "breed", 5000, "--pids", "250")
     b.calm(run=False)
     b.end("delete")
 
