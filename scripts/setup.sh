@@ -5,7 +5,8 @@ PACKAGES="build-essential meson ninja-build pkg-config protobuf-c-compiler libpr
 liblz4-dev libxxhash-dev libseccomp-dev libjansson-dev libbsd-dev libcap-ng-dev libpopt-dev
 libcriterion-dev python3"
 # What the tests run in sandboxes, and what checks the sources.
-TEST_PACKAGES="clang clang-format sqlite3 perl xz-utils procps time vim-tiny less tmux"
+TEST_PACKAGES="clang clang-format sqlite3 perl xz-utils procps time vim-tiny less tmux redis-server
+redis-tools nginx wrk memcached mariadb-server-core mariadb-client postgresql-15"
 
 # install_missing PACKAGE...: apt-get for those that dpkg does not know as installed.
 install_missing() {
@@ -22,12 +23,25 @@ install_missing() {
 		return 1
 	fi
 	$as_root apt-get update -q >/dev/null 2>&1
-	DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends \
-		$missing >/dev/null || {
+	without_services $as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -q --no-install-recommends $missing >/dev/null || {
 		echo "$0: apt-get could not install$missing" >&2
 		return 1
 	}
 }
+
+# without_services COMMAND...: packages of servers that it installs start none. A policy that is there
+# stays as it is.
+without_services() (
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e "$policy" ]; then
+		trap '$as_root rm -f "$policy"' EXIT
+		trap 'exit 1' INT TERM HUP
+		printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+		$as_root chmod 755 "$policy"
+	fi
+	"$@"
+)
 
 # build DIR [MESON OPTION...]: sets DIR up if it isn't, and builds everything.
 build() {

@@ -273,6 +273,8 @@ class Runner:
                         break
                     out = out.replace(MARK, b"", 1)
                     a, b = b, a
+                    if not more:
+                        self.known(root, ident, proc, deadline)
                     ident = self.move(root, base, ident, images, mark, proc)
                     images += 1
                     os.close(in_r)
@@ -302,6 +304,13 @@ class Runner:
     def compression(self, number):
         """How the image of that number is stored."""
         return "none"
+
+    def known(self, root, ident, proc, deadline):
+        """Waits until there is a container of that name: its mark may have come from an earlier one."""
+        while self.cli(root, ["state", ident], 20)[0] and proc.poll() is None:
+            if time.monotonic() > deadline:
+                raise Failure("no container %s" % ident)
+            time.sleep(0.02)
 
     def move(self, root, base, ident, number, mark, proc):
         """Checkpoints ident into the image of that number; returns the next id."""

@@ -14,6 +14,7 @@ The last line is `N passed, N failed, N skipped`.
 
 import argparse
 import fnmatch
+import glob
 import json
 import os
 import re
@@ -43,7 +44,7 @@ def header(path, name):
 def lacks(path, search):
     """What the script needs and this machine doesn't have."""
     return [word for word in header(path, "needs")
-            if not (os.path.exists(word) if "/" in word else shutil.which(word, path=search))]
+            if not (glob.glob(word) if "/" in word else shutil.which(word, path=search))]
 
 
 def command(path, search):
