@@ -228,8 +228,7 @@ static char *record_around(const struct buf *b, size_t i)
 	return name ? name : strdup("the header");
 }
 
-static int compare(const struct obj_type *type, const struct buf *a, const struct buf *b,
-                   char **ret_why)
+int snapshot_compare(const char *what, const struct buf *a, const struct buf *b, char **ret_why)
 {
 	AUTO_FREE char *where = NULL;
 	size_t i = 0;
@@ -240,7 +239,7 @@ static int compare(const struct obj_type *type, const struct buf *a, const struc
 		return 0;
 	where = record_around(a, i);
 	*ret_why = format_line("%s: a save of what was loaded differs at byte %zu of %zu, %zu: %s",
-	                       type->name, i, a->len, b->len, where);
+	                       what, i, a->len, b->len, where);
 	return -EINVAL;
 }
 
@@ -265,7 +264,7 @@ static int load_and_compare(const struct obj_type *type, const struct selftest_p
 		again.roots = objs;
 		r = state_save(&again, &second, ret_why);
 		if (r == 0)
-			r = compare(type, &first->kernel, &second.kernel, ret_why);
+			r = snapshot_compare(type->name, &first->kernel, &second.kernel, ret_why);
 		snapshot_finish(&second);
 		obj_dispose_all(objs, n);
 		free(objs);

@@ -28,6 +28,10 @@ struct snapshot {
 /* Saves everything that the roots reach. *ret_why: malloc'd line for people. */
 MUST_CHECK int state_save(const struct save_params *params, struct snapshot *ret, char **ret_why);
 void snapshot_finish(struct snapshot *snap);
+/* Whether two bodies of kernel.img are the same: 0, or -EINVAL and a malloc'd line that says where
+ * they differ and begins with what. */
+MUST_CHECK int snapshot_compare(const char *what, const struct buf *a, const struct buf *b,
+                                char **ret_why);
 /* Ends every object that was saved, cycles included: see obj_dispose_all. The roots' references
  * that the caller of state_save held end with them; whatever is not saved must be gone before. */
 void snapshot_discard_objects(struct snapshot *snap);

@@ -325,9 +325,28 @@ static void drop_vehicles(const struct snapshot *snap)
 	}
 }
 
+/* What was loaded must give the image that it came from. */
+static int save_again(struct boot *b, const struct snapshot *first, u64 generation, char **ret_why)
+{
+	const u64 now = b->kernel->generation;
+	struct snapshot again;
+	int r;
+
+	/* It knows that it was loaded. */
+	b->kernel->generation = generation;
+	r = save_kernel(b->kernel, &again, ret_why);
+	b->kernel->generation = now;
+	if (r < 0)
+		return r;
+	r = snapshot_compare("kernel.img", &first->kernel, &again.kernel, ret_why);
+	snapshot_finish(&again);
+	return r;
+}
+
 int boot_autosave(struct boot *b, char **ret_why)
 {
 	struct kernel_load kl = {.machine = &b->machine};
+	const u64 generation = b->kernel->generation;
 	struct snapshot snap;
 	int r;
 
@@ -342,6 +361,8 @@ int boot_autosave(struct boot *b, char **ret_why)
 		b->kernel = NULL;
 		snapshot_discard_objects(&snap);
 		r = load_kernel(b, snap.kernel.data, snap.kernel.len, &kl, ret_why);
+		if (r == 0 && b->machine.autosave_on_request)
+			r = save_again(b, &snap, generation, ret_why);
 		pageload_release(&b->machine, &snap.pages);
 		snapshot_finish(&snap);
 	}

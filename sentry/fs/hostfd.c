@@ -268,6 +268,7 @@ static const struct file_ops hostfd_ops = {
 	.read = hostfd_read,
 	.write = hostfd_write,
 	.poll = hostfd_poll,
+	.polls_host = true,
 	.can_poll = hostfd_can_poll,
 	.ioctl = hostfd_ioctl,
 	.llseek = hostfd_llseek,

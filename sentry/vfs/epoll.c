@@ -362,9 +362,10 @@ static int epoll_after_load(struct loader *l, void *o)
 			return loader_error(l, "epoll watches descriptor %d twice", it->fd);
 		item_insert(ep, it);
 		/* Host files may be ready where they were not; an edge of theirs is for their own
-		 * wake to tell. */
+		 * wake to tell. Others are as they were. */
 		revents = file_poll(it->file, &ipt.pt);
-		if (item_armed(it) && !(it->events & EPOLLET) && (revents & it->events))
+		if (file_ops_of(it->file)->polls_host && item_armed(it) &&
+		    !(it->events & EPOLLET) && (revents & it->events))
 			ready_add(it);
 	}
 	return 0;

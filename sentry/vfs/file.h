@@ -65,6 +65,8 @@ struct file_ops {
 	long (*write)(struct file *f, struct ctx *c, struct uiter *src, s64 *pos);
 	/* Ready events now; poll_add(pt, queue) first. NULL: always readable and writable. */
 	u32 (*poll)(struct file *f, struct poll_table *pt);
+	/* What poll says may be something else after a load: it is the host that is asked. */
+	bool polls_host;
 	/* False for those of a type that epoll refuses all the same (-EPERM). NULL: as poll says.
 	 */
 	bool (*can_poll)(struct file *f);
