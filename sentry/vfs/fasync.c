@@ -69,8 +69,12 @@ static void tell_ready(struct fasync *fa, struct file *f, const struct file_owne
 		}
 	}
 	/* A terminal wakes its readers for whatever may be something to read. */
-	if (S_ISCHR(f->inode->mode) && (due & READY_IN))
-		due &= ~READY_IN | file_poll(f, NULL);
+	if (S_ISCHR(f->inode->mode) && (due & READY_IN)) {
+		u32 ready = file_poll(f, NULL);
+
+		/* One that was hung up tells nobody of anything any more. */
+		due &= ready & EPOLLHUP ? 0 : ~READY_IN | ready;
+	}
 	if (due & READY_IN)
 		tell(fa, o, POLL_IN, fd);
 	if (due & FASYNC_OUT)

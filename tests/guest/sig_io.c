@@ -380,3 +380,21 @@ GUEST_TEST(socket_ioctls)
 	on = 0;
 	EXPECT_OK(ioctl(e, FIOASYNC, &on));
 }
+
+GUEST_TEST(hung_up_terminal_is_silent)
+{
+	int m = ASSERT_OK(posix_openpt(O_RDWR | O_NOCTTY)), s;
+	siginfo_t si;
+
+	ASSERT_OK(unlockpt(m));
+	s = ASSERT_OK(open(ptsname(m), O_RDWR | O_NOCTTY));
+	own(s, 1);
+	ASSERT_EQ(write(m, "x\n", 2), 2);
+	EXPECT_EQ(taken_within(sig_of_file, 10, &si), sig_of_file);
+	MAYBE_SAVE();
+	while (taken(sig_of_file, &si) > 0)
+		;
+	EXPECT_OK(close(m));
+	EXPECT_ERRNO(taken_within(sig_of_file, 0, &si), EAGAIN);
+	EXPECT_ERRNO(taken_within(SIGIO, 0, &si), EAGAIN);
+}
