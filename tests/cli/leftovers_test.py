@@ -170,6 +170,8 @@ def everything_killed(s):
         os.kill(pid, signal.SIGKILL)
     p.wait(60)
     wait_for(lambda: all(ended(pid) for pid in procs), "processes to go")
+    # Its stubs die a little later, and hold its lock until then.
+    wait_for(lambda: ident not in s.run("list").out, "the name to be free")
     p = s.start_do(ident, "exit 3")
     expect(p.wait(60) == 3, "the name is free again")
     s.gone(ident)
