@@ -1,7 +1,9 @@
 /*
  * Edits of the address space that the vehicle makes itself when it gets its turn, without a switch
  * to the service thread and without an interrupt for other cores. Only for a guest with one thread:
- * then nobody can see that an edit is not there yet, and no mapping can come before it.
+ * then nobody can see that an edit is not there yet. If a second thread begins meanwhile and maps
+ * something in its place, a late edit takes that from the guest's view: the next touch is a fault,
+ * which finds the pages and shows them again.
  */
 #include "platform/systrap/systrap.h"
 

@@ -30,9 +30,8 @@
 /* After DISTURBED wakes without a turn. */
 #define DISTURBED 16
 #define REST_MS   1
-/* How long a guest that was kicked may take to come back; on a busy host it may not run for long.
- */
-#define KICK_LIMIT_MS 30000
+/* How long a guest that was kicked may take to come back. */
+#define KICK_LIMIT_MS 5000
 
 static long futex(u32 *word, int op, u32 val, const struct timespec *timeout)
 {

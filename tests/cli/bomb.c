@@ -335,6 +335,9 @@ static int one_firing(long i)
 		sigaction(SIGRTMIN + 3, &sa, NULL);
 		sigemptyset(&set);
 		sigaddset(&set, SIGRTMIN + 1);
+		/* Once its handler takes all there is of a period, no further timer would be armed:
+		 * it stays out until all are. */
+		sigaddset(&set, SIGRTMIN + 3);
 		sigprocmask(SIG_BLOCK, &set, NULL);
 	}
 	return timer_create(CLOCK_MONOTONIC, &ev, &t) < 0 ? -1 : timer_settime(t, 0, &its, NULL);
@@ -409,6 +412,7 @@ static const struct {
 int main(int argc, char **argv)
 {
 	struct rlimit fds;
+	sigset_t set;
 	long i = 0;
 
 	if (argc < 4)
@@ -435,6 +439,9 @@ int main(int argc, char **argv)
 		       : errno                                          ? strerrorname_np(errno)
 		                                                        : "bound");
 		fflush(stdout);
+		sigemptyset(&set);
+		sigaddset(&set, SIGRTMIN + 3);
+		sigprocmask(SIG_UNBLOCK, &set, NULL);
 		for (;;)
 			pause();
 	}

@@ -198,6 +198,11 @@ def timer_bomb(s):
     went_off(s, "timer", 100000, "EAGAIN", least=20000)
 
 
+def firing_timers(s):
+    """Thousands that fire all the time keep nobody else from working."""
+    went_off(s, "firing", 5000, "bound")
+
+
 def signal_bomb(s):
     went_off(s, "signal", 200000, "EAGAIN", least=1000)
 
@@ -331,7 +336,7 @@ TESTS = [
     descriptors("eventfd"), descriptors("pipe"), descriptors("socket"), descriptors("unix"),
     descriptors("epoll"), descriptors("timerfd"), descriptors("file"), descriptors("hostfile"),
     pty_bomb, inotify_bomb, watch_bomb, descriptors_in_flight, unread_sockets, unread_pty,
-    timer_bomb, signal_bomb,
+    timer_bomb, firing_timers, signal_bomb,
     map_bomb, hog_alone, victim_is_the_hog, victim_by_score, sparse_hog, limit_is_told, filler,
     heap("socket", 200000, ("ENOMEM", "EMFILE")), heap("xattr", 100000, ("ENOMEM", "ENOSPC")),
     heap("watch", 300000, ("ENOMEM", "ENOSPC")), heap("deep", 300000, ("ENOMEM", "ENOSPC")),
