@@ -85,6 +85,22 @@ static int failed(struct running *s, const Control__Reply *reply, struct error *
 	return error_set(err, "cannot start container %s: %s", s->c.id, why);
 }
 
+/* To the whole foreground group, or to the first process alone. */
+static void send_signal(struct running *s, int signo, bool group)
+{
+	Control__Request req = CONTROL__REQUEST__INIT;
+	Control__SignalRequest sig = CONTROL__SIGNAL_REQUEST__INIT;
+
+	if (signo == SIGTSTP || signo == SIGCONT)
+		s->asked_to_stop = signo == SIGTSTP;
+	sig.signal = signo;
+	sig.group = group;
+	req.id = 2;
+	req.op_case = CONTROL__REQUEST__OP_SIGNAL;
+	req.signal = &sig;
+	(void)rpc_send(s->parent_fd, &req.base, NULL, 0, true);
+}
+
 /* What the sentry says unasked. 1: nothing that ends the wait; 0 with the exit status; -1. */
 static int handle_reply(struct running *s, int *ret_status, struct error *err)
 {
@@ -108,6 +124,8 @@ static int handle_reply(struct running *s, int *ret_status, struct error *err)
 		r = failed(s, reply, err);
 	} else if (reply->result_case == CONTROL__REPLY__RESULT_STARTED) {
 		s->started = true;
+		if (s->stop_early)
+			send_signal(s, SIGTSTP, true);
 	} else if (reply->result_case == CONTROL__REPLY__RESULT_NEED_GOFER) {
 		r = serve_gofer(s, reply->need_gofer, err) < 0 ? -1 : 1;
 	} else if (reply->result_case == CONTROL__REPLY__RESULT_EXIT) {
@@ -129,34 +147,35 @@ static int handle_reply(struct running *s, int *ret_status, struct error *err)
 }
 
 /* Before the start nobody is there to take a signal: one that would end most programs ends the
- * attempt. Results as handle_reply. */
-static int early_signal(int signo, struct error *err)
+ * attempt, and a wish to stop waits for somebody who can. Results as handle_reply. */
+static int early_signal(struct running *s, int signo, struct error *err)
 {
+	if (signo == SIGTSTP || signo == SIGCONT)
+		s->stop_early = signo == SIGTSTP;
 	if (signo == SIGCONT || signo == SIGWINCH || signo == SIGTSTP)
 		return 1;
 	return error_set(err, "interrupted by signal %d (%s) while starting", signo,
 	                 sigabbrev_np(signo));
 }
 
-static int pass_signal(struct running *s, struct error *err)
+/* Results as handle_reply. */
+static int pass_signal(struct running *s, int *ret_status, struct error *err)
 {
-	Control__Request req = CONTROL__REQUEST__INIT;
-	Control__SignalRequest sig = CONTROL__SIGNAL_REQUEST__INIT;
+	struct pollfd p = {s->parent_fd, POLLIN, 0};
 	struct signalfd_siginfo info;
+	int r = 1;
 
-	if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
-		return 1;
+	/* Who signals because of what the program did must not be too early for us: the word of
+	 * the start was sent before the program's first step. */
+	while (r == 1 && !s->started && poll(&p, 1, 0) > 0)
+		r = handle_reply(s, ret_status, err);
+	if (r != 1 || read(s->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return r;
 	if (!s->started)
-		return early_signal((int)info.ssi_signo, err);
-	sig.signal = (int)info.ssi_signo;
-	if (info.ssi_signo == SIGTSTP || info.ssi_signo == SIGCONT)
-		s->asked_to_stop = info.ssi_signo == SIGTSTP;
+		return early_signal(s, (int)info.ssi_signo, err);
 	/* From the terminal it would reach the whole foreground group; from kill(2) one process. */
-	sig.group = info.ssi_code == SI_KERNEL || info.ssi_signo == SIGCONT;
-	req.id = 2;
-	req.op_case = CONTROL__REQUEST__OP_SIGNAL;
-	req.signal = &sig;
-	(void)rpc_send(s->parent_fd, &req.base, NULL, 0, true);
+	send_signal(s, (int)info.ssi_signo,
+	            info.ssi_code == SI_KERNEL || info.ssi_signo == SIGCONT);
 	return 1;
 }
 
@@ -176,7 +195,7 @@ static int wait_round(struct running *s, int *ret_status, struct error *err)
 	} else if (p[1].revents) {
 		return gofer_died(s, err);
 	}
-	return p[2].revents ? pass_signal(s, err) : 1;
+	return p[2].revents ? pass_signal(s, ret_status, err) : 1;
 }
 
 int await_start(struct running *s, struct error *err)

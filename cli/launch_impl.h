@@ -14,6 +14,7 @@ struct running {
 	int signal_fd; /* signals to pass on */
 	bool started;
 	bool asked_to_stop; /* SIGTSTP was passed on */
+	bool stop_early;    /* SIGTSTP came before the start */
 	bool ended;         /* by a checkpoint or end, without a status */
 	int console_fd;     /* the host terminal that the sandbox's console leads to; -1: stdio */
 };

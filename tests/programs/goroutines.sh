@@ -156,7 +156,7 @@ func main() {
 	}
 	for i := 0; i < 1000; i++ {
 		work(func() {
-			for !stopped() {
+			for n := 0; n < 1 || !stopped(); n++ {
 				time.Sleep(20 * time.Millisecond)
 				atomic.AddInt64(&asleep, 1)
 			}
