@@ -5,6 +5,7 @@ restore does with a terminal."""
 import array
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -104,6 +105,8 @@ def test_stops_and_goes_on_as_a_job(s):
     t.send(" ".join(s.argv(["do", "--name", ident, "--", "sh", "-c",
                             "'echo started; cat; echo over'"])) + "\n")
     t.expect("started\r\n")
+    # A shell that waits for its vfork's child to execute cannot stop, nor can its job.
+    wait_for(lambda: re.search(r"_ cat$", s.run("ps", ident).out, re.M), "cat")
     t.send("\x1a")
     t.expect("Stopped")
     t.expect("@@ ")
