@@ -17,6 +17,7 @@ struct globals {
 	bool overlay;         /* the root gets an upper layer in memory */
 	bool strace;
 	bool debug;
+	u32 closed; /* bit N: our caller closed descriptor N, and it is /dev/null now */
 	int log_fd;
 	enum log_level log_level;
 };

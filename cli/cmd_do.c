@@ -4,6 +4,7 @@
 #include "cli/host_share.h"
 #include "cli/launch.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,8 +19,9 @@ int parse_autosave(const char *arg, u64 *ret_every, bool *ret_on_request, struct
 		*ret_on_request = true;
 		return 0;
 	}
+	errno = 0;
 	n = strtoull(arg, &end, 10);
-	if (!*arg || *end || n == 0 || arg[0] == '-')
+	if (arg[0] < '0' || arg[0] > '9' || *end || n == 0 || errno)
 		return error_usage(err, "--autosave %s: a number of system calls, or request", arg);
 	*ret_every = n;
 	return 0;
@@ -62,6 +64,7 @@ int cmd_do(const struct globals *g, int argc, const char **argv, struct error *e
 		l.id = name;
 		l.sandbox = c.sandbox;
 		l.process = c.process;
+		l.as_caller = true;
 		r = launch(&l, err);
 		config_free(&c);
 	}

@@ -203,6 +203,7 @@ static int run(const struct globals *g, const char *id, const struct exec_option
 	struct saved_modes modes = {0};
 	struct container c;
 	int r, pid = 0, status = 0;
+	sigset_t ignored;
 
 	if (container_open(g, id, &c, err) < 0)
 		return -1;
@@ -210,7 +211,7 @@ static int run(const struct globals *g, const char *id, const struct exec_option
 	if (r == -ECONNREFUSED)
 		r = error_set(err, "exec in container %s: it is not running", c.id);
 	if (r == 0)
-		r = catch_signals(&signal_fd, err);
+		r = catch_signals(false, &ignored, &signal_fd, err);
 	if (r == 0) {
 		if (o->tty)
 			modes_save(&modes);

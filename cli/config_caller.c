@@ -2,6 +2,7 @@
 #include "cli/config.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,23 @@ static void caller_caps(Control__Process *p)
 		fclose(f);
 }
 
+/* What execve(2) would hand on. */
+static void caller_signals(Control__Process *p)
+{
+	struct sigaction sa;
+	sigset_t set;
+	int i;
+
+	sigemptyset(&set);
+	sigprocmask(SIG_BLOCK, NULL, &set);
+	for (i = 1; i < _NSIG; i++) {
+		if (sigismember(&set, i) == 1)
+			p->blocked |= 1ull << (i - 1);
+		if (sigaction(i, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN)
+			p->ignored |= 1ull << (i - 1);
+	}
+}
+
 static int caller_identity(Control__Process *p, struct error *err)
 {
 	gid_t groups[256];
@@ -67,6 +85,9 @@ static int caller_identity(Control__Process *p, struct error *err)
 
 	umask(mask);
 	p->umask = mask;
+	p->has_umask = true;
+	p->nice = getpriority(PRIO_PROCESS, 0);
+	caller_signals(p);
 	p->uid = geteuid();
 	p->gid = getegid();
 	if (n > 0) {

@@ -14,19 +14,29 @@
 static const int passed_on[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,  SIGUSR1, SIGUSR2,
                                 SIGALRM, SIGCONT, SIGTSTP, SIGWINCH, SIGIO,   SIGPWR};
 
-int catch_signals(int *ret_fd, struct error *err)
+int catch_signals(bool as_caller, sigset_t *ret_ignored, int *ret_fd, struct error *err)
 {
 	struct sigaction sa;
 	sigset_t set;
 	size_t i;
 
 	sigemptyset(&set);
-	for (i = 0; i < ARRAY_SIZE(passed_on); i++)
-		/* What our caller ignores (nohup) does not reach the program either. */
-		if (sigaction(passed_on[i], NULL, &sa) == 0 && sa.sa_handler != SIG_IGN)
+	sigemptyset(ret_ignored);
+	for (i = 0; i < ARRAY_SIZE(passed_on); i++) {
+		if (sigaction(passed_on[i], NULL, &sa) == 0 && sa.sa_handler == SIG_IGN)
+			sigaddset(ret_ignored, passed_on[i]);
+		/* What our caller ignores (nohup) the program of `do` ignores as well, until it
+		 * says otherwise. Other programs know nothing of our caller: it does not reach
+		 * them. */
+		if (as_caller || !sigismember(ret_ignored, passed_on[i]))
 			sigaddset(&set, passed_on[i]);
+	}
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &set, NULL);
+	/* Blocked, an ignored signal is dropped all the same. */
+	for (i = 0; i < ARRAY_SIZE(passed_on); i++)
+		if (sigismember(&set, passed_on[i]))
+			signal(passed_on[i], SIG_DFL);
 	*ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (*ret_fd < 0)
 		return error_set(err, "signalfd: %s", strerror(errno));
@@ -152,7 +162,8 @@ static int early_signal(struct running *s, int signo, struct error *err)
 {
 	if (signo == SIGTSTP || signo == SIGCONT)
 		s->stop_early = signo == SIGTSTP;
-	if (signo == SIGCONT || signo == SIGWINCH || signo == SIGTSTP)
+	if (signo == SIGCONT || signo == SIGWINCH || signo == SIGTSTP ||
+	    sigismember(&s->ignored, signo))
 		return 1;
 	return error_set(err, "interrupted by signal %d (%s) while starting", signo,
 	                 sigabbrev_np(signo));

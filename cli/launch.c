@@ -11,10 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define MAX_ATTACH 64
+/* What a sandbox with a few hundred open files and processes needs. */
+#define FDS_WANTED 4096
+/* And what its memory file must be able to grow to (sentry/mm/memfile.c). */
+#define LEAST_MEMORY (1 * GIB)
 /* gofer/gofer.h GOFER_ALLOW_DEV, GOFER_ALLOW_FIFO: what an OCI mount with "dev" asks for. */
 #define ATTACH_DEVICES 0x1u
 
@@ -122,7 +127,7 @@ static int start_sentry(struct running *s, int gofer_sock, int parent_fd, struct
 	Control__BootConfig cfg = CONTROL__BOOT_CONFIG__INIT;
 	Control__ImageFds image = CONTROL__IMAGE_FDS__INIT;
 	const struct launch *l = s->l;
-	int32_t gofer = gofer_sock, stdio[3] = {0, 1, 2};
+	int32_t gofer = gofer_sock, stdio[3];
 	struct fd_list inherit = {.n = 0};
 	struct host_share share;
 	size_t i;
@@ -167,6 +172,8 @@ static int start_sentry(struct running *s, int gofer_sock, int parent_fd, struct
 	cfg.console_fd = s->console_fd;
 	cfg.has_console_fd = s->console_fd >= 0;
 	fd_add(&inherit, s->console_fd);
+	for (i = 0; i < ARRAY_SIZE(stdio); i++)
+		stdio[i] = l->as_caller && (l->globals->closed >> i & 1) ? -1 : (int32_t)i;
 	cfg.n_stdio_fds = ARRAY_SIZE(stdio);
 	cfg.stdio_fds = stdio;
 	fd_add(&inherit, cfg.log_fd);
@@ -177,11 +184,43 @@ static int start_sentry(struct running *s, int gofer_sock, int parent_fd, struct
 	return spawn_sentry(s->c.id, &cfg.base, inherit.fds, inherit.n, &s->sentry, err);
 }
 
+/*
+ * Our caller's limits are the program's (config_caller.c), not the sandbox's own: its memory is a
+ * file, its address space that of many processes. Root raises them; others get what they may have.
+ */
+static int raise_limits(struct error *err)
+{
+	static const int limits[] = {RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_CPU,
+	                             RLIMIT_NOFILE};
+	struct rlimit r, all;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(limits); i++) {
+		if (getrlimit(limits[i], &r) < 0)
+			continue;
+		all.rlim_cur = all.rlim_max = limits[i] == RLIMIT_NOFILE
+		                                      ? MAX(r.rlim_max, (rlim_t)FDS_WANTED)
+		                                      : RLIM_INFINITY;
+		r.rlim_cur = r.rlim_max;
+		if (setrlimit(limits[i], &all) < 0)
+			(void)setrlimit(limits[i], &r);
+	}
+	for (i = 0; i < 2; i++)
+		if (getrlimit(limits[i], &r) == 0 && r.rlim_cur < LEAST_MEMORY)
+			return error_set(err,
+			                 "cannot start a sandbox, whose memory is a file, with %s "
+			                 "limited to less than 1G: see ulimit %s",
+			                 i ? "memory" : "files", i ? "-v" : "-f");
+	return 0;
+}
+
 static int start(struct running *s, struct error *err)
 {
 	AUTO_CLOSE int gofer_sock = -1;
 	AUTO_CLOSE int theirs = -1;
 
+	if (raise_limits(err) < 0)
+		return -1;
 	if (socket_pair(SOCK_SEQPACKET, &s->parent_fd, &theirs, err) < 0)
 		return -1;
 	if (s->l->sandbox &&
@@ -220,7 +259,7 @@ int launch(const struct launch *l, struct error *err)
 		return -1;
 	modes_save(&modes);
 
-	if (catch_signals(&s.signal_fd, err) < 0) {
+	if (catch_signals(l->as_caller, &s.ignored, &s.signal_fd, err) < 0) {
 		close(s.console_fd);
 		return -1;
 	}

@@ -15,6 +15,7 @@ struct launch {
 	const char *bundle;  /* absolute, or NULL */
 	json_t *annotations; /* or NULL; borrowed */
 	bool detach;
+	bool as_caller;             /* what our caller closed or ignores, the program finds so */
 	bool console;               /* the first process has a pty of its own (fresh only) */
 	const char *console_socket; /* where its other end is sent; NULL: it leads to our stdio */
 	bool restore_modes;         /* our terminal's modes are put back in the end */

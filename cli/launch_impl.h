@@ -6,12 +6,15 @@
  */
 #include "cli/launch.h"
 
+#include <signal.h>
+
 struct running {
 	const struct launch *l;
 	struct container c;
 	struct child sentry, gofer;
-	int parent_fd; /* our end of the sentry's parent connection */
-	int signal_fd; /* signals to pass on */
+	int parent_fd;    /* our end of the sentry's parent connection */
+	int signal_fd;    /* signals to pass on */
+	sigset_t ignored; /* by our caller: they come too early for nobody */
 	bool started;
 	bool asked_to_stop; /* SIGTSTP was passed on */
 	bool stop_early;    /* SIGTSTP came before the start */
@@ -26,5 +29,8 @@ MUST_CHECK int start_gofer(struct running *s, Control__Attach **attach, size_t n
 MUST_CHECK int await_start(struct running *s, struct error *err);
 /* Waits for the end and passes signals on. Returns the exit status. */
 MUST_CHECK int await_end(struct running *s, struct error *err);
-/* Blocks the signals that are passed on, which includes all that would kill us politely. */
-MUST_CHECK int catch_signals(int *ret_fd, struct error *err);
+/* Blocks the signals that are passed on, which includes all that would kill us politely;
+ * *ret_ignored are those that our caller ignores: passed on only to a program that was told so
+ * (launch.as_caller).
+ */
+MUST_CHECK int catch_signals(bool as_caller, sigset_t *ret_ignored, int *ret_fd, struct error *err);

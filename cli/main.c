@@ -60,15 +60,18 @@ static void help(poptContext ctx)
 }
 
 /* A descriptor of the caller must not end up in the sandbox, and 0 to 2 must be something. */
-static int own_descriptors(struct error *err)
+static int own_descriptors(u32 *ret_closed, struct error *err)
 {
 	int fd;
 
-	do {
+	for (;;) {
 		fd = open("/dev/null", O_RDWR);
 		if (fd < 0)
 			return error_set(err, "cannot open /dev/null: %s", strerror(errno));
-	} while (fd <= STDERR_FILENO);
+		if (fd > STDERR_FILENO)
+			break;
+		*ret_closed |= 1u << fd;
+	}
 	close(fd);
 	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
 		return error_set(err, "close_range: %s", strerror(errno));
@@ -136,7 +139,7 @@ static int run(int argc, const char **argv, struct error *err)
 		{"help", 'h', POPT_ARG_NONE, &want_help, 0, "print this", NULL},
 		POPT_TABLEEND};
 
-	if (own_descriptors(err) < 0)
+	if (own_descriptors(&g.closed, err) < 0)
 		return -1;
 	ctx = poptGetContext("stasis", argc, argv, table, POPT_CONTEXT_POSIXMEHARDER);
 	poptSetOtherOptionHelp(ctx, "[FLAG...] COMMAND ...");

@@ -49,6 +49,7 @@ static int parse_user(const json_t *process, Control__Process *p, struct error *
 	p->uid = (u32)uid;
 	p->gid = (u32)gid;
 	p->umask = (u32)mask;
+	p->has_umask = true;
 	return 0;
 }
 

@@ -52,6 +52,7 @@ struct newproc {
 	struct rlimit rlimits[RLIM_NLIMITS];
 	struct ctx ctx; /* for lookups while there is no task */
 	struct program prog;
+	const Control__Process *inherited; /* signals and nice value are from there; or NULL */
 };
 /* Credentials, limits, root, cwd; no files. newproc_finish undoes it, also on failure. */
 MUST_CHECK int newproc_init(struct newproc *n, struct kernel *k, struct container *cont,

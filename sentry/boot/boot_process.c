@@ -106,7 +106,8 @@ int newproc_init(struct newproc *n, struct kernel *k, struct container *cont,
 	r = make_rlimits(proc, n->rlimits, ret_why);
 	if (r < 0)
 		return r;
-	n->fs = fs_context_new(cont->root_mnt_ns, &root, &root, proc->umask ? proc->umask : 022);
+	n->fs = fs_context_new(cont->root_mnt_ns, &root, &root,
+	                       proc->has_umask || proc->umask ? proc->umask & 0777 : 022);
 	n->ctx = (struct ctx){.kernel = k,
 	                      .clocks = &k->clocks,
 	                      .creds = n->creds,
@@ -179,6 +180,11 @@ int newproc_task(struct newproc *n, struct kernel *k, struct container *cont, u6
 		.exec_id = exec_id,
 	};
 
+	if (n->inherited) {
+		init.ignored = n->inherited->ignored;
+		init.blocked = n->inherited->blocked;
+		init.nice = n->inherited->nice;
+	}
 	return task_create_init(k, &init, ret);
 }
 
@@ -289,6 +295,7 @@ int boot_first_process(struct boot *b, struct kernel *k, struct container *cont,
 
 		r = task_create_reaper(k, root_creds);
 	}
+	n.inherited = proc;
 	if (r == 0)
 		r = newproc_task(&n, k, cont, 0, &t);
 	newproc_finish(&n);

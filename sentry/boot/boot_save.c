@@ -268,7 +268,8 @@ int boot_image_open(struct boot *b, void **ret_sandbox, size_t *ret_size, char *
 		return r;
 	*ret_sandbox = malloc(info->config_len + 1);
 	BUG_ON(!*ret_sandbox);
-	memcpy(*ret_sandbox, info->config, info->config_len);
+	if (info->config_len)
+		memcpy(*ret_sandbox, info->config, info->config_len);
 	*ret_size = info->config_len;
 	return 0;
 }

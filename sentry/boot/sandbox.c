@@ -109,6 +109,8 @@ static void signals(void)
 			sigaction(i, &dfl, NULL);
 	/* A guest that writes into a closed pipe gets its own SIGPIPE from the sentry. */
 	signal(SIGPIPE, SIG_IGN);
+	/* The host's limit is not the guest's: a write beyond it fails, and that is all. */
+	signal(SIGXFSZ, SIG_IGN);
 	/* Changing the modes of a terminal from the background must not stop the whole sandbox. */
 	signal(SIGTTOU, SIG_IGN);
 	signal(SIGTTIN, SIG_IGN);

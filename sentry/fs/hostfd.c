@@ -420,6 +420,18 @@ static bool same_device(const struct hostnode *a, const struct hostnode *b)
 	return fstat(a->fd, &x) == 0 && fstat(b->fd, &y) == 0 && x.st_rdev == y.st_rdev;
 }
 
+/* What F_GETFL shows, but for O_NONBLOCK, which hostfd_private may have set. */
+static u32 host_flags(int fd)
+{
+	int fl = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	if (fl < 0 || fstat(fd, &st) < 0)
+		return O_RDWR;
+	/* A pipe that was opened anew has what only opened files have. */
+	return (u32)fl & (O_ACCMODE | O_APPEND | (S_ISFIFO(st.st_mode) ? 0 : O_LARGEFILE_GUEST));
+}
+
 void hostfd_open_stdio(struct kernel *k, u64 owner, const struct path *console,
                        struct file *ret[HOST_SLOTS])
 {
@@ -439,8 +451,7 @@ void hostfd_open_stdio(struct kernel *k, u64 owner, const struct path *console,
 			if (!n[i]->tty)
 				n[i]->tty = hosttty_new(fd, owner, i);
 		}
-		ret[i] = hostfd_new(n[i], n[i]->tty ? console : NULL,
-		                    host_accmode(fd) | ((u32)fcntl(fd, F_GETFL) & O_APPEND), false);
+		ret[i] = hostfd_new(n[i], n[i]->tty ? console : NULL, host_flags(fd), false);
 	}
 	for (u32 i = 0; i < HOST_SLOTS; i++)
 		hostnode_put(n[i]);

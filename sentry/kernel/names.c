@@ -169,9 +169,15 @@ static void sighand_sample_action(struct sampler *sp, struct sighand *h)
 OBJECT_TYPE(sighand, Sentry__Sighand, sentry__sighand__descriptor, SIGHAND_FIELDS,
             .init = sighand_init);
 
-struct sighand *sighand_new(void)
+struct sighand *sighand_new(u64 ignored)
 {
-	return obj_new(sighand);
+	struct sighand *s = obj_new(sighand);
+
+	ignored &= ~SIGSET_UNBLOCKABLE;
+	for (int i = 0; i < SIGNAL_MAX; i++)
+		if (ignored >> i & 1)
+			s->action[i].handler = (u64)(uintptr_t)SIG_IGN;
+	return s;
 }
 
 struct sighand *sighand_copy(struct sighand *s)

@@ -15,7 +15,8 @@ struct sighand {
 };
 OBJECT_DECL(sighand);
 
-struct sighand *sighand_new(void);
+/* Default actions; signal N is ignored if bit N-1 is set. */
+struct sighand *sighand_new(u64 ignored);
 struct sighand *sighand_copy(struct sighand *s);
 struct ksigaction sighand_get_action(struct sighand *s, int signo);
 /* Returns the old action. */

@@ -274,6 +274,8 @@ struct task_init {
 	struct regs regs;
 	const char *comm;
 	const struct rlimit *rlimits; /* RLIM_NLIMITS */
+	u64 ignored, blocked;         /* signal N is bit N-1 */
+	int nice;
 	u64 exec_id; /* not 0: one more process, without a parent, in a session of its own */
 };
 /* -EAGAIN: no numbers left; -ESRCH: exec's container has ended. */

@@ -461,7 +461,7 @@ int task_create_reaper(struct kernel *k, struct creds *creds)
 	struct pgrp *g;
 	int r;
 
-	tg->sighand = sighand_new();
+	tg->sighand = sighand_new(0);
 	default_rlimits(tg->rlimits);
 	t->utsns = obj_get(k->utsns);
 	t->ctx.creds = obj_get(creds);
@@ -496,7 +496,7 @@ int task_create_init(struct kernel *k, const struct task_init *init, struct task
 	struct thread_group *parent;
 	int r;
 
-	tg->sighand = sighand_new();
+	tg->sighand = sighand_new(init->ignored);
 	tg->exit_signal = SIGCHLD;
 	if (init->rlimits)
 		memcpy(tg->rlimits, init->rlimits, sizeof(tg->rlimits));
@@ -511,6 +511,8 @@ int task_create_init(struct kernel *k, const struct task_init *init, struct task
 	t->ctx.fds = obj_get(init->fds);
 	fd_table_use(t->ctx.fds);
 	t->regs = init->regs;
+	t->blocked = init->blocked & ~SIGSET_UNBLOCKABLE;
+	t->nice = MAX(-20, MIN(init->nice, 19));
 	task_set_comm(t, init->comm);
 	CPU_ZERO(&t->affinity);
 	for (unsigned i = 0; i < k->machine->ncpu; i++)

@@ -25,7 +25,7 @@ static long do_open(struct task *t, int dirfd, uaddr_t upath, const struct open_
 #define OPEN_FLAGS                                                                                 \
 	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC |     \
 	 O_SYNC | O_ASYNC | O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | \
-	 O_TMPFILE | 0100000 /* O_LARGEFILE */)
+	 O_TMPFILE | O_LARGEFILE_GUEST)
 
 /* Unknown bits are ignored, a mode counts only where a file may be made. */
 static struct open_how_k classic(int flags, u32 mode)

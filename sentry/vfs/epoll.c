@@ -304,36 +304,64 @@ static void epoll_init(void *o)
 	waitq_relay_init(&ep->wait);
 }
 
+/* Lets go of an item that is not watched: one of a load. */
+static void item_drop(struct epoll *ep, struct epoll_item *it)
+{
+	TAILQ_REMOVE(&ep->items, it, link);
+	epoll_item_put(it);
+}
+
 static void epoll_destroy(void *o)
 {
 	struct epoll *ep = o;
 	struct epoll_item *it;
 
 	while ((it = TAILQ_FIRST(&ep->items))) {
-		if (it->ep) {
+		if (it->ep)
 			item_remove(ep, it);
-		} else {
-			/* A load that failed before after_load. */
-			TAILQ_REMOVE(&ep->items, it, link);
-			epoll_item_put(it);
-		}
+		else
+			item_drop(ep, it);
 	}
 	waitq_relay_finish(&ep->wait);
 }
 
-/* Gives the items of the set their epoll and checks that the ready list is of them. */
-static int claim_items(struct loader *l, struct epoll *ep)
+/* Checks that the ready list is of items of the set, and marks them. */
+static int claim_ready(struct loader *l, struct epoll *ep)
 {
 	struct epoll_item *it;
+	int r = 0;
 
 	TAILQ_FOREACH (it, &ep->items, link)
 		it->ep = ep;
 	TAILQ_FOREACH (it, &ep->ready, ready_link) {
-		if (it->ep != ep)
-			return loader_error(l, "epoll has an item ready that it does not watch");
+		if (it->ep != ep) {
+			r = loader_error(l, "epoll has an item ready that it does not watch");
+			break;
+		}
 		it->ready = true;
 		ep->n_ready++;
 	}
+	/* Only what is watched has an epoll: destroy relies on it when this load fails. */
+	TAILQ_FOREACH (it, &ep->items, link)
+		it->ep = NULL;
+	return r;
+}
+
+/* Watches what the item is about again. */
+static int item_loaded(struct loader *l, struct epoll *ep, struct epoll_item *it)
+{
+	struct item_poll_table ipt = {.pt.add = item_add_queue, .item = it};
+	u32 revents;
+
+	if (item_find(ep, it->file, it->fd))
+		return loader_error(l, "epoll watches descriptor %d twice", it->fd);
+	item_insert(ep, it);
+	/* Host files may be ready where they were not; an edge of theirs is for their own wake to
+	 * tell. Others are as they were. */
+	revents = file_poll(it->file, &ipt.pt);
+	if (file_ops_of(it->file)->polls_host && item_armed(it) && !(it->events & EPOLLET) &&
+	    (revents & it->events))
+		ready_add(it);
 	return 0;
 }
 
@@ -341,34 +369,23 @@ static int epoll_after_load(struct loader *l, void *o)
 {
 	struct epoll *ep = o;
 	struct epoll_item *it, *next;
+	int r;
 
 	if (epoll_nesting_loaded_bad(ep))
 		return loader_error(l, "epolls nested in a circle or too deeply");
-	if (claim_items(l, ep) < 0)
-		return -EBADMSG;
-	for (it = TAILQ_FIRST(&ep->items); it; it = next) {
-		struct item_poll_table ipt = {.pt.add = item_add_queue, .item = it};
-		u32 revents;
-
+	r = claim_ready(l, ep);
+	for (it = TAILQ_FIRST(&ep->items); r == 0 && it; it = next) {
 		next = TAILQ_NEXT(it, link);
-		if (!it->file || !file_ops_of(it->file)->poll) {
-			/* Nothing else holds the file: it went away with the last sandbox. */
-			ready_remove(it);
-			TAILQ_REMOVE(&ep->items, it, link);
-			epoll_item_put(it);
+		if (it->file && file_ops_of(it->file)->poll) {
+			r = item_loaded(l, ep, it);
 			continue;
 		}
-		if (item_find(ep, it->file, it->fd))
-			return loader_error(l, "epoll watches descriptor %d twice", it->fd);
-		item_insert(ep, it);
-		/* Host files may be ready where they were not; an edge of theirs is for their own
-		 * wake to tell. Others are as they were. */
-		revents = file_poll(it->file, &ipt.pt);
-		if (file_ops_of(it->file)->polls_host && item_armed(it) &&
-		    !(it->events & EPOLLET) && (revents & it->events))
-			ready_add(it);
+		/* Nothing else holds the file: it went away with the last sandbox. */
+		it->ep = ep;
+		ready_remove(it);
+		item_drop(ep, it);
 	}
-	return 0;
+	return r;
 }
 
 /* What is watched must not be this epoll itself, which is what a sampler has at hand. */

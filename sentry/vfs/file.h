@@ -18,6 +18,8 @@
 
 #include <fcntl.h>
 
+#define O_LARGEFILE_GUEST 0100000u /* what 64-bit Linux adds to every opened file's flags */
+
 struct dentry;
 struct epoll_item;
 struct fasync;

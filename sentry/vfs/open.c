@@ -13,9 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#ifndef O_LARGEFILE_GUEST
-#define O_LARGEFILE_GUEST 0100000u /* what 64-bit Linux adds to every open file's flags */
-#endif
 #define TMPFILE_BIT (O_TMPFILE & ~(u32)O_DIRECTORY)
 
 static u32 walk_flags(const struct open_how_k *how)

@@ -27,6 +27,7 @@ def usage_errors(s):
                  ["restore", "x"], ["checkpoint", "x"], ["kill"], ["kill", "x", "NOPE"], ["ps"],
                  ["state"], ["wait"], ["delete"], ["image"], ["image", "nope", "x"],
                  ["do", "--autosave", "0", "true"], ["do", "--autosave", "x", "true"],
+                 ["do", "--autosave", "99999999999999999999", "true"],
                  ["checkpoint", "--image-path", "x", "--compression", "zip", "x"],
                  ["list", "--format", "xml"], ["boot", "x"], ["gofer"]]:
         s.fails(2, *args)
@@ -82,6 +83,45 @@ def surroundings(s):
     mask = os.umask(0)
     os.umask(mask)
     expect(r.out == "/usr/lib\nb c\n%d\n%04o\n" % (os.geteuid(), mask), repr(r))
+
+
+def handed_on_as_execve_does(s):
+    """What a program inherits from its caller, compared with a run without us: $1 is nothing or do."""
+    look = "grep -E 'Sig(Blk|Ign)' /proc/self/status"
+    for script in [
+            "trap '' INT HUP USR1; $1 " + look,
+            "trap '' INT HUP TERM; $1 sh -c 'kill -INT $$; kill -HUP $$; kill -TERM $$; echo alive'",
+            "sh -c '$1 sh -c \"kill -INT \\$\\$; kill -QUIT \\$\\$; echo alive\" & wait'",
+            "nohup $1 sh -c 'kill -HUP $$; echo alive'",
+            "nice -n 3 $1 nice",
+            "umask 0; $1 sh -c umask; umask 027; $1 sh -c umask",
+            "$1 sh -c 'echo x >&0' <&- 2>&1",
+            "$1 sh -c 'echo x; echo $? >&2' >&- 2>&1",
+            "$1 sh -c 'echo x >&2; echo $?' 2>&-",
+            "$1 ls /proc/self/fd <&-",
+            "$1 sh -c 'exit 3' <&- >&- 2>&-",
+            "$1 cat /proc/self/fdinfo/1 >>f; grep flags f; rm f",
+    ]:
+        got = [subprocess.run(["sh", "-c", script.replace("$1", do)], cwd=s.tmp, timeout=60,
+                              stdin=subprocess.DEVNULL, capture_output=True)
+               for do in ("", " ".join(s.argv(["do", "--"])))]
+        # Which shell of ours says it is no matter.
+        native, ours = [(p.returncode, p.stdout.replace(b"sh: 1:", b"")) for p in got]
+        expect(native == ours, "%s: %r natively, %r" % (script, native, ours))
+
+
+def blocked_signals(s):
+    """A signal that is blocked for the program is not for us: it comes when it is unblocked."""
+    code = ("import signal, subprocess, sys; "
+            "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR2]); "
+            "sys.exit(subprocess.call(sys.argv[1:]))")
+    look = [sys.executable, "-c",
+            "import os, signal; os.kill(os.getpid(), signal.SIGTERM); "
+            "print(signal.sigpending(), signal.pthread_sigmask(signal.SIG_BLOCK, []))"]
+    native, ours = [subprocess.run([sys.executable, "-c", code] + words + look, timeout=60,
+                                   capture_output=True) for words in ([], s.argv(["do", "--"]))]
+    expect(native.returncode == ours.returncode == 0 and native.stdout == ours.stdout,
+           "%r natively, %r" % (native, ours))
 
 
 def nothing_written_to_the_host(s):
@@ -233,7 +273,8 @@ def many_at_once(s):
 
 if __name__ == "__main__":
     sys.exit(main([help_of_every_command, usage_errors, plain_errors, program_not_found,
-                   exit_statuses, standard_streams, surroundings, nothing_written_to_the_host,
-                   written_through_without_overlay, signals_are_passed_on, ctrl_c,
-                   stop_and_continue, life_of_a_container, paused_means_paused, kill_one_process,
-                   as_an_ordinary_user, log_and_strace, many_at_once]))
+                   exit_statuses, standard_streams, surroundings, handed_on_as_execve_does,
+                   blocked_signals, nothing_written_to_the_host, written_through_without_overlay,
+                   signals_are_passed_on, ctrl_c, stop_and_continue, life_of_a_container,
+                   paused_means_paused, kill_one_process, as_an_ordinary_user, log_and_strace,
+                   many_at_once]))

@@ -329,7 +329,7 @@ int mq_open_file(struct ctx *c, const char *name, int flags, u32 mode, const str
 		return r;
 	at.dentry = d;
 	return inode_open(d->inode, c, &at,
-	                  (u32)flags & (O_ACCMODE | O_NONBLOCK | 0100000 /* O_LARGEFILE */), ret);
+	                  (u32)flags & (O_ACCMODE | O_NONBLOCK | O_LARGEFILE_GUEST), ret);
 }
 
 int mq_unlink_name(struct ctx *c, const char *name)

@@ -34,7 +34,7 @@ int memfd_new(struct ctx *c, const char *name, u32 flags, struct file **ret)
 		tmpfs_i(i)->seals = 0;
 	if (flags & MFD_NOEXEC_SEAL)
 		tmpfs_i(i)->seals = SEAL_EXEC;
-	return tmpfs_open(i, c, NULL, O_RDWR | 0100000 /* O_LARGEFILE */, ret);
+	return tmpfs_open(i, c, NULL, O_RDWR | O_LARGEFILE_GUEST, ret);
 }
 
 static struct tmpfs_inode *memory_file(struct file *f)
