@@ -17,6 +17,7 @@
 struct context;
 struct creds;
 struct fd_table;
+struct file;
 struct fs_context;
 struct kernel;
 struct mm;
@@ -134,3 +135,5 @@ void ctx_signal_self(struct ctx *c, int signo);
 /* Is there a process with this id (of c's pid namespace)? Holds nothing of RANK_TASKS or lower.
  * Defined by sentry/kernel. */
 MUST_CHECK bool ctx_pid_exists(struct ctx *c, u32 tgid);
+/* A pidfd for that process, a reference: -ESRCH. The same. */
+MUST_CHECK int ctx_pidfd(struct ctx *c, u32 tgid, struct file **ret);

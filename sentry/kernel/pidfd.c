@@ -56,6 +56,16 @@ struct file *pidfd_create(struct ctx *c, struct thread_group *tg, u32 flags)
 	return &p->file;
 }
 
+int ctx_pidfd(struct ctx *c, u32 tgid, struct file **ret)
+{
+	AUTO(task) t = task_find(c->kernel, tgid);
+
+	if (!t)
+		return -ESRCH;
+	*ret = pidfd_create(c, t->tg, 0);
+	return 0;
+}
+
 bool file_is_pidfd(struct file *f)
 {
 	return obj_cast(pidfd, f) != NULL;

@@ -1,242 +1,31 @@
 #include "sentry/kernel/seccomp_bpf.h"
-#include "state/base/bug.h"
 
-#include <errno.h>
-#include <stdlib.h>
+#include "sentry/net/cbpf.h"
+
 #include <string.h>
 
-static bool known(const struct sock_filter *in)
+/* Whole words of a struct seccomp_data, and no remainders. */
+static bool may(const struct sock_filter *in)
 {
-	switch (in->code) {
-	case BPF_LD | BPF_W | BPF_ABS:
-		return in->k < sizeof(struct seccomp_data) && in->k % 4 == 0;
-	case BPF_LD | BPF_W | BPF_LEN:
-	case BPF_LDX | BPF_W | BPF_LEN:
-	case BPF_LD | BPF_IMM:
-	case BPF_LDX | BPF_IMM:
-	case BPF_MISC | BPF_TAX:
-	case BPF_MISC | BPF_TXA:
-	case BPF_RET | BPF_K:
-	case BPF_RET | BPF_A:
-	case BPF_ALU | BPF_ADD | BPF_K:
-	case BPF_ALU | BPF_ADD | BPF_X:
-	case BPF_ALU | BPF_SUB | BPF_K:
-	case BPF_ALU | BPF_SUB | BPF_X:
-	case BPF_ALU | BPF_MUL | BPF_K:
-	case BPF_ALU | BPF_MUL | BPF_X:
-	case BPF_ALU | BPF_DIV | BPF_X:
-	case BPF_ALU | BPF_AND | BPF_K:
-	case BPF_ALU | BPF_AND | BPF_X:
-	case BPF_ALU | BPF_OR | BPF_K:
-	case BPF_ALU | BPF_OR | BPF_X:
-	case BPF_ALU | BPF_XOR | BPF_K:
-	case BPF_ALU | BPF_XOR | BPF_X:
-	case BPF_ALU | BPF_LSH | BPF_X:
-	case BPF_ALU | BPF_RSH | BPF_X:
-	case BPF_ALU | BPF_NEG:
-	case BPF_JMP | BPF_JA:
-	case BPF_JMP | BPF_JEQ | BPF_K:
-	case BPF_JMP | BPF_JEQ | BPF_X:
-	case BPF_JMP | BPF_JGE | BPF_K:
-	case BPF_JMP | BPF_JGE | BPF_X:
-	case BPF_JMP | BPF_JGT | BPF_K:
-	case BPF_JMP | BPF_JGT | BPF_X:
-	case BPF_JMP | BPF_JSET | BPF_K:
-	case BPF_JMP | BPF_JSET | BPF_X:
-		return true;
-	case BPF_ALU | BPF_DIV | BPF_K:
-		return in->k != 0;
-	case BPF_ALU | BPF_LSH | BPF_K:
-	case BPF_ALU | BPF_RSH | BPF_K:
-		return in->k < 32;
-	case BPF_LD | BPF_MEM:
-	case BPF_LDX | BPF_MEM:
-	case BPF_ST:
-	case BPF_STX:
-		return in->k < BPF_MEMWORDS;
-	default:
-		return false;
-	}
-}
-
-/*
- * Jumps go forward only, so one pass sees every way to an instruction before it: set[i] is what
- * all of them have stored in the scratch words.
- */
-static bool flow_ok(const struct sock_filter *insns, u32 n, u16 *set)
-{
-	u16 now = 0;
-
-	for (u32 i = 0; i < n; i++) {
-		const struct sock_filter *in = &insns[i];
-
-		now &= set[i];
-		switch (in->code) {
-		case BPF_ST:
-		case BPF_STX:
-			now |= (u16)(1u << in->k);
-			break;
-		case BPF_LD | BPF_MEM:
-		case BPF_LDX | BPF_MEM:
-			if (!(now & 1u << in->k))
-				return false;
-			break;
-		case BPF_JMP | BPF_JA:
-			if (in->k >= n - i - 1)
-				return false;
-			set[i + 1 + in->k] &= now;
-			now = 0xffff;
-			break;
-		default:
-			if (BPF_CLASS(in->code) != BPF_JMP)
-				break;
-			if (MAX(in->jt, in->jf) >= n - i - 1)
-				return false;
-			set[i + 1 + in->jt] &= now;
-			set[i + 1 + in->jf] &= now;
-			now = 0xffff;
-			break;
-		}
-	}
-	return BPF_CLASS(insns[n - 1].code) == BPF_RET;
+	return in->code == (BPF_LD | BPF_W | BPF_ABS) && in->k < sizeof(struct seccomp_data) &&
+	       in->k % 4 == 0;
 }
 
 int seccomp_bpf_check(const struct sock_filter *insns, u32 n)
 {
-	u16 *set;
-	bool ok;
-
-	if (n == 0 || n > BPF_MAXINSNS)
-		return -EINVAL;
-	for (u32 i = 0; i < n; i++) {
-		if (!known(&insns[i]))
-			return -EINVAL;
-	}
-	set = malloc(n * sizeof(*set));
-	BUG_ON(!set);
-	memset(set, 0xff, n * sizeof(*set));
-	ok = flow_ok(insns, n, set);
-	free(set);
-	return ok ? 0 : -EINVAL;
+	return cbpf_check(insns, n, may);
 }
 
-static u32 word_at(const struct seccomp_data *d, u32 at)
+static bool word_at(const struct cbpf_data *d, u32 off, u32 size, u32 x, u32 *ret)
 {
-	u32 w;
-
-	memcpy(&w, (const u8 *)d + at, sizeof(w));
-	return w;
-}
-
-/* false: the program divides by nothing, which ends it. */
-static bool alu(u16 op, u32 *a, u32 b)
-{
-	switch (op) {
-	case BPF_ADD:
-		*a += b;
-		return true;
-	case BPF_SUB:
-		*a -= b;
-		return true;
-	case BPF_MUL:
-		*a *= b;
-		return true;
-	case BPF_DIV:
-		if (b == 0)
-			return false;
-		*a /= b;
-		return true;
-	case BPF_AND:
-		*a &= b;
-		return true;
-	case BPF_OR:
-		*a |= b;
-		return true;
-	case BPF_XOR:
-		*a ^= b;
-		return true;
-	case BPF_LSH:
-		*a <<= b & 31;
-		return true;
-	case BPF_RSH:
-		*a >>= b & 31;
-		return true;
-	default:
-		*a = -*a;
-		return true;
-	}
-}
-
-static bool holds(u16 op, u32 a, u32 b)
-{
-	switch (op) {
-	case BPF_JEQ:
-		return a == b;
-	case BPF_JGT:
-		return a > b;
-	case BPF_JGE:
-		return a >= b;
-	default:
-		return (a & b) != 0;
-	}
+	memcpy(ret, (const u8 *)d->p + off, sizeof(*ret));
+	return true;
 }
 
 u32 seccomp_bpf_run(const struct sock_filter *insns, u32 n, const struct seccomp_data *d)
 {
-	u32 a = 0, x = 0, mem[BPF_MEMWORDS] = {0};
+	struct cbpf_data data = {.load = word_at, .p = d, .len = sizeof(*d)};
+	u32 verdict;
 
-	for (u32 i = 0; i < n; i++) {
-		const struct sock_filter *in = &insns[i];
-		u32 operand = BPF_SRC(in->code) == BPF_X ? x : in->k;
-
-		switch (in->code) {
-		case BPF_LD | BPF_W | BPF_ABS:
-			a = word_at(d, in->k);
-			continue;
-		case BPF_LD | BPF_W | BPF_LEN:
-			a = sizeof(*d);
-			continue;
-		case BPF_LDX | BPF_W | BPF_LEN:
-			x = sizeof(*d);
-			continue;
-		case BPF_LD | BPF_IMM:
-			a = in->k;
-			continue;
-		case BPF_LDX | BPF_IMM:
-			x = in->k;
-			continue;
-		case BPF_LD | BPF_MEM:
-			a = mem[in->k];
-			continue;
-		case BPF_LDX | BPF_MEM:
-			x = mem[in->k];
-			continue;
-		case BPF_ST:
-			mem[in->k] = a;
-			continue;
-		case BPF_STX:
-			mem[in->k] = x;
-			continue;
-		case BPF_MISC | BPF_TAX:
-			x = a;
-			continue;
-		case BPF_MISC | BPF_TXA:
-			a = x;
-			continue;
-		case BPF_RET | BPF_K:
-			return in->k;
-		case BPF_RET | BPF_A:
-			return a;
-		case BPF_JMP | BPF_JA:
-			i += in->k;
-			continue;
-		default:
-			break;
-		}
-		if (BPF_CLASS(in->code) == BPF_JMP)
-			i += holds(BPF_OP(in->code), a, operand) ? in->jt : in->jf;
-		else if (!alu(BPF_OP(in->code), &a, operand))
-			return SECCOMP_RET_KILL_THREAD;
-	}
-	BUG("a seccomp program without a return");
+	return cbpf_run(insns, n, &data, &verdict) ? verdict : SECCOMP_RET_KILL_THREAD;
 }

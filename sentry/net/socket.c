@@ -4,6 +4,7 @@
 #include "proto/net.pb-c.h"
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/net/filter.h"
 #include "sentry/net/netdev.h"
 #include "sentry/net/sockmsg.h"
 #include "sentry/vfs/fasync.h"
@@ -28,7 +29,10 @@ static void sock_init(void *p)
 
 static void sock_destroy(void *p)
 {
-	netns_put(TAKE(((struct sock *)p)->ns));
+	struct sock *sk = p;
+
+	sock_bpf_put(TAKE(sk->filter));
+	netns_put(TAKE(sk->ns));
 }
 
 static int sock_after_load(struct loader *l, void *p)
@@ -83,24 +87,38 @@ static void sock_sample(struct sampler *sp, void *p)
 	F(VAL, priority)         \
 	F(VAL, mark)             \
 	F(VAL, peek_off)         \
-	F(VAL, bound_if)
+	F(VAL, bound_if)         \
+	F(VAL, lock_filter)      \
+	F(VAL, prefer_busy)      \
+	F(VAL, wifi_status)      \
+	F(VAL, nofcs)            \
+	F(VAL, rcvmark)          \
+	F(VAL, busy_poll)        \
+	F(VAL, busy_budget)      \
+	F(VAL, incoming_cpu)     \
+	F(VAL, txrehash)         \
+	F(VAL, pacing)           \
+	F(VAL, tsflags)          \
+	F(VAL, txtime_clock)     \
+	F(VAL, txtime_flags)
 STRUCT_FIELDS(sock_opts, Sentry__SockOpts, sentry__sock_opts__descriptor, SOCK_OPTS_FIELDS);
 
-#define SOCK_FIELDS(F)          \
-	F(HDR, obj)             \
-	F(REF, ns, netns)       \
-	F(VAL, family)          \
-	F(VAL, type)            \
-	F(VAL, protocol)        \
-	F(SKIP, lock)           \
-	F(SKIP, rwait)          \
-	F(SKIP, wwait)          \
-	F(SUB, opts, sock_opts) \
-	F(ATOMIC, err)          \
-	F(ATOMIC, shutdown)     \
-	F(ATOMIC, nospace)      \
-	F(VAL, ino)             \
-	F(VAL, uid)             \
+#define SOCK_FIELDS(F)           \
+	F(HDR, obj)              \
+	F(REF, ns, netns)        \
+	F(VAL, family)           \
+	F(VAL, type)             \
+	F(VAL, protocol)         \
+	F(SKIP, lock)            \
+	F(SKIP, rwait)           \
+	F(SKIP, wwait)           \
+	F(SUB, opts, sock_opts)  \
+	F(ATOMIC, err)           \
+	F(ATOMIC, shutdown)      \
+	F(ATOMIC, nospace)       \
+	F(VAL, ino)              \
+	F(VAL, uid)              \
+	F(REF, filter, sock_bpf) \
 	F(SKIP, file) /* its load sets it */
 OBJECT_TYPE(sock, Sentry__Sock, sentry__sock__descriptor, SOCK_FIELDS, .abstract = true,
             .init = sock_init, .destroy = sock_destroy, .after_load = sock_after_load,
@@ -120,6 +138,8 @@ void sock_setup(struct sock *sk, struct ctx *c, u16 family, u16 type, u16 protoc
 		.rcvtimeo = SOCK_NO_TIMEOUT,
 		.rcvlowat = 1,
 		.peek_off = -1,
+		.incoming_cpu = -1,
+		.pacing = UINT64_MAX,
 	};
 }
 
@@ -129,6 +149,7 @@ void sock_inherit(struct sock *sk, const struct sock *listener)
 
 	sk->opts = listener->opts;
 	sk->opts.peek_off = peek_off;
+	sk->filter = sock_bpf_get(listener->filter);
 }
 
 int sock_take_error(struct sock *sk)
@@ -136,6 +157,13 @@ int sock_take_error(struct sock *sk)
 	if (likely(atomic_load_explicit(&sk->err, memory_order_relaxed) == 0))
 		return 0;
 	return -atomic_exchange(&sk->err, 0);
+}
+
+void sock_usage(struct sock *sk, struct sock_usage *ret)
+{
+	*ret = (struct sock_usage){0};
+	if (sock_ops_of(sk)->usage)
+		sock_ops_of(sk)->usage(sk, ret);
 }
 
 void sock_set_error(struct sock *sk, int err)
@@ -232,8 +260,6 @@ static long sf_read(struct file *f, struct ctx *c, struct uiter *dst, s64 *pos)
 	struct sock *sk = ((struct socket_file *)f)->sock;
 	struct sockmsg m = {.it = dst, .flags = file_nonblock(f) ? MSG_DONTWAIT : 0};
 
-	if (uiter_count(dst) == 0)
-		return 0;
 	if (uiter_count(dst) == 0)
 		return 0;
 	if (dst->c) {

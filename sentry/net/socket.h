@@ -18,8 +18,10 @@
 #include "sentry/vfs/file.h"
 #include "state/base/lock.h"
 
+#include <linux/sock_diag.h>
 #include <sys/socket.h>
 
+struct sock_bpf;
 struct sockmsg;
 
 /* Values of /proc/sys/net/core, and limits that Linux compiles in. */
@@ -40,12 +42,18 @@ struct sock_opts {
 	s32 rcvlowat;
 	bool reuseaddr, reuseport, keepalive, broadcast, oobinline, dontroute, debug, no_check;
 	bool passcred, passsec, passpidfd, rxq_ovfl, select_err_queue, zerocopy, txtime;
-	u8 timestamp; /* 0, 1: SO_TIMESTAMP, 2: SO_TIMESTAMPNS */
+	u8 timestamp; /* the option that asked for it: SO_TIMESTAMP, SO_TIMESTAMPNS_NEW...; or 0 */
 	bool linger;
 	u32 linger_s;
 	u32 priority, mark;
 	s32 peek_off; /* -1: off */
 	s32 bound_if; /* SO_BINDTODEVICE; 0: none */
+	bool lock_filter, prefer_busy, wifi_status, nofcs, rcvmark;
+	s32 busy_poll, busy_budget, incoming_cpu, txrehash;
+	u64 pacing;       /* SO_MAX_PACING_RATE */
+	u32 tsflags;      /* SO_TIMESTAMPING */
+	s32 txtime_clock; /* SO_TXTIME; txtime: it was set */
+	u32 txtime_flags;
 };
 
 struct sock {
@@ -57,14 +65,20 @@ struct sock {
 	 * that it concerns; a hang-up or an error both. */
 	struct waitq rwait, wwait;
 	struct sock_opts opts;
-	_Atomic s32 err;      /* SO_ERROR: a positive errno, taken by whoever sees it first */
-	_Atomic u32 shutdown; /* SOCK_*_CLOSED */
-	_Atomic bool nospace; /* a sender found no room: O_ASYNC tells when there is some */
-	u64 ino;              /* of its file's inode; 0: never had one */
-	u32 uid;              /* owner, as the tables in /proc/net show */
-	struct file *file;    /* the one around it, or NULL; not owned; rebuilt */
+	_Atomic s32 err;         /* SO_ERROR: a positive errno, taken by whoever sees it first */
+	_Atomic u32 shutdown;    /* SOCK_*_CLOSED */
+	_Atomic bool nospace;    /* a sender found no room: O_ASYNC tells when there is some */
+	u64 ino;                 /* of its file's inode; 0: never had one */
+	u32 uid;                 /* owner, as the tables in /proc/net show */
+	struct sock_bpf *filter; /* owned; filter.h */
+	struct file *file;       /* the one around it, or NULL; not owned; rebuilt */
 };
 OBJECT_DECL(sock);
+
+/* Bytes, as Linux counts memory, and datagrams that found no room. */
+struct sock_usage {
+	u32 rmem, wmem, drops;
+};
 
 /* sk->obj.type->ops. Called with no lock; sk has a reference by the caller. A missing operation is
  * -EOPNOTSUPP unless said otherwise. Addresses are complete kernel copies: len bytes from the
@@ -98,6 +112,8 @@ struct sock_ops {
 	/* A SOL_SOCKET option was set by the generic code (a buffer size: writers may go on). May
 	 * be NULL. */
 	void (*option_changed)(struct sock *sk, int name);
+	/* What SO_MEMINFO and diagnostics show of the queues; ret is zeroed. May be NULL. */
+	void (*usage)(struct sock *sk, struct sock_usage *ret);
 	/* The file is gone: close(2) of the last descriptor. No ctx: it may have been closed by a
 	 * garbage collection. May be NULL. */
 	void (*release)(struct sock *sk);
@@ -196,6 +212,11 @@ MUST_CHECK int sock_setsockopt(struct sock *sk, struct ctx *c, int level, int na
                                u32 len);
 MUST_CHECK int sock_getsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t val,
                                uaddr_t len);
+void sock_usage(struct sock *sk, struct sock_usage *ret);
+void sock_meminfo(struct sock *sk, u32 info[SK_MEMINFO_VARS]);
+/* sockopt_int.c: SOL_SOCKET options that are a number. Under sk->lock; without. */
+MUST_CHECK int sock_set_int(struct sock *sk, struct ctx *c, int name, s32 v);
+MUST_CHECK int sock_get_int(struct sock *sk, int name, s32 *ret);
 /* sockopt.c: SOL_SOCKET itself. */
 MUST_CHECK int sock_set_common(struct sock *sk, struct ctx *c, int name, uaddr_t val, u32 len);
 MUST_CHECK int sock_get_common(struct sock *sk, struct ctx *c, int name, uaddr_t val, uaddr_t len);

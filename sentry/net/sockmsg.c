@@ -1,8 +1,10 @@
 /* Control messages, to and from the guest. */
 #include "sentry/net/sockmsg.h"
 
+#include "sentry/net/sockopts.h"
 #include "sentry/vfs/fd_table.h"
 
+#include <linux/net_tstamp.h>
 #include <string.h>
 #include <sys/time.h>
 #include <time.h>
@@ -83,15 +85,20 @@ s64 sock_now(struct ctx *c)
 
 void sockmsg_put_timestamp(struct sockmsg *m, struct ctx *c, const struct sock *sk, s64 ns)
 {
+	const struct sock_opts *o = &sk->opts;
+	struct timespec ts[3] = {{0}};
+	struct timeval tv;
+
+	if (!sock_wants_stamp(sk))
+		return;
 	if (ns == 0)
 		ns = sock_now(c);
-	if (sk->opts.timestamp == 1) {
-		struct timeval tv = {ns / NSEC_PER_SEC, ns % NSEC_PER_SEC / 1000};
-
-		sockmsg_put(m, c, SOL_SOCKET, SO_TIMESTAMP, &tv, sizeof(tv));
-	} else if (sk->opts.timestamp == 2) {
-		struct timespec ts = ns_timespec(ns);
-
-		sockmsg_put(m, c, SOL_SOCKET, SO_TIMESTAMPNS, &ts, sizeof(ts));
-	}
+	ts[0] = ns_timespec(ns);
+	tv = (struct timeval){ns / NSEC_PER_SEC, ns % NSEC_PER_SEC / 1000};
+	if (o->timestamp == SO_TIMESTAMP || o->timestamp == SO_TIMESTAMP_NEW)
+		sockmsg_put(m, c, SOL_SOCKET, o->timestamp, &tv, sizeof(tv));
+	else if (o->timestamp)
+		sockmsg_put(m, c, SOL_SOCKET, o->timestamp, ts, sizeof(ts[0]));
+	if (o->tsflags & SOF_TIMESTAMPING_SOFTWARE)
+		sockmsg_put(m, c, SOL_SOCKET, SCM_TIMESTAMPING, ts, sizeof(ts));
 }

@@ -53,7 +53,12 @@ void sockmsg_put(struct sockmsg *m, struct ctx *c, int level, int type, const vo
 /* The same for n files, which get descriptors of the caller; those that do not fit are dropped. The
  * caller keeps its references. */
 void sockmsg_put_files(struct sockmsg *m, struct ctx *c, struct file *const *files, unsigned n);
-/* SCM_TIMESTAMP or SCM_TIMESTAMPNS if sk wants one; ns is guest realtime. */
+/* Does sk want to know when something came? */
+static inline bool sock_wants_stamp(const struct sock *sk)
+{
+	return sk->opts.timestamp || sk->opts.tsflags;
+}
+/* The time in the forms that sk wants; ns is guest realtime, 0: now. */
 void sockmsg_put_timestamp(struct sockmsg *m, struct ctx *c, const struct sock *sk, s64 ns);
 /* Guest realtime now, to note with what is queued. */
 s64 sock_now(struct ctx *c);

@@ -1,21 +1,13 @@
-/* SOL_SOCKET options (socket(7)), and how option values travel. */
-#include "sentry/net/socket.h"
-
+/* SOL_SOCKET options that are no number (socket(7)), and how option values travel. */
 #include "sentry/auth/creds.h"
+#include "sentry/net/filter.h"
+#include "sentry/net/sockopts.h"
 #include "state/base/cleanup.h"
 
-#include <limits.h>
 #include <linux/capability.h>
+#include <linux/net_tstamp.h>
 #include <string.h>
 #include <sys/time.h>
-
-/* Those with 64-bit times; the same layout as the old ones on 64-bit machines. */
-#ifndef SO_TIMESTAMP_NEW
-#define SO_TIMESTAMP_NEW   63
-#define SO_TIMESTAMPNS_NEW 64
-#define SO_RCVTIMEO_NEW    66
-#define SO_SNDTIMEO_NEW    67
-#endif
 
 int sockopt_put(struct ctx *c, uaddr_t val, uaddr_t ulen, const void *p, u32 size)
 {
@@ -83,130 +75,71 @@ static int set_device(struct sock *sk, struct ctx *c, uaddr_t val, u32 len)
 	return 0;
 }
 
-static s32 buffer_size(s32 v, s32 least, bool force)
+static int set_linger(struct sock *sk, struct ctx *c, uaddr_t val, u32 len)
 {
-	u32 n = (u32)v;
+	struct linger linger;
 
-	if (!force)
-		n = MIN(n, (u32)SOCK_MEM_MAX);
-	else if (v < 0)
-		n = 0;
-	n = MIN(n, (u32)INT_MAX / 2);
-	/* What a guest can make the sentry hold stays bounded, whatever its capabilities. */
-	n = MIN(n, (u32)(16 * MIB));
-	return (s32)MAX(n * 2, (u32)least);
-}
-
-static int set_timestamp(struct sock *sk, bool on, u8 how)
-{
-	sk->opts.timestamp = on ? how : 0;
+	if (len < sizeof(linger))
+		return -EINVAL;
+	if (user_get(c, val, &linger) < 0)
+		return -EFAULT;
+	GUARD(&sk->lock);
+	sk->opts.linger = linger.l_onoff != 0;
+	if (linger.l_onoff)
+		sk->opts.linger_s = (u32)linger.l_linger;
 	return 0;
 }
 
-static int set_flag(bool *flag, s32 v)
+/* Rates may be given in 32 bits, where all ones are no limit as well. */
+static int set_pacing(struct sock *sk, struct ctx *c, uaddr_t val, u32 len, s32 v)
 {
-	*flag = v != 0;
+	u64 rate = v == -1 ? UINT64_MAX : (u32)v;
+	int r = len == sizeof(rate) ? user_get(c, val, &rate) : 0;
+
+	if (r < 0)
+		return r;
+	GUARD(&sk->lock);
+	sk->opts.pacing = rate;
 	return 0;
 }
 
-static int set_int(struct sock *sk, struct ctx *c, int name, s32 v)
+/* When to send: nothing here is sent later than now. */
+static int set_txtime(struct sock *sk, struct ctx *c, uaddr_t val, u32 len)
 {
-	struct sock_opts *o = &sk->opts;
-	bool admin = creds_capable(c->creds, CAP_NET_ADMIN);
+	struct sock_txtime tt;
 
-	switch (name) {
-	case SO_DEBUG:
-		if (v && !admin)
-			return -EACCES;
-		return set_flag(&o->debug, v);
-	case SO_REUSEADDR:
-		return set_flag(&o->reuseaddr, v);
-	case SO_REUSEPORT:
-		if (v && sk->family != AF_INET && sk->family != AF_INET6)
-			return -EOPNOTSUPP;
-		return set_flag(&o->reuseport, v);
-	case SO_TYPE:
-	case SO_PROTOCOL:
-	case SO_DOMAIN:
-	case SO_ERROR:
-	case SO_ACCEPTCONN:
-		return -ENOPROTOOPT;
-	case SO_DONTROUTE:
-		return set_flag(&o->dontroute, v);
-	case SO_BROADCAST:
-		return set_flag(&o->broadcast, v);
-	case SO_SNDBUFFORCE:
-		if (!admin)
-			return -EPERM;
-		FALLTHROUGH;
-	case SO_SNDBUF:
-		o->sndbuf = buffer_size(v, SOCK_MIN_SNDBUF, name == SO_SNDBUFFORCE);
-		o->sndbuf_set = true;
-		return 0;
-	case SO_RCVBUFFORCE:
-		if (!admin)
-			return -EPERM;
-		FALLTHROUGH;
-	case SO_RCVBUF:
-		o->rcvbuf = buffer_size(v, SOCK_MIN_RCVBUF, name == SO_RCVBUFFORCE);
-		o->rcvbuf_set = true;
-		return 0;
-	case SO_KEEPALIVE:
-		return set_flag(&o->keepalive, v);
-	case SO_OOBINLINE:
-		return set_flag(&o->oobinline, v);
-	case SO_NO_CHECK:
-		return set_flag(&o->no_check, v);
-	case SO_PRIORITY:
-		if ((v < 0 || v > 6) && !admin && !creds_capable(c->creds, CAP_NET_RAW))
-			return -EPERM;
-		o->priority = (u32)v;
-		return 0;
-	case SO_MARK:
-		if (!admin && !creds_capable(c->creds, CAP_NET_RAW))
-			return -EPERM;
-		o->mark = (u32)v;
-		return 0;
-	case SO_PASSCRED:
-		return set_flag(&o->passcred, v);
-	case SO_PASSSEC:
-		return set_flag(&o->passsec, v);
-	case SO_TIMESTAMP:
-	case SO_TIMESTAMP_NEW:
-		return set_timestamp(sk, v != 0, 1);
-	case SO_TIMESTAMPNS:
-	case SO_TIMESTAMPNS_NEW:
-		return set_timestamp(sk, v != 0, 2);
-	case SO_RCVLOWAT:
-		if (v < 0)
-			v = INT_MAX;
-		o->rcvlowat = v ? v : 1;
-		return 0;
-	case SO_RXQ_OVFL:
-		return set_flag(&o->rxq_ovfl, v);
-	case SO_SELECT_ERR_QUEUE:
-		return set_flag(&o->select_err_queue, v);
-	case SO_PEEK_OFF:
-		o->peek_off = v < 0 ? -1 : v;
-		return 0;
-	case SO_INCOMING_CPU:
-	case SO_BUSY_POLL:
-		return 0;
-	case SO_DETACH_FILTER:
-		return -ENOENT; /* none can be attached */
-	case SO_BINDTOIFINDEX:
-		if (v < 0 || v > 1)
-			return -ENODEV;
-		o->bound_if = v;
-		return 0;
-	default:
-		return -ENOPROTOOPT;
-	}
+	if (len != sizeof(tt))
+		return -EINVAL;
+	if (user_get(c, val, &tt) < 0)
+		return -EFAULT;
+	if (tt.flags & ~(u32)SOF_TXTIME_FLAGS_MASK)
+		return -EINVAL;
+	if (tt.clockid != CLOCK_MONOTONIC && !creds_capable(c->creds, CAP_NET_ADMIN))
+		return -EPERM;
+	GUARD(&sk->lock);
+	sk->opts.txtime = true;
+	sk->opts.txtime_clock = tt.clockid;
+	sk->opts.txtime_flags = tt.flags;
+	return 0;
+}
+
+/* Stamps of what is received; there are none of what is sent. */
+#define TSFLAGS                                                                                    \
+	(SOF_TIMESTAMPING_RX_HARDWARE | SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | \
+	 SOF_TIMESTAMPING_SYS_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE |                           \
+	 SOF_TIMESTAMPING_OPT_CMSG | SOF_TIMESTAMPING_OPT_TSONLY | SOF_TIMESTAMPING_OPT_PKTINFO)
+
+static int set_timestamping(struct sock *sk, u32 flags)
+{
+	if (flags & ~(u32)TSFLAGS)
+		return -EINVAL;
+	GUARD(&sk->lock);
+	sk->opts.tsflags = flags;
+	return 0;
 }
 
 int sock_set_common(struct sock *sk, struct ctx *c, int name, uaddr_t val, u32 len)
 {
-	struct linger linger;
 	s64 timeo = 0;
 	s32 v;
 	int r;
@@ -218,11 +151,7 @@ int sock_set_common(struct sock *sk, struct ctx *c, int name, uaddr_t val, u32 l
 		return r;
 	switch (name) {
 	case SO_LINGER:
-		if (len < sizeof(linger))
-			return -EINVAL;
-		if (user_get(c, val, &linger) < 0)
-			return -EFAULT;
-		break;
+		return set_linger(sk, c, val, len);
 	case SO_RCVTIMEO:
 	case SO_RCVTIMEO_NEW:
 	case SO_SNDTIMEO:
@@ -230,29 +159,30 @@ int sock_set_common(struct sock *sk, struct ctx *c, int name, uaddr_t val, u32 l
 		r = set_timeout(c, val, len, &timeo);
 		if (r < 0)
 			return r;
-		break;
+		mutex_lock(&sk->lock);
+		if (name == SO_RCVTIMEO || name == SO_RCVTIMEO_NEW)
+			sk->opts.rcvtimeo = timeo;
+		else
+			sk->opts.sndtimeo = timeo;
+		mutex_unlock(&sk->lock);
+		return 0;
+	case SO_MAX_PACING_RATE:
+		return set_pacing(sk, c, val, len, v);
+	case SO_TXTIME:
+		return set_txtime(sk, c, val, len);
+	case SO_TIMESTAMPING:
+	case SO_TIMESTAMPING_NEW:
+		return set_timestamping(sk, (u32)v);
+	case SO_ATTACH_FILTER:
+	case SO_ATTACH_BPF:
+	case SO_DETACH_FILTER:
+	case SO_LOCK_FILTER:
+		return filter_setsockopt(sk, c, name, val, len);
 	default:
 		break;
 	}
 	mutex_lock(&sk->lock);
-	switch (name) {
-	case SO_LINGER:
-		sk->opts.linger = linger.l_onoff != 0;
-		if (linger.l_onoff)
-			sk->opts.linger_s = (u32)linger.l_linger;
-		break;
-	case SO_RCVTIMEO:
-	case SO_RCVTIMEO_NEW:
-		sk->opts.rcvtimeo = timeo;
-		break;
-	case SO_SNDTIMEO:
-	case SO_SNDTIMEO_NEW:
-		sk->opts.sndtimeo = timeo;
-		break;
-	default:
-		r = set_int(sk, c, name, v);
-		break;
-	}
+	r = sock_set_int(sk, c, name, v);
 	mutex_unlock(&sk->lock);
 	if (r == 0 && sock_ops_of(sk)->option_changed)
 		sock_ops_of(sk)->option_changed(sk, name);
@@ -282,130 +212,116 @@ static struct timeval timeout_value(s64 ns)
 	return (struct timeval){ns / NSEC_PER_SEC, ns % NSEC_PER_SEC / 1000};
 }
 
-static int get_int(struct sock *sk, int name, s32 *ret)
+static int get_peername(struct sock *sk, struct ctx *c, uaddr_t val, uaddr_t ulen)
 {
-	const struct sock_opts *o = &sk->opts;
+	struct sockaddr_storage a = {0};
+	u32 n = 0, len;
+	int r = sock_ops_of(sk)->getname ? sock_ops_of(sk)->getname(sk, c, true, &a, &n)
+	                                 : -EOPNOTSUPP;
 
-	switch (name) {
-	case SO_DEBUG:
-		*ret = o->debug;
-		break;
-	case SO_REUSEADDR:
-		*ret = o->reuseaddr;
-		break;
-	case SO_REUSEPORT:
-		*ret = o->reuseport;
-		break;
-	case SO_TYPE:
-		*ret = sk->type;
-		break;
-	case SO_PROTOCOL:
-		*ret = sk->protocol;
-		break;
-	case SO_DOMAIN:
-		*ret = sk->family;
-		break;
-	case SO_ERROR:
-		*ret = -sock_take_error(sk);
-		break;
-	case SO_ACCEPTCONN:
-		*ret = 0;
-		break;
-	case SO_DONTROUTE:
-		*ret = o->dontroute;
-		break;
-	case SO_BROADCAST:
-		*ret = o->broadcast;
-		break;
-	case SO_SNDBUF:
-		*ret = o->sndbuf;
-		break;
-	case SO_RCVBUF:
-		*ret = o->rcvbuf;
-		break;
-	case SO_KEEPALIVE:
-		*ret = o->keepalive;
-		break;
-	case SO_OOBINLINE:
-		*ret = o->oobinline;
-		break;
-	case SO_NO_CHECK:
-		*ret = o->no_check;
-		break;
-	case SO_PRIORITY:
-		*ret = (s32)o->priority;
-		break;
-	case SO_MARK:
-		*ret = (s32)o->mark;
-		break;
-	case SO_PASSCRED:
-		*ret = o->passcred;
-		break;
-	case SO_PASSSEC:
-		*ret = o->passsec;
-		break;
-	case SO_TIMESTAMP:
-	case SO_TIMESTAMP_NEW:
-		*ret = o->timestamp == 1;
-		break;
-	case SO_TIMESTAMPNS:
-	case SO_TIMESTAMPNS_NEW:
-		*ret = o->timestamp == 2;
-		break;
-	case SO_RCVLOWAT:
-		*ret = o->rcvlowat;
-		break;
-	case SO_SNDLOWAT:
-		*ret = 1;
-		break;
-	case SO_RXQ_OVFL:
-		*ret = o->rxq_ovfl;
-		break;
-	case SO_SELECT_ERR_QUEUE:
-		*ret = o->select_err_queue;
-		break;
-	case SO_PEEK_OFF:
-		*ret = o->peek_off;
-		break;
-	case SO_BINDTOIFINDEX:
-		*ret = o->bound_if;
-		break;
-	case SO_INCOMING_CPU:
-	case SO_BUSY_POLL:
-		*ret = 0;
-		break;
-	default:
-		return -ENOPROTOOPT;
-	}
-	return 0;
+	if (r < 0)
+		return r == -EOPNOTSUPP ? r : -ENOTCONN;
+	r = user_get_u32(c, ulen, &len);
+	if (r == 0 && n < len)
+		r = -EINVAL;
+	return r < 0 ? r : sockopt_put(c, val, ulen, &a, len);
+}
+
+/* A number of 64 bits that may not be cut. */
+static int put_cookie(struct ctx *c, uaddr_t val, uaddr_t ulen, u64 cookie, bool exact)
+{
+	u32 len;
+	int r = user_get_u32(c, ulen, &len);
+
+	if (r < 0)
+		return r;
+	if (len < sizeof(cookie) || (exact && len != sizeof(cookie)))
+		return -EINVAL;
+	return sockopt_put(c, val, ulen, &cookie, sizeof(cookie));
+}
+
+static int get_meminfo(struct sock *sk, struct ctx *c, uaddr_t val, uaddr_t len)
+{
+	u32 info[SK_MEMINFO_VARS];
+
+	sock_meminfo(sk, info);
+	return sockopt_put(c, val, len, info, sizeof(info));
+}
+
+void sock_meminfo(struct sock *sk, u32 info[SK_MEMINFO_VARS])
+{
+	struct sock_usage u;
+
+	sock_usage(sk, &u);
+	memset(info, 0, SK_MEMINFO_VARS * sizeof(*info));
+	info[SK_MEMINFO_RMEM_ALLOC] = u.rmem;
+	info[SK_MEMINFO_RCVBUF] = (u32)sk->opts.rcvbuf;
+	info[SK_MEMINFO_WMEM_ALLOC] = u.wmem;
+	info[SK_MEMINFO_SNDBUF] = (u32)sk->opts.sndbuf;
+	info[SK_MEMINFO_DROPS] = u.drops;
 }
 
 int sock_get_common(struct sock *sk, struct ctx *c, int name, uaddr_t val, uaddr_t len)
 {
-	struct linger linger;
+	const struct sock_opts *o = &sk->opts;
 	struct timeval tv;
-	u64 cookie;
-	s32 v;
+	s32 v, two[2];
 	int r;
 
 	switch (name) {
-	case SO_LINGER:
-		linger = (struct linger){sk->opts.linger, (int)sk->opts.linger_s};
+	case SO_LINGER: {
+		struct linger linger = {o->linger, (int)o->linger_s};
+
 		return sockopt_put(c, val, len, &linger, sizeof(linger));
+	}
 	case SO_RCVTIMEO:
 	case SO_RCVTIMEO_NEW:
-		tv = timeout_value(sk->opts.rcvtimeo);
+		tv = timeout_value(o->rcvtimeo);
 		return sockopt_put(c, val, len, &tv, sizeof(tv));
 	case SO_SNDTIMEO:
 	case SO_SNDTIMEO_NEW:
-		tv = timeout_value(sk->opts.sndtimeo);
+		tv = timeout_value(o->sndtimeo);
 		return sockopt_put(c, val, len, &tv, sizeof(tv));
 	case SO_BINDTODEVICE:
-		return sk->opts.bound_if ? sockopt_put(c, val, len, "lo", 3)
-		                         : sockopt_put(c, val, len, "", 0);
+		return o->bound_if ? sockopt_put(c, val, len, "lo", 3)
+		                   : sockopt_put(c, val, len, "", 0);
 	case SO_COOKIE:
-		cookie = sk->ino;
-		return sockopt_put(c, val, len, &cookie, sizeof(cookie));
+		return put_cookie(c, val, len, sk->ino, false);
+	case SO_NETNS_COOKIE:
+		return put_cookie(c, val, len, 1, true);
+	case SO_PEERCRED: {
+		struct ucred nobody = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+
+		return sockopt_put(c, val, len, &nobody, sizeof(nobody));
+	}
+	case SO_PEERGROUPS:
+	case SO_PEERPIDFD:
+		return -ENODATA;
+	case SO_PEERNAME:
+		return get_peername(sk, c, val, len);
+	case SO_MEMINFO:
+		return get_meminfo(sk, c, val, len);
+	case SO_MAX_PACING_RATE: {
+		u32 n, rate = (u32)MIN(o->pacing, (u64)UINT32_MAX);
+
+		r = user_get_u32(c, len, &n);
+		if (r < 0)
+			return r;
+		return n >= sizeof(o->pacing)
+		               ? sockopt_put(c, val, len, &o->pacing, sizeof(o->pacing))
+		               : sockopt_put(c, val, len, &rate, sizeof(rate));
+	}
+	case SO_TXTIME:
+		two[0] = o->txtime_clock;
+		two[1] = (s32)o->txtime_flags;
+		return sockopt_put(c, val, len, two, sizeof(two));
+	case SO_TIMESTAMPING:
+	case SO_TIMESTAMPING_NEW:
+		two[0] = (s32)o->tsflags;
+		two[1] = 0;
+		return sockopt_put(c, val, len, two, sizeof(two));
+	case SO_GET_FILTER:
+		return filter_getsockopt(sk, c, val, len);
 	default:
 		break;
 	}
@@ -414,7 +330,7 @@ int sock_get_common(struct sock *sk, struct ctx *c, int name, uaddr_t val, uaddr
 	if (r == 0 && v < 0)
 		r = -EINVAL;
 	if (r == 0)
-		r = get_int(sk, name, &v);
+		r = sock_get_int(sk, name, &v);
 	return r < 0 ? r : sockopt_put_int(c, val, len, v);
 }
 

@@ -110,6 +110,11 @@ static inline bool unix_connects(const struct unix_sock *u)
 {
 	return u->sk.type != SOCK_DGRAM;
 }
+/* Is it told who sent something? */
+static inline bool unix_wants_cred(const struct unix_sock *u)
+{
+	return u->sk.opts.passcred || u->sk.opts.passpidfd;
+}
 /* Bytes that a sender may have under way. */
 static inline u32 unix_sndbuf(const struct unix_sock *u)
 {

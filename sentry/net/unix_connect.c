@@ -102,6 +102,7 @@ static struct unix_sock *server_side(struct connect_try *t)
 	struct unix_sock *other = t->other, *n = unix_sock_new(t->c, t->u->sk.ns, t->u->sk.type);
 
 	n->sk.opts.passcred = other->sk.opts.passcred;
+	n->sk.opts.passpidfd = other->sk.opts.passpidfd;
 	n->sk.opts.passsec = other->sk.opts.passsec;
 	n->state = UNIX_CONNECTED;
 	unix_note_creds(n, t->c);
@@ -197,7 +198,7 @@ static int connect_dgram(struct unix_sock *u, struct ctx *c, const struct sockad
 
 	if (len >= sizeof(a->ss_family) && a->ss_family != AF_UNSPEC) {
 		r = unix_check_addr(a, len);
-		if (r == 0 && u->sk.opts.passcred && !u->addr_len)
+		if (r == 0 && unix_wants_cred(u) && !u->addr_len)
 			r = unix_autobind(u);
 		while (r == 0 && !other) {
 			r = unix_find(c, u->sk.ns, a, len, u->sk.type, &other);
@@ -234,7 +235,7 @@ int unix_connect(struct sock *sk, struct ctx *c, const struct sockaddr_storage *
 		return connect_dgram(u, c, a, len);
 	}
 	r = unix_check_addr(a, len);
-	if (r == 0 && sk->opts.passcred && !u->addr_len)
+	if (r == 0 && unix_wants_cred(u) && !u->addr_len)
 		r = unix_autobind(u);
 	return r < 0 ? r : connect_stream(u, c, a, len, nonblock);
 }

@@ -1,6 +1,7 @@
 /* AF_UNIX datagrams and sequenced packets: a list of packets at the receiver. */
 #include "sentry/net/unix.h"
 
+#include "sentry/net/filter.h"
 #include "state/base/cleanup.h"
 
 #include <stdlib.h>
@@ -130,6 +131,21 @@ static long try_buffer(void *arg)
 	return atomic_load(&t->u->wmem) < unix_limit(t->u) ? 0 : -EAGAIN;
 }
 
+/* What other's filter leaves of p; false: nothing. other->sk.lock is held. */
+static bool filtered(const struct unix_sock *other, struct unix_packet *p)
+{
+	struct filter_packet fp = {.bytes = p->data, .len = p->len};
+
+	if (!filter_there(&other->sk))
+		return true;
+	fp.len = filter_run(&other->sk, &fp);
+	/* Linux lets a filter take all of a packet of nothing. */
+	if (fp.len == 0)
+		return false;
+	p->len = fp.len;
+	return true;
+}
+
 /* 0: queued; -EAGAIN: the receiver is full; -ESTALE: it is gone. */
 static long try_queue(void *arg) NO_LOCK_ANALYSIS
 {
@@ -140,11 +156,16 @@ static long try_queue(void *arg) NO_LOCK_ANALYSIS
 
 	mutex_lock(&other->sk.lock);
 	back = other->peer;
-	mutex_unlock(&other->sk.lock);
 	/* Only compared; who has a peer takes from nobody else. */
 	if (back && back != u)
-		return -EPERM;
-	if (other->sk.opts.passcred || u->sk.opts.passcred) {
+		r = -EPERM;
+	else if (!filtered(other, t->p))
+		r = 1;
+	mutex_unlock(&other->sk.lock);
+	/* The sender is not told that nobody saw it. */
+	if (r)
+		return r < 0 ? r : 0;
+	if (unix_wants_cred(other) || unix_wants_cred(u)) {
 		if (t->p->cred.uid == (u32)-1)
 			t->p->cred = unix_cred_of(t->c);
 	}
@@ -249,7 +270,7 @@ long unix_dgram_send(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		t.other = unix_peer_get(u);
 		r = t.other ? 0 : -ENOTCONN;
 	}
-	if (r == 0 && sk->opts.passcred && !u->addr_len)
+	if (r == 0 && unix_wants_cred(u) && !u->addr_len)
 		r = unix_autobind(u);
 	if (r == 0 && (s64)len > (s64)unix_sndbuf(u) - 32)
 		r = -EMSGSIZE;
@@ -409,7 +430,7 @@ long unix_dgram_recv(struct sock *sk, struct ctx *c, struct sockmsg *m)
 	if (r >= 0) {
 		if (m->want_name)
 			m->name_len = p->from->addr_len ? unix_put_name(p->from, &m->name) : 0;
-		if (sk->opts.timestamp)
+		if (sock_wants_stamp(sk))
 			sockmsg_put_timestamp(m, c, sk, p->stamp);
 		unix_scm_deliver(u, c, m, &p->cred, rights);
 	} else {

@@ -3,6 +3,7 @@
 
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/net/sockopts.h"
 #include "sentry/vfs/fd_table.h"
 
 #include <linux/capability.h>
@@ -225,6 +226,22 @@ int unix_scm_parse(struct unix_sock *u, struct ctx *c, const struct sockmsg *m,
 
 /* ---- receive ---- */
 
+/* SO_PASSPIDFD: the sender as a descriptor, or why there is none. */
+static void put_pidfd(struct ctx *c, struct sockmsg *m, const struct unix_cred *cred)
+{
+	AUTO(file) f = NULL;
+	s32 fd;
+
+	if (uaddr_null(m->control) || m->control_len < CMSG_LEN(sizeof(fd))) {
+		m->out_flags |= MSG_CTRUNC;
+		return;
+	}
+	fd = cred->pid ? ctx_pidfd(c, cred->pid, &f) : -ESRCH;
+	if (fd == 0)
+		fd = fd_install(c, f, 0, (m->flags & MSG_CMSG_CLOEXEC) != 0);
+	sockmsg_put(m, c, SOL_SOCKET, SCM_PIDFD, &fd, sizeof(fd));
+}
+
 void unix_scm_deliver(struct unix_sock *u, struct ctx *c, struct sockmsg *m,
                       const struct unix_cred *cred, struct unix_rights *rights)
 {
@@ -239,4 +256,6 @@ void unix_scm_deliver(struct unix_sock *u, struct ctx *c, struct sockmsg *m,
 	if (rights)
 		sockmsg_put_files(m, c, rights->files, rights->n);
 	unix_rights_free(rights);
+	if (u->sk.opts.passpidfd)
+		put_pidfd(c, m, cred);
 }

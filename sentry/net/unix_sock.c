@@ -3,6 +3,8 @@
 
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/net/sockopts.h"
+#include "sentry/vfs/fd_table.h"
 #include "state/base/cleanup.h"
 
 #include <linux/sockios.h>
@@ -249,18 +251,25 @@ static int get_peergroups(struct unix_sock *u, struct ctx *c, uaddr_t val, uaddr
 	return r < 0 ? r : user_put_u32(c, ulen, need);
 }
 
-static int get_peername(struct unix_sock *u, struct ctx *c, uaddr_t val, uaddr_t ulen)
+/* The process that SO_PEERCRED names, while there is one. */
+static int get_peerpidfd(struct unix_sock *u, struct ctx *c, uaddr_t val, uaddr_t ulen)
 {
-	struct sockaddr_storage a = {0};
-	u32 n = 0, len;
-	int r = unix_getname(&u->sk, c, true, &a, &n);
+	AUTO(file) f = NULL;
+	u32 pid = 0, len;
+	int r = user_get_u32(c, ulen, &len);
 
 	if (r < 0)
 		return r;
-	r = user_get_u32(c, ulen, &len);
-	if (r == 0 && n < len)
-		r = -EINVAL;
-	return r < 0 ? r : sockopt_put(c, val, ulen, &a, len);
+	mutex_lock(&u->sk.lock);
+	if (u->peer_creds)
+		pid = u->peer_pid;
+	mutex_unlock(&u->sk.lock);
+	if (!pid)
+		return -ENODATA;
+	r = ctx_pidfd(c, pid, &f);
+	if (r == 0)
+		r = fd_install(c, f, 0, true);
+	return r < 0 ? r : sockopt_put_int(c, val, ulen, r);
 }
 
 static int unix_getsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t val,
@@ -275,8 +284,10 @@ static int unix_getsockopt(struct sock *sk, struct ctx *c, int level, int name, 
 		return get_peercred(u, c, val, len);
 	case SO_PEERGROUPS:
 		return get_peergroups(u, c, val, len);
-	case SO_PEERNAME:
-		return get_peername(u, c, val, len);
+	case SO_PEERPIDFD:
+		return get_peerpidfd(u, c, val, len);
+	case SO_PASSPIDFD:
+		return sockopt_put_int(c, val, len, sk->opts.passpidfd);
 	case SO_ACCEPTCONN:
 		return sockopt_put_int(c, val, len, READ_ONCE(u->state) == UNIX_LISTEN);
 	default:
@@ -287,7 +298,28 @@ static int unix_getsockopt(struct sock *sk, struct ctx *c, int level, int name, 
 static int unix_setsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t val,
                            u32 len)
 {
-	return level == SOL_SOCKET ? -SOCK_OPT_GENERIC : -EOPNOTSUPP;
+	s32 v;
+	int r;
+
+	if (level != SOL_SOCKET)
+		return -EOPNOTSUPP;
+	if (name != SO_PASSPIDFD)
+		return -SOCK_OPT_GENERIC;
+	r = sockopt_get_int(c, val, len, &v);
+	if (r < 0)
+		return r;
+	GUARD(&sk->lock);
+	sk->opts.passpidfd = v != 0;
+	return 0;
+}
+
+static void unix_usage(struct sock *sk, struct sock_usage *ret)
+{
+	struct unix_sock *u = unix_of(sk);
+
+	ret->wmem = atomic_load(&u->wmem);
+	GUARD(&u->q_lock);
+	ret->rmem = u->ring.len;
 }
 
 static void unix_option_changed(struct sock *sk, int name)
@@ -320,5 +352,6 @@ const struct sock_ops unix_sock_ops = {
 	.setsockopt = unix_setsockopt,
 	.getsockopt = unix_getsockopt,
 	.option_changed = unix_option_changed,
+	.usage = unix_usage,
 	.release = unix_release,
 };

@@ -173,7 +173,7 @@ long unix_stream_send(struct sock *sk, struct ctx *c, struct sockmsg *m)
 	}
 	if (r == 0) {
 		if (t.cred.uid == (u32)-1 &&
-		    unlikely(sk->opts.passcred || t.peer->sk.opts.passcred))
+		    unlikely(unix_wants_cred(u) || unix_wants_cred(t.peer)))
 			t.cred = unix_cred_of(c);
 		r = sock_block(c, &sk->wwait, sk->opts.sndtimeo, (m->flags & MSG_DONTWAIT) != 0,
 		               try_send, &t);
@@ -239,7 +239,7 @@ static long drain(struct recv_try *t)
 	n = run ? run->len - off : u->ring.len - t->skip;
 	if (run && run->rights && !t->scm_held)
 		return -ESTALE;
-	if (u->sk.opts.passcred) {
+	if (unix_wants_cred(u)) {
 		const struct unix_cred *cred = run ? &run->cred : &unix_no_cred;
 
 		if (t->knows_cred && !same_cred(&t->cred, cred))

@@ -59,7 +59,8 @@ int inet_bind(struct sock *sk, struct ctx *c, const struct sockaddr_storage *a, 
 	} else if (ip_is_linklocal(&to.ip) && !to.scope && !sk->opts.bound_if) {
 		return -EINVAL;
 	} else if (!ip_is_any(&to.ip) && !ip_is_local(&to.ip) && !is->ip.v[IPO_FREEBIND] &&
-	           !is->ip.v[IPO_V6_FREEBIND]) {
+	           !is->ip.v[IPO_V6_FREEBIND] && !is->ip.v[IPO_TRANSPARENT] &&
+	           !is->ip.v[IPO_V6_TRANSPARENT]) {
 		return -EADDRNOTAVAIL;
 	}
 	if (to.port && to.port < ns->unprivileged_port && inet_proto_of(sk) != INET_PING &&

@@ -29,18 +29,29 @@ void inet_opts_copy(struct inet_opts *o, const struct inet_opts *from)
 
 void inet_opts_finish(struct inet_opts *o)
 {
+	for (u32 i = 0; i < o->n_members; i++)
+		free(o->members[i].sources);
 	free(o->members);
 	o->members = NULL;
 	o->n_members = 0;
 }
 
-bool inet_opts_member(const struct inet_opts *o, const struct ipaddr *group)
+struct mc_member *inet_opts_member(const struct inet_opts *o, const struct ipaddr *group)
 {
 	for (u32 i = 0; i < o->n_members; i++) {
 		if (ip_equal(&o->members[i].group, group))
-			return true;
+			return &o->members[i];
 	}
-	return false;
+	return NULL;
+}
+
+bool mc_member_takes(const struct mc_member *m, const struct ipaddr *src)
+{
+	for (u32 i = 0; i < m->n_sources; i++) {
+		if (ip_equal(&m->sources[i], src))
+			return m->include;
+	}
+	return !m->include;
 }
 
 /* ---- saved by level and name, so that options may come and go ---- */
@@ -85,13 +96,24 @@ void inet_opts_sample_v(struct sampler *sp, struct inet_opts *o)
 	o->v[IPO_TTL] = 7;
 }
 
+/* A membership: the group, 1 for INCLUDE, the sources. */
+#define IP_BYTES sizeof(struct ipaddr)
+
 int inet_opts_save_members(struct saver *s, const struct inet_opts *o, Sentry__IpOpts *m)
 {
 	m->n_members = o->n_members;
 	m->members = saver_alloc(s, o->n_members * sizeof(*m->members));
 	for (u32 i = 0; i < o->n_members; i++) {
-		m->members[i].data = o->members[i].group.b;
-		m->members[i].len = sizeof(struct ipaddr);
+		const struct mc_member *from = &o->members[i];
+		size_t len = IP_BYTES + 1 + from->n_sources * IP_BYTES;
+		u8 *b = saver_alloc(s, len);
+
+		memcpy(b, from->group.b, IP_BYTES);
+		b[IP_BYTES] = from->include;
+		if (from->n_sources)
+			memcpy(b + IP_BYTES + 1, from->sources, from->n_sources * IP_BYTES);
+		m->members[i].data = b;
+		m->members[i].len = len;
 	}
 	return 0;
 }
@@ -105,10 +127,23 @@ int inet_opts_load_members(struct loader *l, struct inet_opts *o, const Sentry__
 	o->members = calloc(m->n_members, sizeof(*o->members));
 	BUG_ON(!o->members);
 	for (size_t i = 0; i < m->n_members; i++) {
-		if (m->members[i].len != sizeof(struct ipaddr))
+		struct mc_member *to = &o->members[i];
+		const u8 *b = m->members[i].data;
+		size_t n = m->members[i].len;
+
+		if (n < IP_BYTES + 1 || (n - 1) % IP_BYTES || b[IP_BYTES] > 1 ||
+		    n / IP_BYTES - 1 > MC_SOURCES_MAX)
 			return loader_range(l, "members");
-		memcpy(&o->members[i].group, m->members[i].data, sizeof(struct ipaddr));
+		memcpy(&to->group, b, IP_BYTES);
+		to->include = b[IP_BYTES];
 		o->n_members++;
+		n -= IP_BYTES + 1;
+		if (n == 0)
+			continue;
+		to->sources = malloc(n);
+		BUG_ON(!to->sources);
+		memcpy(to->sources, b + IP_BYTES + 1, n);
+		to->n_sources = (u32)(n / IP_BYTES);
 	}
 	return 0;
 }
@@ -119,5 +154,9 @@ void inet_opts_sample_members(struct sampler *sp, struct inet_opts *o)
 	o->members = calloc(1, sizeof(*o->members));
 	BUG_ON(!o->members);
 	o->members[0].group = ip_loop6;
+	o->members[0].include = true;
+	o->members[0].sources = calloc(1, IP_BYTES);
+	BUG_ON(!o->members[0].sources);
+	o->members[0].n_sources = 1;
 	o->n_members = 1;
 }

@@ -1,6 +1,6 @@
 /* Options of SOL_IP and SOL_IPV6 (ip(7), ipv6(7)). */
 #include "sentry/auth/creds.h"
-#include "sentry/net/inet/inet.h"
+#include "sentry/net/inet/ip_member.h"
 #include "sentry/net/inet/ports.h"
 #include "state/base/bug.h"
 #include "state/base/cleanup.h"
@@ -36,115 +36,6 @@ static bool is_flag(unsigned i)
 	return options[i].lo == -1 && options[i].hi == 0;
 }
 
-/* ---- memberships ---- */
-
-static int member_add(struct inet_sock *is, const struct ipaddr *group)
-{
-	struct mc_member *m;
-
-	GUARD(&is->sk.lock);
-	if (inet_opts_member(&is->ip, group))
-		return -EADDRINUSE;
-	if (is->ip.n_members >= MC_MAX)
-		return -ENOBUFS;
-	m = realloc(is->ip.members, (is->ip.n_members + 1) * sizeof(*m));
-	BUG_ON(!m);
-	m[is->ip.n_members++].group = *group;
-	is->ip.members = m;
-	return 0;
-}
-
-static int member_drop(struct inet_sock *is, const struct ipaddr *group)
-{
-	struct inet_opts *o = &is->ip;
-
-	GUARD(&is->sk.lock);
-	for (u32 i = 0; i < o->n_members; i++) {
-		if (!ip_equal(&o->members[i].group, group))
-			continue;
-		memmove(&o->members[i], &o->members[i + 1],
-		        (--o->n_members - i) * sizeof(*o->members));
-		return 0;
-	}
-	return -EADDRNOTAVAIL;
-}
-
-/* The interface that an IPv4 request names by index or address: there is only lo, and no route for
- * a request that leaves the choice to routing. */
-static bool names_lo(u32 ifindex, u32 addr)
-{
-	struct ipaddr ip = ip_from_v4(addr);
-
-	return ifindex ? ifindex == LO_INDEX : addr != INADDR_ANY && ip_is_local(&ip);
-}
-
-static int membership4(struct inet_sock *is, struct ctx *c, bool add, uaddr_t val, u32 len)
-{
-	struct ip_mreqn m = {0};
-	struct ipaddr group;
-	int r;
-
-	if (is->sk.type == SOCK_STREAM)
-		return -EPROTO;
-	if (len < sizeof(struct ip_mreq))
-		return -EINVAL;
-	r = user_copy_in(c, &m, val, MIN(len, (u32)sizeof(m)));
-	if (r < 0)
-		return r;
-	group = ip_from_v4(m.imr_multiaddr.s_addr);
-	if (!ip_is_multicast(&group))
-		return add ? -EINVAL : -EADDRNOTAVAIL;
-	if (!names_lo((u32)m.imr_ifindex, m.imr_address.s_addr)) {
-		if (add || m.imr_ifindex || m.imr_address.s_addr)
-			return -ENODEV;
-	}
-	return add ? member_add(is, &group) : member_drop(is, &group);
-}
-
-static int membership6(struct inet_sock *is, struct ctx *c, bool add, uaddr_t val, u32 len)
-{
-	struct ipv6_mreq m;
-	struct ipaddr group;
-	int r;
-
-	if (is->sk.type == SOCK_STREAM)
-		return -EPROTO;
-	if (len < sizeof(m))
-		return -EINVAL;
-	r = user_get(c, val, &m);
-	if (r < 0)
-		return r;
-	group = ip_from_v6(&m.ipv6mr_multiaddr);
-	if (!ip_is_multicast(&group) || ip_is_v4(&group))
-		return add ? -EINVAL : -EADDRNOTAVAIL;
-	if (m.ipv6mr_interface != LO_INDEX && (add || m.ipv6mr_interface))
-		return -ENODEV;
-	return add ? member_add(is, &group) : member_drop(is, &group);
-}
-
-/* MCAST_JOIN_GROUP, MCAST_LEAVE_GROUP (RFC 3678). */
-static int membership_any(struct inet_sock *is, struct ctx *c, bool add, uaddr_t val, u32 len)
-{
-	struct group_req g;
-	struct inet_addr a;
-	int r;
-
-	if (is->sk.type == SOCK_STREAM)
-		return -EPROTO;
-	if (len < sizeof(g))
-		return -EINVAL;
-	r = user_get(c, val, &g);
-	if (r < 0)
-		return r;
-	r = inet_addr_parse(g.gr_group.ss_family == AF_INET ? AF_INET : AF_INET6, &g.gr_group,
-	                    sizeof(g.gr_group), &a);
-	if (r < 0 || !ip_is_multicast(&a.ip))
-		return -EINVAL;
-	if (g.gr_interface != LO_INDEX)
-		return -ENODEV;
-	return add ? member_add(is, &a.ip) : member_drop(is, &a.ip);
-}
-
 static int set_mc_if4(struct inet_sock *is, struct ctx *c, uaddr_t val, u32 len)
 {
 	struct ip_mreqn m = {0};
@@ -166,7 +57,7 @@ static int set_mc_if4(struct inet_sock *is, struct ctx *c, uaddr_t val, u32 len)
 		is->ip.mc_addr = ip_any4;
 		return 0;
 	}
-	if (!names_lo((u32)m.imr_ifindex, m.imr_address.s_addr))
+	if (!member_names_lo((u32)m.imr_ifindex, m.imr_address.s_addr))
 		return -EADDRNOTAVAIL;
 	is->ip.mc_if = LO_INDEX;
 	is->ip.mc_addr = ip_from_v4(m.imr_address.s_addr);
@@ -175,12 +66,41 @@ static int set_mc_if4(struct inet_sock *is, struct ctx *c, uaddr_t val, u32 len)
 
 /* ---- set ---- */
 
+/* Of linux/in6.h, which does not go with netinet/in.h. */
+#define PREFER_TMP    0x1
+#define PREFER_PUBLIC 0x2
+#define PREFER_PUBTMP 0x100 /* as the system prefers */
+#define PREFER_COA    0x4
+#define PREFER_HOME   0x400
+#define PREFER_CGA    0x8
+#define PREFER_NONCGA 0x800
+
+/* IPV6_ADDR_PREFERENCES (RFC 5014): one of each group at most. -EINVAL. */
+static s32 preferences(s32 old, s32 v)
+{
+	s32 pub = v & (PREFER_TMP | PREFER_PUBLIC | PREFER_PUBTMP);
+	s32 home = v & (PREFER_HOME | PREFER_COA);
+	s32 cga = v & (PREFER_CGA | PREFER_NONCGA);
+
+	if ((pub & (pub - 1)) || (home & (home - 1)) || (cga & (cga - 1)))
+		return -EINVAL;
+	if (pub)
+		old = (old & ~(PREFER_TMP | PREFER_PUBLIC)) | (pub & ~PREFER_PUBTMP);
+	if (home)
+		old = (old & ~PREFER_COA) | (home & PREFER_COA);
+	return old;
+}
+
 static int set_value(struct inet_sock *is, unsigned i, s32 v)
 {
 	const struct int_option *o = &options[i];
 
+	if (i == IPO_V6_ADDR_PREF)
+		v = preferences(is->ip.v[i], v);
 	if (is_flag(i))
 		v = v != 0;
+	else if (i == IPO_TOS && is->sk.type == SOCK_STREAM)
+		v = (v & 0xfc) | (is->ip.v[i] & 3); /* the rest is congestion's */
 	else if (i == IPO_TOS)
 		v &= 0xff;
 	else if ((i == IPO_TTL || i == IPO_MC_TTL) && v == -1)
@@ -196,6 +116,12 @@ static int set_value(struct inet_sock *is, unsigned i, s32 v)
 	return 0;
 }
 
+/* Other machines' addresses may be bound. */
+static bool may_pretend(struct ctx *c)
+{
+	return creds_capable(c->creds, CAP_NET_RAW) || creds_capable(c->creds, CAP_NET_ADMIN);
+}
+
 int ip_setsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u32 len)
 {
 	s32 v = 0;
@@ -205,19 +131,25 @@ int ip_setsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u3
 	switch (name) {
 	case IP_ADD_MEMBERSHIP:
 	case IP_DROP_MEMBERSHIP:
-		return membership4(is, c, name == IP_ADD_MEMBERSHIP, val, len);
+	case IP_ADD_SOURCE_MEMBERSHIP:
+	case IP_DROP_SOURCE_MEMBERSHIP:
+	case IP_BLOCK_SOURCE:
+	case IP_UNBLOCK_SOURCE:
+	case IP_MSFILTER:
 	case MCAST_JOIN_GROUP:
 	case MCAST_LEAVE_GROUP:
-		return membership_any(is, c, name == MCAST_JOIN_GROUP, val, len);
+	case MCAST_JOIN_SOURCE_GROUP:
+	case MCAST_LEAVE_SOURCE_GROUP:
+	case MCAST_BLOCK_SOURCE:
+	case MCAST_UNBLOCK_SOURCE:
+	case MCAST_MSFILTER:
+		return member_setsockopt(is, c, name, val, len);
 	case IP_MULTICAST_IF:
 		return set_mc_if4(is, c, val, len);
 	case IP_OPTIONS:
 		return len == 0 ? 0 : -EINVAL;
-	case IP_TRANSPARENT:
-		if (!creds_capable(c->creds, CAP_NET_RAW) &&
-		    !creds_capable(c->creds, CAP_NET_ADMIN))
-			return -EPERM;
-		return -ENOPROTOOPT;
+	case IP_ROUTER_ALERT:
+		return -EINVAL; /* of raw sockets alone, and a box that routes */
 	default:
 		break;
 	}
@@ -233,14 +165,26 @@ int ip_setsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u3
 	} else {
 		/* A value of no length is 0, which is none for these. */
 		r = i == IPO_TTL || i == IPO_MINTTL || i == IPO_MC_TTL || i == IPO_MC_LOOP ||
-		                    i == IPO_MC_ALL
+		                    i == IPO_MC_ALL || i == IPO_FREEBIND || i == IPO_TRANSPARENT
 		            ? -EINVAL
 		            : 0;
 	}
 	if (r < 0)
 		return r;
-	if (is->sk.type == SOCK_STREAM && i == IPO_MC_TTL)
+	if (is->sk.type == SOCK_STREAM && (i == IPO_MC_TTL || i == IPO_RECVFRAGSIZE))
 		return -EINVAL;
+	if (i == IPO_HDRINCL && is->sk.type != SOCK_RAW)
+		return -ENOPROTOOPT;
+	if (i == IPO_TRANSPARENT && v && !may_pretend(c))
+		return -EPERM;
+	if (i == IPO_UNICAST_IF) {
+		/* The index is in network order; all routes of lo lead to lo. */
+		if (len != sizeof(v))
+			return -EINVAL;
+		v = (s32)ntohl((u32)v);
+		if (v && v != LO_INDEX)
+			return -EADDRNOTAVAIL;
+	}
 	return set_value(is, (unsigned)i, v);
 }
 
@@ -253,10 +197,15 @@ int ip6_setsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u
 	switch (name) {
 	case IPV6_JOIN_GROUP:
 	case IPV6_LEAVE_GROUP:
-		return membership6(is, c, name == IPV6_JOIN_GROUP, val, len);
+		return member6_setsockopt(is, c, name == IPV6_JOIN_GROUP, val, len);
 	case MCAST_JOIN_GROUP:
 	case MCAST_LEAVE_GROUP:
-		return membership_any(is, c, name == MCAST_JOIN_GROUP, val, len);
+	case MCAST_JOIN_SOURCE_GROUP:
+	case MCAST_LEAVE_SOURCE_GROUP:
+	case MCAST_BLOCK_SOURCE:
+	case MCAST_UNBLOCK_SOURCE:
+	case MCAST_MSFILTER:
+		return member_setsockopt(is, c, name, val, len);
 	default:
 		break;
 	}
@@ -270,6 +219,15 @@ int ip6_setsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u
 		return r;
 	if (stream && (name == IPV6_MULTICAST_IF || i == IPO_V6_MC_HOPS))
 		return -ENOPROTOOPT;
+	if (i == IPO_V6_TRANSPARENT && v && !may_pretend(c))
+		return -EPERM;
+	if (i == IPO_V6_UNICAST_IF) {
+		v = (s32)ntohl((u32)v);
+		if (len != sizeof(v) || (v && v != LO_INDEX))
+			return len != sizeof(v) ? -EINVAL : -EADDRNOTAVAIL;
+	}
+	if (i == IPO_V6_TCLASS && stream && v > 0 && v < 256)
+		v = (v & 0xfc) | (is->ip.v[i] & 3);
 	if (name == IPV6_MTU)
 		return v && v < 1280 ? -EINVAL : 0;
 	if (name == IPV6_MULTICAST_IF) {
@@ -303,6 +261,13 @@ static s32 shown(struct inet_sock *is, unsigned i)
 
 	if (v == -1 && (i == IPO_TTL || i == IPO_V6_HOPS))
 		return (s32)inet_ns_of(&is->sk)->default_ttl;
+	if (i == IPO_UNICAST_IF || i == IPO_V6_UNICAST_IF)
+		return (s32)htonl((u32)v);
+	if (i == IPO_V6_ADDR_PREF) {
+		if (!(v & (PREFER_TMP | PREFER_PUBLIC)))
+			v |= PREFER_PUBTMP;
+		return v & PREFER_COA ? v : v | PREFER_HOME;
+	}
 	return v;
 }
 
@@ -332,17 +297,44 @@ int ip_getsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, ua
 
 		return sockopt_put(c, val, len, &addr, sizeof(addr));
 	}
+	case IP_MSFILTER:
+	case MCAST_MSFILTER:
+		return member_getsockopt(is, c, name, val, len);
 	case IP_OPTIONS:
 		return user_put_u32(c, len, 0);
+	case IP_PKTOPTIONS: /* of a stream: what its last segment said, which said nothing */
+		return is->sk.type == SOCK_STREAM ? user_put_u32(c, len, 0) : -ENOPROTOOPT;
 	case IP_MTU:
 		return has_route(is) ? sockopt_put_int(c, val, len, IP_MTU_MOST) : -ENOTCONN;
-	case IP_TRANSPARENT:
+	case IP_ROUTER_ALERT: /* of raw sockets, which do not route either */
+	case IP_NODEFRAG:
 		return put_small(c, val, len, 0);
 	default:
 		break;
 	}
 	i = option_find(SOL_IP, name);
 	return i < 0 ? i : put_small(c, val, len, shown(is, (unsigned)i));
+}
+
+static int get_pathmtu(struct inet_sock *is, struct ctx *c, uaddr_t val, uaddr_t ulen)
+{
+	struct ip6_mtuinfo info = {.ip6m_mtu = LO_MTU};
+	struct sockaddr_storage a = {0};
+	u32 len;
+	int r = user_get_u32(c, ulen, &len);
+
+	if (r < 0)
+		return r;
+	if (len < sizeof(info))
+		return -EINVAL;
+	if (!has_route(is))
+		return -ENOTCONN;
+	{
+		GUARD_READ(&inet_ns_of(&is->sk)->lock);
+		inet_addr_format(AF_INET6, &is->remote.ip, 0, 0, &a);
+	}
+	memcpy(&info.ip6m_addr, &a, sizeof(info.ip6m_addr));
+	return sockopt_put(c, val, ulen, &info, sizeof(info));
 }
 
 int ip6_getsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, uaddr_t len)
@@ -352,6 +344,10 @@ int ip6_getsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u
 	switch (name) {
 	case IPV6_MULTICAST_IF:
 		return sockopt_put_int(c, val, len, (s32)is->ip.mc_if6);
+	case MCAST_MSFILTER:
+		return member_getsockopt(is, c, name, val, len);
+	case IPV6_PATHMTU:
+		return get_pathmtu(is, c, val, len);
 	case IPV6_MTU:
 		return has_route(is) ? sockopt_put_int(c, val, len, LO_MTU) : -ENOTCONN;
 	default:

@@ -1,9 +1,11 @@
 /* Queues of datagrams, bounded by SO_RCVBUF as Linux counts. */
-#include "sentry/net/inet/udp.h"
+#include "sentry/net/filter.h"
+#include "sentry/net/inet/wire.h"
 
 #include "state/base/bug.h"
 #include "state/base/cleanup.h"
 
+#include <linux/if_ether.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,13 +34,37 @@ void udp_charge(struct udp_sock *u, s64 bytes)
 		atomic_fetch_add_explicit(&ns->mem, (u64)bytes, memory_order_relaxed);
 }
 
+/* What the socket's filter leaves of p; false: nothing. sk->lock is held. */
+static bool filtered(struct udp_sock *u, struct packet *p)
+{
+	struct sock *sk = &u->inet.sk;
+	u8 proto = (u8)sk->protocol;
+	u32 head = proto == IPPROTO_UDP ? UDP_HEADER : 0, keep;
+	struct filter_packet fp = {
+		.len = wire_size(p, proto),
+		.start = wire_ip_header(p),
+		.protocol = ip_is_v4(&p->dst.ip) ? ETH_P_IP : ETH_P_IPV6,
+	};
+	u8 *wire = malloc(fp.len);
+
+	BUG_ON(!wire);
+	wire_write(p, proto, wire);
+	fp.bytes = wire;
+	keep = filter_run(sk, &fp);
+	free(wire);
+	/* The header stays, whatever is left of the rest. */
+	if (keep)
+		p->len = MIN(p->len, keep > head ? keep - head : 0);
+	return keep != 0;
+}
+
 bool udp_enqueue(struct udp_sock *u, struct packet *p)
 {
 	struct sock *sk = &u->inet.sk;
 
 	mutex_lock(&sk->lock);
-	if (u->charge > (u64)sk->opts.rcvbuf || inet_mem_full(inet_ns_of(sk)) ||
-	    (sock_shut(sk) & SOCK_RCV_CLOSED)) {
+	if ((filter_there(sk) && !filtered(u, p)) || u->charge > (u64)sk->opts.rcvbuf ||
+	    inet_mem_full(inet_ns_of(sk)) || (sock_shut(sk) & SOCK_RCV_CLOSED)) {
 		u->drops++;
 		mutex_unlock(&sk->lock);
 		free(p);

@@ -1,6 +1,6 @@
 /* ICMP echo sockets (icmp(7)): what is sent to an address of this machine comes back as its reply.
  */
-#include "sentry/net/inet/udp.h"
+#include "sentry/net/inet/wire.h"
 
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/kernel.h"
@@ -27,36 +27,14 @@ int ping_may_create(struct ctx *c)
 	return -EACCES;
 }
 
-static u16 checksum(const u8 *p, u32 len, u32 sum)
-{
-	for (u32 i = 0; i + 1 < len; i += 2)
-		sum += (u32)p[i] << 8 | p[i + 1];
-	if (len & 1)
-		sum += (u32)p[len - 1] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return htons((u16)~sum);
-}
-
-/* The pseudo header that ICMPv6 sums too. */
-static u32 pseudo_sum(const struct packet *p)
-{
-	u32 sum = p->len + IPPROTO_ICMPV6;
-
-	for (unsigned i = 0; i < 16; i += 2) {
-		sum += (u32)p->src.ip.b[i] << 8 | p->src.ip.b[i + 1];
-		sum += (u32)p->dst.ip.b[i] << 8 | p->dst.ip.b[i + 1];
-	}
-	return sum;
-}
-
 static void answer(struct udp_sock *u, struct packet *p)
 {
 	struct inet_ns *ns = inet_ns_of(&u->inet.sk);
 	bool v6 = u->inet.sk.family == AF_INET6;
 	struct inet_addr was = p->src;
 	struct inet_sock *is;
-	u16 sum;
+	u32 sum = 0;
+	u16 check;
 
 	inet_count(ns, INET_ICMP_ECHO, 1);
 	inet_count(ns, INET_LO_PACKETS, 2);
@@ -65,8 +43,10 @@ static void answer(struct udp_sock *u, struct packet *p)
 	p->dst = was;
 	p->data[0] = v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY;
 	p->data[2] = p->data[3] = 0;
-	sum = checksum(p->data, p->len, v6 ? pseudo_sum(p) : 0);
-	memcpy(p->data + 2, &sum, sizeof(sum));
+	if (v6)
+		sum = wire_pseudo(&p->src.ip, &p->dst.ip, IPPROTO_ICMPV6, p->len);
+	check = wire_sum_end(wire_sum(p->data, p->len, sum));
+	memcpy(p->data + 2, &check, sizeof(check));
 	rwlock_rdlock(&ns->lock);
 	is = obj_get(
 		port_receiver_locked(ns, INET_PING, &(struct inet_addr){.ip = p->src.ip}, &p->dst));

@@ -34,6 +34,12 @@ static void tcp_option_changed(struct sock *sk, int name)
 	sock_wake_writers(&p->inet.sk);
 }
 
+static void tcp_usage(struct sock *sk, struct sock_usage *ret)
+{
+	GUARD(&sk->lock);
+	ret->rmem = tcp_sk(sk)->len;
+}
+
 static int tcp_getname(struct sock *sk, struct ctx *c, bool peer, struct sockaddr_storage *ret,
                        u32 *ret_len)
 {
@@ -58,6 +64,7 @@ static const struct sock_ops tcp_ops = {
 	.setsockopt = tcp_setsockopt,
 	.getsockopt = tcp_getsockopt,
 	.option_changed = tcp_option_changed,
+	.usage = tcp_usage,
 	.release = tcp_release,
 };
 
@@ -168,8 +175,6 @@ static int tcp_sock_load_v(struct loader *l, struct tcp_sock *t, const Sentry__T
 {
 	tcp_options_init(t);
 	for (size_t k = 0; k < m->n_v; k++) {
-		if (m->v[k]->value < -1)
-			return loader_range(l, "v");
 		for (unsigned i = 0; i < TCPO_N; i++) {
 			if ((s32)m->v[k]->name == option_names[i])
 				t->v[i] = m->v[k]->value;
@@ -277,6 +282,7 @@ int tcp_create(struct ctx *c, u16 family, struct sock **ret)
 	inet_setup(&t->inet, c, family, SOCK_STREAM, IPPROTO_TCP);
 	o->rcvbuf = TCP_RCVBUF_DEFAULT;
 	o->sndbuf = TCP_SNDBUF_DEFAULT;
+	o->txrehash = 1;
 	*ret = &t->inet.sk;
 	return 0;
 }

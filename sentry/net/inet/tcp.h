@@ -50,24 +50,25 @@ enum tcp_urgent {
 
 /* Options that are a number: X(id, name, smallest, largest, default); smallest -1, largest 0: on or
  * off. */
-#define TCP_INT_OPTIONS(X)                                   \
-	X(NODELAY, TCP_NODELAY, -1, 0, 0)                    \
-	X(CORK, TCP_CORK, -1, 0, 0)                          \
-	X(KEEPIDLE, TCP_KEEPIDLE, 1, 32767, 7200)            \
-	X(KEEPINTVL, TCP_KEEPINTVL, 1, 32767, 75)            \
-	X(KEEPCNT, TCP_KEEPCNT, 1, 127, 9)                   \
-	X(SYNCNT, TCP_SYNCNT, 1, 127, 6)                     \
-	X(MAXSEG, TCP_MAXSEG, 0, 32767, 0)                   \
-	X(LINGER2, TCP_LINGER2, -1, 120, 60)                 \
-	X(DEFER_ACCEPT, TCP_DEFER_ACCEPT, 0, 255, 0)         \
-	X(WINDOW_CLAMP, TCP_WINDOW_CLAMP, 0, INT32_MAX, 0)   \
-	X(QUICKACK, TCP_QUICKACK, -1, 0, 1)                  \
-	X(USER_TIMEOUT, TCP_USER_TIMEOUT, 0, INT32_MAX, 0)   \
-	X(FASTOPEN, TCP_FASTOPEN, 0, INT32_MAX, 0)           \
-	X(FASTOPEN_CONNECT, TCP_FASTOPEN_CONNECT, 0, 1, 0)   \
-	X(NOTSENT_LOWAT, TCP_NOTSENT_LOWAT, 0, INT32_MAX, 0) \
-	X(THIN_LINEAR, TCP_THIN_LINEAR_TIMEOUTS, 0, 1, 0)    \
-	X(SAVE_SYN, TCP_SAVE_SYN, 0, 1, 0)                   \
+#define TCP_INT_OPTIONS(X)                                           \
+	X(NODELAY, TCP_NODELAY, -1, 0, 0)                            \
+	X(CORK, TCP_CORK, -1, 0, 0)                                  \
+	X(KEEPIDLE, TCP_KEEPIDLE, 1, 32767, 7200)                    \
+	X(KEEPINTVL, TCP_KEEPINTVL, 1, 32767, 75)                    \
+	X(KEEPCNT, TCP_KEEPCNT, 1, 127, 9)                           \
+	X(SYNCNT, TCP_SYNCNT, 1, 127, 6)                             \
+	X(MAXSEG, TCP_MAXSEG, 0, 32767, 0)                           \
+	X(LINGER2, TCP_LINGER2, -1, 120, 60)                         \
+	X(DEFER_ACCEPT, TCP_DEFER_ACCEPT, 0, 255, 0)                 \
+	X(WINDOW_CLAMP, TCP_WINDOW_CLAMP, 0, INT32_MAX, 0)           \
+	X(QUICKACK, TCP_QUICKACK, -1, 0, 1)                          \
+	X(USER_TIMEOUT, TCP_USER_TIMEOUT, 0, INT32_MAX, 0)           \
+	X(FASTOPEN, TCP_FASTOPEN, 0, INT32_MAX, 0)                   \
+	X(FASTOPEN_CONNECT, TCP_FASTOPEN_CONNECT, 0, 1, 0)           \
+	X(NOTSENT_LOWAT, TCP_NOTSENT_LOWAT, INT32_MIN, INT32_MAX, 0) \
+	X(THIN_LINEAR, TCP_THIN_LINEAR_TIMEOUTS, 0, 1, 0)            \
+	X(SAVE_SYN, TCP_SAVE_SYN, 0, 2, 0)                           \
+	X(FASTOPEN_NO_COOKIE, TCP_FASTOPEN_NO_COOKIE, 0, 1, 0)       \
 	X(INQ, TCP_INQ, 0, 1, 0)
 
 enum tcp_opt {

@@ -81,6 +81,12 @@ static void fin_locked(struct tcp_sock *t)
 	if (t->state != TCPS_ESTABLISHED && t->state != TCPS_CLOSE_WAIT)
 		return;
 	add_shutdown(t, SOCK_SEND_CLOSED);
+	if (p == t) {
+		/* Connected to itself: both ends have closed at once. */
+		t->fin = true;
+		time_wait_locked(t);
+		return;
+	}
 	if (p) {
 		p->fin = true;
 		add_shutdown(p, SOCK_RCV_CLOSED);
@@ -170,6 +176,19 @@ static void establish_locked(struct inet_ns *ns, struct tcp_sock *t, struct tcp_
 	waitq_wake(&t->inet.sk.wwait, READY_OUT | FASYNC_OUT);
 }
 
+/* A SYN that arrives where it came from: both have opened at once. */
+static void establish_self_locked(struct inet_ns *ns, struct tcp_sock *t)
+{
+	mutex_lock(&t->inet.sk.lock);
+	t->state = TCPS_ESTABLISHED;
+	t->peer = t;
+	t->hold = tcp_sock_get(t);
+	tcp_set_limit(t, t);
+	mutex_unlock(&t->inet.sk.lock);
+	inet_count(ns, INET_TCP_ACTIVE, 1);
+	waitq_wake(&t->inet.sk.wwait, READY_OUT | FASYNC_OUT);
+}
+
 static bool has_room(const struct tcp_sock *l)
 {
 	return l->n_accept <= l->backlog;
@@ -228,6 +247,10 @@ static int start_locked(struct inet_ns *ns, struct tcp_sock *t, const struct ine
 		return r;
 	}
 	atomic_store(&is->sk.shutdown, 0);
+	if (is->local.port == dst->port && ip_equal(&is->local.ip, &dst->ip)) {
+		establish_self_locked(ns, t);
+		return 0;
+	}
 	/* Who is in the table as a listener has a file, whose end has to wait for the lock. */
 	l = port_listener_locked(ns, &is->local, dst);
 	if (!l) {

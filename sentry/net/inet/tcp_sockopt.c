@@ -4,6 +4,10 @@
 #include "state/base/cleanup.h"
 
 #include <linux/capability.h>
+
+#ifndef TCP_IS_MPTCP
+#define TCP_IS_MPTCP 43
+#endif
 #include <string.h>
 
 static const struct int_option {
@@ -111,12 +115,16 @@ int tcp_setsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t 
 	if (name == TCP_CONGESTION)
 		return set_congestion(t, c, val, len);
 	if (name == TCP_ULP)
-		return -ENOENT;
+		return len < 1 ? -EINVAL : -ENOENT;
 	if (len < sizeof(v))
 		return -EINVAL;
 	r = user_get(c, val, &v);
 	if (r < 0)
 		return r;
+	if (name == TCP_THIN_DUPACK) /* nothing any more */
+		return v < 0 || v > 1 ? -EINVAL : 0;
+	if (name == TCP_TIMESTAMP) /* a repair's */
+		return -EPERM;
 	if (name == TCP_REPAIR)
 		return creds_capable(c->creds, CAP_NET_ADMIN) ? -ENOPROTOOPT : -EPERM;
 	i = option_find(name);
@@ -194,7 +202,14 @@ int tcp_getsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t 
 		tcp_info_fill(t, &ti, sizeof(ti));
 		return sockopt_put(c, val, len, &ti, sizeof(ti));
 	case TCP_REPAIR:
+	case TCP_THIN_DUPACK:
+	case TCP_IS_MPTCP:
 		return sockopt_put_int(c, val, len, 0);
+	case TCP_TIMESTAMP: /* a clock of ms */
+		return sockopt_put_int(c, val, len,
+		                       (s32)(inet_now(inet_ns_of(sk)) / (NSEC_PER_SEC / 1000)));
+	case TCP_CC_INFO: /* cubic has nothing to say */
+		return user_put_u32(c, len, 0);
 	default:
 		break;
 	}

@@ -104,6 +104,15 @@ static void udp_release(struct sock *sk)
 	port_remove_locked(ns, inet_sk(sk));
 }
 
+static void udp_usage(struct sock *sk, struct sock_usage *ret)
+{
+	struct udp_sock *u = udp_sk(sk);
+
+	GUARD(&sk->lock);
+	ret->rmem = (u32)u->charge;
+	ret->drops = u->drops;
+}
+
 /* ---- options ---- */
 
 static const struct {
@@ -183,6 +192,7 @@ static const struct sock_ops udp_ops = {
 	.ioctl = udp_ioctl,
 	.setsockopt = udp_setsockopt,
 	.getsockopt = udp_getsockopt,
+	.usage = udp_usage,
 	.release = udp_release,
 };
 

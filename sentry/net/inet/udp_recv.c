@@ -58,8 +58,18 @@ static void put_control6(struct udp_sock *u, struct ctx *c, struct sockmsg *m,
 		memcpy(&pi.ipi6_addr, p->dst.ip.b, sizeof(pi.ipi6_addr));
 		sockmsg_put(m, c, SOL_IPV6, IPV6_PKTINFO, &pi, sizeof(pi));
 	}
+	if (v[IPO_V6_OLD_PKTINFO]) {
+		struct in6_pktinfo pi = {.ipi6_ifindex = LO_INDEX};
+
+		memcpy(&pi.ipi6_addr, p->dst.ip.b, sizeof(pi.ipi6_addr));
+		sockmsg_put(m, c, SOL_IPV6, IPV6_2292PKTINFO, &pi, sizeof(pi));
+	}
 	if (ip_is_v4(&p->dst.ip))
 		return;
+	if (v[IPO_V6_OLD_HOPLIMIT]) {
+		n = p->ttl;
+		sockmsg_put(m, c, SOL_IPV6, IPV6_2292HOPLIMIT, &n, sizeof(n));
+	}
 	if (v[IPO_V6_RECVHOPLIMIT]) {
 		n = p->ttl;
 		sockmsg_put(m, c, SOL_IPV6, IPV6_HOPLIMIT, &n, sizeof(n));
@@ -75,7 +85,7 @@ static void put_control(struct udp_sock *u, struct ctx *c, struct sockmsg *m,
 {
 	struct sock *sk = &u->inet.sk;
 
-	if (sk->opts.timestamp)
+	if (sock_wants_stamp(sk))
 		sockmsg_put_timestamp(m, c, sk, p->stamp);
 	else
 		WRITE_ONCE(u->stamp, p->stamp);

@@ -52,11 +52,14 @@ static bool group_joined(struct inet_ns *ns, const struct ipaddr *group)
 	return false;
 }
 
-static bool takes_group(struct inet_sock *is, const struct ipaddr *group)
+static bool takes_group(struct inet_sock *is, const struct ipaddr *group, const struct ipaddr *src)
 {
+	const struct mc_member *m;
+
 	GUARD(&is->sk.lock);
-	if (inet_opts_member(&is->ip, group))
-		return true;
+	m = inet_opts_member(&is->ip, group);
+	if (m)
+		return mc_member_takes(m, src);
 	return is->ip.v[ip_is_v4(group) ? IPO_MC_ALL : IPO_V6_MC_ALL] != 0;
 }
 
@@ -76,7 +79,7 @@ static void deliver_many(struct inet_ns *ns, struct packet *p)
 		if (!mcast || group_joined(ns, &p->dst.ip)) {
 			LIST_FOREACH (is, &port_bucket(ns, INET_UDP, p->dst.port)->socks, link) {
 				if (port_score(is, &p->src, &p->dst) < 0 ||
-				    (mcast && !takes_group(is, &p->dst.ip)))
+				    (mcast && !takes_group(is, &p->dst.ip, &p->src.ip)))
 					continue;
 				if (seen++ < skip)
 					continue;
