@@ -9,7 +9,11 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+/* How long a sentry with much memory may take to end. */
+#define SENTRY_ENDS_MS 10000
 
 static const int passed_on[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,  SIGUSR1, SIGUSR2,
                                 SIGALRM, SIGCONT, SIGTSTP, SIGWINCH, SIGIO,   SIGPWR};
@@ -190,6 +194,15 @@ static int pass_signal(struct running *s, int *ret_status, struct error *err)
 	return 1;
 }
 
+/* The gofer ends by itself, with status 0, when the sentry's end of their connection is closed. */
+static bool gofer_left(const struct running *s)
+{
+	siginfo_t info = {0};
+
+	return waitid(P_PIDFD, (id_t)s->gofer.pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_code == CLD_EXITED && info.si_status == 0;
+}
+
 /* One round of waiting; results as handle_reply. */
 static int wait_round(struct running *s, int *ret_status, struct error *err)
 {
@@ -204,7 +217,12 @@ static int wait_round(struct running *s, int *ret_status, struct error *err)
 		if (r != 1)
 			return r;
 	} else if (p[1].revents) {
-		return gofer_died(s, err);
+		/* The other end of a sentry that is ending may be closed before ours. */
+		if (!gofer_left(s) || poll(p, 1, SENTRY_ENDS_MS) <= 0)
+			return gofer_died(s, err);
+		r = handle_reply(s, ret_status, err);
+		if (r != 1)
+			return r;
 	}
 	return p[2].revents ? pass_signal(s, ret_status, err) : 1;
 }

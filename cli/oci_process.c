@@ -101,7 +101,7 @@ static int parse_rlimits(const json_t *process, Control__Process *p, struct erro
 	};
 	json_t *list;
 	size_t i;
-	unsigned k;
+	unsigned k, seen = 0;
 
 	if (oci_array(process, "process", "rlimits", false, &list, err) < 0)
 		return -1;
@@ -125,6 +125,9 @@ static int parse_rlimits(const json_t *process, Control__Process *p, struct erro
 		if (soft > hard)
 			return error_set(
 				err, "config.json: process.rlimits: %s: soft is above hard", type);
+		if (seen & 1u << k)
+			return error_set(err, "config.json: process.rlimits: %s twice", type);
+		seen |= 1u << k;
 		if (config_add_rlimit(p, k, soft, hard, err) < 0)
 			return -1;
 	}

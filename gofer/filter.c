@@ -1,6 +1,6 @@
 /*
  * The system calls of a serving gofer. No socket, exec, clone, kill or ioctl: it reaches what its
- * descriptors reach and nothing else, which is why it needs no net, pid, ipc or uts namespace.
+ * descriptors reach and nothing else.
  */
 #include "gofer/server.h"
 

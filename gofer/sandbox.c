@@ -21,7 +21,8 @@
 /* Descriptors that are no fid's: sockets, log, roots, a file being opened. */
 #define SPARE_FDS 256u
 
-static const int kept_caps[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
+/* The first alone if nothing is served to be written. */
+static const int kept_caps[] = {CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER,
                                 CAP_FSETID};
 
 static void set_limits(struct gofer *g, const struct gofer_config *cfg)
@@ -98,10 +99,10 @@ static int enter_namespaces(bool privileged)
 	char map[32];
 	int r;
 
-	if (unshare(CLONE_NEWNS | (privileged ? 0 : CLONE_NEWUSER)) < 0) {
+	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
+	            (privileged ? 0 : CLONE_NEWUSER)) < 0) {
 		r = -errno;
-		log_err("cannot make %s namespaces: %s", privileged ? "mount" : "user and mount",
-		        strerror(-r));
+		log_err("cannot make the gofer's namespaces: %s", strerror(-r));
 		return r;
 	}
 	if (privileged)
@@ -226,10 +227,15 @@ static int pivot(int proc)
 	return 0;
 }
 
-static int drop_caps(bool privileged)
+static int drop_caps(bool privileged, const struct gofer_config *cfg)
 {
+	size_t keep = privileged ? 1 : 0;
+
+	for (size_t i = 0; privileged && i < cfg->n_attach; i++)
+		if (!cfg->attach[i].readonly)
+			keep = ARRAY_SIZE(kept_caps);
 	capng_clear(CAPNG_SELECT_ALL);
-	for (size_t i = 0; privileged && i < ARRAY_SIZE(kept_caps); i++)
+	for (size_t i = 0; i < keep; i++)
 		if (prctl(PR_CAPBSET_READ, kept_caps[i], 0, 0, 0) == 1)
 			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
 			             (unsigned)kept_caps[i]);
@@ -277,7 +283,7 @@ int sandbox_enter(struct gofer *g, const struct gofer_config *cfg, const int *ke
 	close_others(all, n_keep + g->n_attach);
 	proc = -1;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	r = drop_caps(privileged);
+	r = drop_caps(privileged, cfg);
 	if (r < 0) {
 		log_err("cannot drop capabilities");
 		return r;

@@ -207,6 +207,7 @@ def bad_configs(s):
         (setter("process", "capabilities", []), "process.capabilities"),
         (setter("process", "rlimits", [{"type": "RLIMIT_X", "soft": 1, "hard": 1}]), "RLIMIT_X"),
         (setter("process", "rlimits", [{"type": "RLIMIT_CPU", "soft": 2, "hard": 1}]), "soft"),
+        (setter("process", "rlimits", [{"type": "RLIMIT_CPU", "soft": 1, "hard": 1}] * 2), "twice"),
         (setter("root", None), "root"),
         (setter("root", "path", None), "root.path"),
         (setter("root", "path", "nowhere"), "nowhere"),
