@@ -6,7 +6,8 @@ liblz4-dev libxxhash-dev libseccomp-dev libjansson-dev libbsd-dev libcap-ng-dev 
 libcriterion-dev python3"
 # What the tests run in sandboxes, and what checks the sources.
 TEST_PACKAGES="clang clang-format sqlite3 perl xz-utils procps time vim-tiny less tmux redis-server
-redis-tools nginx wrk memcached mariadb-server-core mariadb-client postgresql-15"
+redis-tools nginx wrk memcached mariadb-server-core mariadb-client postgresql-15 openssh-server
+openssh-client git curl wget openssl"
 
 # install_missing PACKAGE...: apt-get for those that dpkg does not know as installed.
 install_missing() {

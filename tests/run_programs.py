@@ -8,7 +8,9 @@ A script prints "@save@" lines at points in the middle of its work. Modes:
                     new one on the other platform, and so on; cross is both orders
 A script names the commands and files that it needs in a line "# needs: ..." and is skipped where
 one is missing; "# run: ..." names the interpreter with its options where the suffix does not say
-it. Both may stand behind another language's comment sign.
+it; "# source: PACKAGE" wants that Debian package's source archives, in the directory $SOURCE. All may
+stand behind another language's comment sign. A script that natively ends with status 77 can't run
+here: its last line says why.
 The last line is `N passed, N failed, N skipped`.
 """
 
@@ -22,9 +24,11 @@ import shutil
 import sys
 import time
 
+import debian_source
 import run_guest
 
 SAVE = run_guest.MARK
+CANT_RUN = 77
 
 
 INTERPRETERS = {".sh": "bash", ".py": "python3", ".pl": "perl", ".rb": "ruby", ".js": "node",
@@ -43,8 +47,19 @@ def header(path, name):
 
 def lacks(path, search):
     """What the script needs and this machine doesn't have."""
-    return [word for word in header(path, "needs")
+    return ["no " + word for word in header(path, "needs")
             if not (glob.glob(word) if "/" in word else shutil.which(word, path=search))]
+
+
+def source(path, build, environ):
+    """Sets $SOURCE for a script that wants one. Returns why it can't, as a list."""
+    environ.pop("SOURCE", None)
+    for package in header(path, "source"):
+        try:
+            environ["SOURCE"] = debian_source.fetch(package, os.path.join(build, "sources"))
+        except debian_source.Unobtainable as e:
+            return ["the source of %s can't be had: %s" % (package, e)]
+    return []
 
 
 def command(path, search):
@@ -98,9 +113,9 @@ def main():
         for name in names:
             path = os.path.join(where, name)
             search = runner.environ["PATH"]
-            missing = lacks(path, search)
+            missing = lacks(path, search) or source(path, args.build, runner.environ)
             if missing:
-                print("skip %s: no %s" % (name, ", ".join(missing)), flush=True)
+                print("skip %s: %s" % (name, ", ".join(missing)), flush=True)
                 skipped += len(modes)
                 continue
             argv = command(path, search)
@@ -112,6 +127,10 @@ def main():
                         oracle = runner.run_plain(argv, args.timeout)
                         saves = oracle.out.count(SAVE)
                         oracle.out = oracle.out.replace(SAVE, b"")
+                        if oracle.status == CANT_RUN:
+                            print("skip %s: %s" % (name, oracle.out.decode().strip()), flush=True)
+                            skipped += len(modes)
+                            break
                         if oracle.status or not saves:
                             raise run_guest.Failure("exit status %d, %d marks; stderr: %s"
                                                     % (oracle.status, saves, oracle.err))
