@@ -172,6 +172,9 @@ static bool ignored_locked(struct task *t, int signo)
 {
 	u64 handler;
 
+	/* Whoever is traced tells of every signal that comes. */
+	if (unlikely(t->kernel->machine->strace) && signo != SIGKILL)
+		return false;
 	/* A blocked signal may get another action before it is unblocked. */
 	if (t->blocked & SIGBIT(signo))
 		return false;
@@ -306,7 +309,9 @@ static int send_locked(struct thread_group *tg, struct task *target, struct task
 			}
 		}
 	}
-	if (chosen && (signo == SIGKILL || fatal_locked(chosen, signo))) {
+	/* Whoever is traced takes the signal that ends it first. */
+	if (chosen &&
+	    (signo == SIGKILL || (!tg->kernel->machine->strace && fatal_locked(chosen, signo)))) {
 		/* Nothing dumps core here, so no status says so. */
 		thread_group_exit_locked(tg, signo);
 		return 0;

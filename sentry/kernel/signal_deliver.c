@@ -229,8 +229,11 @@ static const struct run_state *interrupt_step(struct task *t)
 		mutex_unlock(&tg->lock);
 		if (exiting || dethread)
 			return &run_exit;
-		if (stopping && join_group_stop(t))
+		if (stopping && join_group_stop(t)) {
+			if (unlikely(t->kernel->machine->strace))
+				strace_stopped(t, READ_ONCE(tg->stop_signo));
 			return &run_stopped;
+		}
 		if (!signal_dequeue(t, 0, &info))
 			break;
 		signal_deliver(t, &info);

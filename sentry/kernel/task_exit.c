@@ -325,6 +325,8 @@ const struct run_state *task_exit_step(struct task *t)
 	alone = ++tg->n_exiting >= READ_ONCE(tg->n_live);
 	mutex_unlock(&tg->lock);
 
+	if (unlikely(k->machine->strace))
+		strace_ended(t, t->exit_status);
 	if (alone)
 		note_maxrss(t);
 	/* Before the C library hears that the thread is gone: its number must be free by then. */

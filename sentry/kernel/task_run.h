@@ -19,6 +19,9 @@ extern const struct run_state run_init;    /* the built-in init: reaps */
 long syscall_dispatch(struct task *t);
 /* A signal was taken, for --strace. */
 void strace_signal_taken(struct task *t, const siginfo_t *info);
+/* Likewise: the task stops; it is gone, with a wait(2) status. */
+void strace_stopped(struct task *t, int signo);
+void strace_ended(struct task *t, int status);
 /* x86: result into rax; the call at hand is over. */
 void task_syscall_done(struct task *t, long ret);
 /* signal_deliver.c: one signal into a handler's frame, or its default action. */

@@ -72,7 +72,7 @@ long syscall_dispatch(struct task *t)
 		atomic_fetch_add_explicit(&counts[t->tid % COUNT_SETS][t->sysno], 1,
 		                          memory_order_relaxed);
 	if (unlikely(t->kernel->machine->strace))
-		strace_enter(t, e && e->fn ? e : NULL, &args);
+		strace_enter(t, &args);
 	if (unlikely(__atomic_load_n(&t->seccomp_mode, __ATOMIC_RELAXED)) && !seccomp_allows(t))
 		ret = (long)t->regs.rax;
 	else
@@ -82,6 +82,6 @@ long syscall_dispatch(struct task *t)
 	if (likely(ret == 0))
 		ret = e->fn(t, &args);
 	if (unlikely(t->kernel->machine->strace))
-		strace_exit(t, e && e->fn ? e : NULL, &args, ret);
+		strace_exit(t, &args, ret);
 	return ret;
 }

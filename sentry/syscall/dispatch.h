@@ -29,5 +29,5 @@ u64 syscall_calls(u64 nr);
  * be looked at. Any thread. */
 void syscall_describe(struct task *t, char *buf, size_t size);
 /* strace.c: one line per call, before (enter) and after it ran. */
-void strace_enter(struct task *t, const struct syscall_entry *e, const struct sysargs *a);
-void strace_exit(struct task *t, const struct syscall_entry *e, const struct sysargs *a, long ret);
+void strace_enter(struct task *t, const struct sysargs *a);
+void strace_exit(struct task *t, const struct sysargs *a, long ret);

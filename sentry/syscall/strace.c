@@ -15,14 +15,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
-#define LINE 2000
+#define LINE   8192
+#define COLUMN 40 /* where results begin, if the call is shorter */
 
 /* The call of this host thread's task. */
 static __thread struct {
 	char text[LINE];  /* what was known when it began */
 	unsigned shown;   /* arguments in it */
 	bool interrupted; /* as unfinished */
+	bool by_restart;  /* it ended in a way that restart_syscall goes on from */
+	u64 before[STRACE_ARGS];
 } mine;
 
 /* Whose call was the last to begin, and is still unfinished and unwritten. */
@@ -33,40 +37,65 @@ static struct {
 	bool *interrupted;
 } open_line = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+static void write_line(struct words *w)
+{
+	log_text(LOG_ERR, LOG_SUBSYSTEM, w->s, w->n);
+}
+
+static struct words line_of(char *buf, u32 tid)
+{
+	struct words w = {buf, 0, LINE + 64};
+
+	words_add(&w, "[pid %5u] ", tid);
+	return w;
+}
+
 /* The lock is held: whoever's call is open yields to another line. */
 static void break_open_line(u32 tid)
 {
+	char buf[LINE + 64];
+	struct words w;
+
 	if (!open_line.tid || open_line.tid == tid)
 		return;
-	log_line(LOG_ERR, "strace", "[pid %5u] %s <unfinished ...>", open_line.tid, open_line.text);
+	w = line_of(buf, open_line.tid);
+	words_add(&w, "%s <unfinished ...>", open_line.text);
+	write_line(&w);
 	*open_line.interrupted = true;
 	open_line.tid = 0;
 }
 
-static void name_of(struct task *t, char *buf, size_t size)
+static void name_of(u64 nr, char *buf, size_t size)
 {
-	const char *name = syscall_name(t->sysno);
+	const char *name = syscall_name(nr);
 
 	if (name)
 		snprintf(buf, size, "%s", name);
 	else
-		snprintf(buf, size, "syscall_%#llx", (unsigned long long)t->sysno);
+		snprintf(buf, size, "syscall_%#llx", (unsigned long long)nr);
 }
 
-void strace_enter(struct task *t, const struct syscall_entry *e, const struct sysargs *a)
+static struct call call_of(struct task *t, const struct sysargs *a)
+{
+	return (struct call){.c = &t->ctx, .nr = t->sysno, .a = a, .sp = t->regs.rsp};
+}
+
+void strace_enter(struct task *t, const struct sysargs *a)
 {
 	struct words w = {mine.text, 0, sizeof(mine.text)};
-	struct call k = {.c = &t->ctx, .a = a};
+	struct call k = call_of(t, a);
+	const char *spec = strace_spec(t->sysno, a);
 	char name[32];
 	bool more;
 
-	name_of(t, name, sizeof(name));
-	if (t->ctx.restart.active) {
+	name_of(t->sysno, name, sizeof(name));
+	strace_remember(&k, spec, mine.before);
+	if (t->ctx.restart.active && mine.by_restart) {
 		words_add(&w, "restart_syscall(<... resuming interrupted %s ...>", name);
-		mine.shown = 6;
+		mine.shown = STRACE_ARGS;
 	} else {
 		words_add(&w, "%s(", name);
-		mine.shown = strace_args(&w, &k, strace_spec(t->sysno), 0, &more);
+		mine.shown = strace_args(&w, &k, spec, 0, &more);
 	}
 	mine.interrupted = false;
 	pthread_mutex_lock(&open_line.lock);
@@ -77,81 +106,101 @@ void strace_enter(struct task *t, const struct syscall_entry *e, const struct sy
 	pthread_mutex_unlock(&open_line.lock);
 }
 
-static void result(struct words *w, struct task *t, long ret)
+void strace_exit(struct task *t, const struct sysargs *a, long ret)
 {
-	const char *name;
+	struct call k = call_of(t, a);
+	const char *spec = strace_spec(t->sysno, a);
+	char buf[LINE + 64], text[LINE], name[32];
+	struct words rest = {text, 0, sizeof(text)}, w;
+	bool more;
 
-	switch (ret) {
-	case -ERESTARTSYS:
-		words_add(w, "? ERESTARTSYS (To be restarted if SA_RESTART is set)");
-		return;
-	case -ERESTARTNOINTR:
-		words_add(w, "? ERESTARTNOINTR (To be restarted)");
-		return;
-	case -ERESTARTNOHAND:
-		words_add(w, "? ERESTARTNOHAND (To be restarted if no handler)");
-		return;
-	case -ERESTART_RESTARTBLOCK:
-		words_add(w, "? ERESTART_RESTARTBLOCK (Interrupted by signal)");
-		return;
-	}
-	if (t->sysno == SYS_exit || t->sysno == SYS_exit_group) {
-		words_add(w, "?");
-	} else if (ret < 0 && ret > -4096) {
-		name = strerrorname_np((int)-ret);
-		words_add(w, "-1 %s (%s)", name ? name : "E?", strerror((int)-ret));
-	} else if (strncmp(strace_spec(t->sysno), "X:", 2) == 0) {
-		words_add(w, "%#lx", ret);
-	} else {
-		words_add(w, "%ld", ret);
-	}
-}
-
-void strace_exit(struct task *t, const struct syscall_entry *e, const struct sysargs *a, long ret)
-{
-	struct call k = {.c = &t->ctx, .a = a, .ret = ret, .ended = true};
-	char text[LINE], name[32];
-	struct words w = {text, 0, sizeof(text)};
-	bool more, interrupted;
-
+	/* It returns what the frame holds. */
+	if (t->sysno == SYS_rt_sigreturn && ret >= 0)
+		ret = (long)t->regs.rax;
+	k.ended = true;
+	k.ret = ret;
+	k.before = mine.before;
 	text[0] = 0;
 	/* execve has another memory by now. */
-	if (!t->ctx.mm || (t->sysno == SYS_execve && ret == 0))
+	if (!t->ctx.mm || ((t->sysno == SYS_execve || t->sysno == SYS_execveat) && ret == 0))
 		k.c = NULL;
-	strace_args(&w, &k, strace_spec(t->sysno), mine.shown, &more);
-	words_add(&w, ") = ");
-	result(&w, t, ret);
-	name_of(t, name, sizeof(name));
+	mine.by_restart = ret == -ERESTART_RESTARTBLOCK;
+	strace_args(&rest, &k, spec, mine.shown, &more);
+	words_add(&rest, ")");
+	name_of(t->sysno, name, sizeof(name));
 	pthread_mutex_lock(&open_line.lock);
 	break_open_line(t->tid);
 	if (open_line.tid == t->tid)
 		open_line.tid = 0;
-	interrupted = mine.interrupted;
-	if (interrupted)
-		log_line(LOG_ERR, "strace", "[pid %5u] <... %s resumed>%s", t->tid, name, text);
+	w = line_of(buf, t->tid);
+	if (mine.interrupted)
+		words_add(&w, "<... %s resumed>%s", name, text);
 	else
-		log_line(LOG_ERR, "strace", "[pid %5u] %s%s", t->tid, mine.text, text);
+		words_add(&w, "%s%s", mine.text, text);
+	words_add(&w, "%*s= ", MAX(COLUMN - (int)w.n, 1), "");
+	/* It dies of what interrupted the call. */
+	if (!READ_ONCE(t->tg->exiting) || ret > -ERESTARTSYS || ret < -ERESTART_RESTARTBLOCK)
+		strace_result(&w, &k, spec);
+	else
+		words_add(&w, "?");
+	write_line(&w);
+	pthread_mutex_unlock(&open_line.lock);
+}
+
+/* A line about something else than a call. */
+static void event(struct task *t, const char *text)
+{
+	char buf[LINE + 64];
+	struct words w;
+
+	pthread_mutex_lock(&open_line.lock);
+	break_open_line(t->tid);
+	/* Its own call, which does not end any more. */
+	if (open_line.tid == t->tid)
+		break_open_line(0);
+	w = line_of(buf, t->tid);
+	words_add(&w, "%s", text);
+	write_line(&w);
 	pthread_mutex_unlock(&open_line.lock);
 }
 
 void strace_signal_taken(struct task *t, const siginfo_t *info)
 {
-	char text[200];
+	char text[300];
 	struct words w = {text, 0, sizeof(text)};
 
 	words_add(&w, "--- ");
 	strace_signal(&w, info->si_signo);
-	words_add(&w, " {si_signo=");
-	strace_signal(&w, info->si_signo);
-	words_add(&w, ", si_code=%d, ", info->si_code);
-	if (info->si_code > 0 && info->si_signo != SIGCHLD)
-		words_add(&w, "si_addr=%p} ---", info->si_addr);
-	else
-		words_add(&w, "si_pid=%d, si_uid=%u} ---", info->si_pid, info->si_uid);
-	pthread_mutex_lock(&open_line.lock);
-	break_open_line(t->tid);
-	log_line(LOG_ERR, "strace", "[pid %5u] %s", t->tid, text);
-	pthread_mutex_unlock(&open_line.lock);
+	words_add(&w, " ");
+	strace_siginfo(&w, info);
+	words_add(&w, " ---");
+	event(t, text);
+}
+
+void strace_stopped(struct task *t, int signo)
+{
+	char text[60];
+	struct words w = {text, 0, sizeof(text)};
+
+	words_add(&w, "--- stopped by ");
+	strace_signal(&w, signo);
+	words_add(&w, " ---");
+	event(t, text);
+}
+
+void strace_ended(struct task *t, int status)
+{
+	char text[60];
+	struct words w = {text, 0, sizeof(text)};
+
+	if (WIFSIGNALED(status)) {
+		words_add(&w, "+++ killed by ");
+		strace_signal(&w, WTERMSIG(status));
+		words_add(&w, "%s +++", WCOREDUMP(status) ? " (core dumped)" : "");
+	} else {
+		words_add(&w, "+++ exited with %d +++", WEXITSTATUS(status));
+	}
+	event(t, text);
 }
 
 void syscall_describe(struct task *t, char *buf, size_t size)
@@ -159,20 +208,15 @@ void syscall_describe(struct task *t, char *buf, size_t size)
 	const struct regs *r = &t->regs;
 	const struct sysargs args = {{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}};
 	struct words w = {buf, 0, size};
-	/* Not its own thread: its memory is not ours to look at. */
-	struct call k = {.a = &args};
+	/* Not its own thread: its memory is not ours to look at. As if it had failed, so that all
+	 * is said. */
+	struct call k = {.nr = t->sysno, .a = &args, .ended = true, .ret = -1};
 	char name[32];
 	bool more;
 
 	buf[0] = 0;
-	name_of(t, name, sizeof(name));
+	name_of(t->sysno, name, sizeof(name));
 	words_add(&w, "%s(", name);
-	if (strace_args(&w, &k, strace_spec(t->sysno), 0, &more) && more) {
-		k.ended = true;
-		k.ret = -1;
-		w.n = 0;
-		words_add(&w, "%s(", name);
-		strace_args(&w, &k, strace_spec(t->sysno), 0, &more);
-	}
+	strace_args(&w, &k, strace_spec(t->sysno, &args), 0, &more);
 	words_add(&w, ")");
 }

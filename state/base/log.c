@@ -45,17 +45,33 @@ static void emit(const char *line, size_t n)
 	errno = saved_errno;
 }
 
-void log_line(enum log_level level, const char *subsystem, const char *fmt, ...)
+static int head(char *line, size_t size, enum log_level level, const char *subsystem)
 {
 	static const char *const names[] = {"error", "warning", "info", "debug"};
-	char line[1024];
 	struct timespec now = {0};
-	va_list ap;
-	int n, m;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	n = snprintf(line, sizeof(line), "%6ld.%06ld %s %s: ", (long)now.tv_sec, now.tv_nsec / 1000,
-	             names[level], subsystem);
+	return snprintf(line, size, "%6ld.%06ld %s %s: ", (long)now.tv_sec, now.tv_nsec / 1000,
+	                names[level], subsystem);
+}
+
+void log_text(enum log_level level, const char *subsystem, const char *text, size_t n)
+{
+	char line[10240];
+	int m = head(line, sizeof(line), level, subsystem);
+
+	n = MIN(n, sizeof(line) - (size_t)m - 1);
+	memcpy(line + m, text, n);
+	line[(size_t)m + n] = '\n';
+	emit(line, (size_t)m + n + 1);
+}
+
+void log_line(enum log_level level, const char *subsystem, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+	int n = head(line, sizeof(line), level, subsystem), m;
+
 	va_start(ap, fmt);
 	m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
 	va_end(ap);

@@ -21,6 +21,8 @@ int log_fd(void);
 enum log_level log_level(void);
 
 PRINTF(3, 4) void log_line(enum log_level level, const char *subsystem, const char *fmt, ...);
+/* A line that may be longer than those of log_line, which are cut at 1000 bytes or so. */
+void log_text(enum log_level level, const char *subsystem, const char *text, size_t n);
 
 /* Each .c that logs defines LOG_SUBSYSTEM before the include, or inherits "stasis". */
 #ifndef LOG_SUBSYSTEM
