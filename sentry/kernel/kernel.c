@@ -146,7 +146,8 @@ static int kernel_after_load(struct loader *l, void *p)
 	}
 	/* Images of sandboxes that had no sockets yet. */
 	if (!k->netns)
-		k->netns = netns_new(&k->clocks);
+		k->netns = netns_new(k);
+	netns_loaded(k->netns, k);
 	if (!k->ipcns)
 		k->ipcns = ipcns_new();
 	return 0;
@@ -192,7 +193,7 @@ struct kernel *kernel_new(struct machine *m)
 	k->next_id = 1;
 	k->pidns = pidns_new();
 	k->utsns = utsns_new("stasis");
-	k->netns = netns_new(&k->clocks);
+	k->netns = netns_new(k);
 	k->ipcns = ipcns_new();
 	vdso_attach(k);
 	return k;

@@ -6,6 +6,8 @@
 #include "sentry/net/inet/addr.h"
 
 #include <linux/capability.h>
+#include <linux/ethtool.h>
+#include <linux/net_tstamp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -89,6 +91,41 @@ static int one_interface(u32 cmd, struct ifreq *ifr)
 	}
 }
 
+/* What lo has of an Ethernet card. */
+static int ethtool(struct ctx *c, uaddr_t arg)
+{
+	struct ethtool_ts_info ts = {
+		.cmd = ETHTOOL_GET_TS_INFO,
+		.so_timestamping = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE,
+		.phc_index = -1,
+	};
+	struct ethtool_drvinfo drv = {.cmd = ETHTOOL_GDRVINFO, .driver = "loopback"};
+	struct ethtool_value value = {.data = 1};
+	struct ifreq ifr;
+	uaddr_t data;
+	int r = user_get(c, arg, &ifr);
+
+	if (r < 0)
+		return r;
+	ifr.ifr_name[IFNAMSIZ - 1] = 0;
+	if (strcmp(ifr.ifr_name, LO_NAME) != 0)
+		return -ENODEV;
+	data = UADDR((uintptr_t)ifr.ifr_data);
+	r = user_get_u32(c, data, &value.cmd);
+	if (r < 0)
+		return r;
+	switch (value.cmd) {
+	case ETHTOOL_GET_TS_INFO:
+		return user_put(c, data, &ts);
+	case ETHTOOL_GDRVINFO:
+		return user_put(c, data, &drv);
+	case ETHTOOL_GLINK:
+		return user_put(c, data, &value);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
 long netdev_ioctl(struct ctx *c, u32 cmd, u64 arg)
 {
 	struct ifreq ifr;
@@ -125,6 +162,8 @@ long netdev_ioctl(struct ctx *c, u32 cmd, u64 arg)
 			return -ENODEV;
 		r = one_interface(cmd, &ifr);
 		return r < 0 ? r : user_put(c, UADDR(arg), &ifr);
+	case SIOCETHTOOL:
+		return ethtool(c, UADDR(arg));
 	case SIOCSIFADDR:
 	case SIOCSIFFLAGS:
 	case SIOCSIFNETMASK:

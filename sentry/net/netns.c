@@ -41,10 +41,16 @@ static void netns_destroy(void *p)
 OBJECT_TYPE(netns, Sentry__Netns, sentry__netns__descriptor, NETNS_FIELDS, .init = netns_init,
             .destroy = netns_destroy);
 
-struct netns *netns_new(const struct clocks *clocks)
+struct netns *netns_new(struct kernel *k)
 {
 	struct netns *ns = obj_new(netns);
 
-	ns->inet = inet_ns_new(clocks);
+	ns->inet = inet_ns_new(k);
 	return ns;
+}
+
+void netns_loaded(struct netns *ns, struct kernel *k)
+{
+	if (ns->inet)
+		ns->inet->kernel = k;
 }

@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 
 struct inet_ns;
+struct kernel;
 struct unix_sock;
 
 #define UNIX_HASH 256u
@@ -40,5 +41,7 @@ struct netns {
 };
 OBJECT_DECL(netns);
 
-/* With the kernel's clocks. */
-struct netns *netns_new(const struct clocks *clocks);
+/* With the kernel's clocks and timers. */
+struct netns *netns_new(struct kernel *k);
+/* The same for one from an image: before its sockets are looked at. */
+void netns_loaded(struct netns *ns, struct kernel *k);

@@ -1,9 +1,12 @@
 /* Control messages, to and from the guest. */
 #include "sentry/net/sockmsg.h"
 
+#include "sentry/auth/creds.h"
 #include "sentry/net/sockopts.h"
 #include "sentry/vfs/fd_table.h"
 
+#include <errno.h>
+#include <linux/capability.h>
 #include <linux/net_tstamp.h>
 #include <string.h>
 #include <sys/time.h>
@@ -22,6 +25,24 @@ int sockmsg_next(const struct sockmsg *m, u32 *off, const struct cmsghdr **ret)
 	*off += (u32)MIN((size_t)left, CMSG_ALIGN(h->cmsg_len));
 	*ret = h;
 	return 1;
+}
+
+int sockmsg_common(const struct sock *sk, struct ctx *c, const struct cmsghdr *h)
+{
+	switch (h->cmsg_type) {
+	case SO_MARK: /* nobody routes by it */
+		if (!creds_capable(c->creds, CAP_NET_RAW) &&
+		    !creds_capable(c->creds, CAP_NET_ADMIN))
+			return -EPERM;
+		return h->cmsg_len == CMSG_LEN(sizeof(u32)) ? 0 : -EINVAL;
+	case SO_TXTIME: /* nothing is sent later than now */
+		return sk->opts.txtime && h->cmsg_len == CMSG_LEN(sizeof(u64)) ? 0 : -EINVAL;
+	case SCM_RIGHTS: /* what AF_UNIX understands is no fault elsewhere */
+	case SCM_CREDENTIALS:
+		return 0;
+	default:
+		return -EINVAL;
+	}
 }
 
 void sockmsg_put(struct sockmsg *m, struct ctx *c, int level, int type, const void *data,

@@ -37,6 +37,8 @@ struct sockmsg {
 /* Walks control_in: the next whole cmsg at or after *off (start with 0). 1 and *ret, 0 at the end,
  * -EINVAL for a broken one. The data is (const u8 *)*ret + sizeof(struct cmsghdr). */
 MUST_CHECK int sockmsg_next(const struct sockmsg *m, u32 *off, const struct cmsghdr **ret);
+/* A control message of SOL_SOCKET with a send: 0 if there may be such a one. -EPERM, -EINVAL. */
+MUST_CHECK int sockmsg_common(const struct sock *sk, struct ctx *c, const struct cmsghdr *h);
 static inline size_t cmsg_data_len(const struct cmsghdr *h)
 {
 	return h->cmsg_len - CMSG_LEN(0);

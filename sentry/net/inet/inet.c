@@ -99,6 +99,12 @@ int inet_getname(struct inet_sock *is, bool peer, bool connected, struct sockadd
 	return 0;
 }
 
+/* Where no route leads, an IPv4 packet goes out where its source address is. */
+static bool by_source(const struct inet_sock *is, const struct inet_addr *dst)
+{
+	return ip_is_v4(&dst->ip) && is->bound_ip && ip_is_local(&is->local.ip);
+}
+
 int inet_destination(const struct inet_sock *is, struct inet_addr *dst)
 {
 	bool own_v4 = ip_is_v4(&is->local.ip) && is->sk.family == AF_INET6;
@@ -111,18 +117,20 @@ int inet_destination(const struct inet_sock *is, struct inet_addr *dst)
 		if (is->bound_ip && !ip_is_any(&is->local.ip) && !ip_is_v4(&is->local.ip))
 			return -ENETUNREACH;
 	}
-	if (own_v4 && is->bound_ip && !ip_is_v4(&dst->ip))
+	if (own_v4 && !ip_is_v4(&dst->ip))
 		return -EAFNOSUPPORT;
 	if (ip_is_multicast(&dst->ip)) {
 		/* No route leads there; only a chosen interface does. */
-		bool via = is->sk.opts.bound_if != 0 ||
+		bool via = is->sk.opts.bound_if != 0 || by_source(is, dst) ||
 		           (ip_is_v4(&dst->ip) ? is->ip.mc_if != 0
 		                               : is->ip.mc_if6 != 0 || dst->scope == LO_INDEX);
 
 		return via ? 0 : -ENETUNREACH;
 	}
 	if (ip_is_broadcast(&dst->ip))
-		return ip_v4(&dst->ip) == 0xffffffff && !is->sk.opts.bound_if ? -ENETUNREACH : 0;
+		return ip_v4(&dst->ip) != 0xffffffff || is->sk.opts.bound_if || by_source(is, dst)
+		               ? 0
+		               : -ENETUNREACH;
 	if (ip_is_linklocal(&dst->ip) && !dst->scope && !is->sk.opts.bound_if)
 		return -EINVAL;
 	return ip_is_local(&dst->ip) ? 0 : -ENETUNREACH;

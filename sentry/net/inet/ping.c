@@ -96,7 +96,7 @@ long ping_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		return -EINVAL;
 	r = destination(u, m, &how.dst);
 	if (r == 0)
-		r = udp_control(u, m, &how);
+		r = udp_control(u, c, m, &how);
 	if (r == 0 && ip_is_broadcast(&how.dst.ip) && !sk->opts.broadcast)
 		r = -EACCES;
 	if (r == 0)

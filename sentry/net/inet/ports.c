@@ -2,7 +2,6 @@
 #include "sentry/net/inet/ports.h"
 
 #include "sentry/kernel/kernel.h"
-#include "sentry/mm/pageload.h"
 #include "sentry/net/inet/state.h"
 
 #include <sys/random.h>
@@ -14,7 +13,12 @@ struct port_bucket *port_bucket(struct inet_ns *ns, enum inet_proto proto, u16 p
 
 s64 inet_now(const struct inet_ns *ns)
 {
-	return ns->clocks ? clock_mono(ns->clocks) : 0;
+	return ns->kernel ? clock_mono(&ns->kernel->clocks) : 0;
+}
+
+struct timers *inet_timers(const struct inet_ns *ns)
+{
+	return ns->kernel && ns->kernel->machine ? ns->kernel->machine->timers : NULL;
 }
 
 /* ---- who is in whose way ---- */
@@ -479,13 +483,11 @@ static void inet_ns_destroy(void *p)
 
 static int inet_ns_after_load(struct loader *l, void *p)
 {
-	const struct kernel_load *kl = loader_user(l);
 	struct inet_ns *ns = p;
 	struct inet_tw *tw;
 
 	if (ns->port_lo == 0 || ns->port_lo > ns->port_hi || ns->port_hi > 65535)
 		return loader_error(l, "a range of ports from %u to %u", ns->port_lo, ns->port_hi);
-	ns->clocks = kl && kl->kernel ? &kl->kernel->clocks : NULL;
 	TAILQ_FOREACH (tw, &ns->tws, order) {
 		if (ns->n_tws == TIME_WAIT_MAX)
 			return loader_error(l, "too many connections in TIME_WAIT");
@@ -530,7 +532,7 @@ static void inet_ns_sample_counters(struct sampler *sp, struct inet_ns *ns)
 #define INET_NS_FIELDS(F)                                      \
 	F(HDR, obj)                                            \
 	F(SKIP, lock)                                          \
-	F(SKIP, clocks)      /* the kernel's */                \
+	F(SKIP, kernel)      /* netns_loaded */                \
 	F(SKIP_ARRAY, table) /* sockets enter by themselves */ \
 	F(LIST, tws, inet_tw, order)                           \
 	F(SKIP, n_tws) /* counted at load */                   \
@@ -548,11 +550,11 @@ OBJECT_TYPE(inet_ns, Sentry__InetNs, sentry__inet_ns__descriptor, INET_NS_FIELDS
             .init = inet_ns_init, .destroy = inet_ns_destroy, .after_load = inet_ns_after_load,
             .sample = inet_ns_sample);
 
-struct inet_ns *inet_ns_new(const struct clocks *clocks)
+struct inet_ns *inet_ns_new(struct kernel *k)
 {
 	struct inet_ns *ns = obj_new(inet_ns);
 
-	ns->clocks = clocks;
+	ns->kernel = k;
 	ns->port_lo = 32768;
 	ns->port_hi = 60999;
 	ns->unprivileged_port = 1024;

@@ -30,7 +30,9 @@ struct inet_tw {
 };
 OBJECT_DECL(inet_tw);
 
+struct kernel;
 struct netlink_sock;
+struct timers;
 
 struct port_bucket {
 	LIST_HEAD(, inet_sock) listeners;
@@ -72,7 +74,7 @@ enum inet_counter {
 struct inet_ns {
 	struct obj obj;
 	struct rwlock lock;
-	const struct clocks *clocks; /* the kernel's; NULL in tests without one */
+	struct kernel *kernel; /* for its clocks and timers; NULL in tests without one */
 	struct port_bucket *table[INET_PROTOS];
 	TAILQ_HEAD(, inet_tw) tws; /* owned, by age; lock */
 	u32 n_tws;                 /* lock */
@@ -90,7 +92,9 @@ struct inet_ns {
 };
 OBJECT_DECL(inet_ns);
 
-struct inet_ns *inet_ns_new(const struct clocks *clocks);
+struct inet_ns *inet_ns_new(struct kernel *k);
+/* NULL: there are none, or not yet. */
+struct timers *inet_timers(const struct inet_ns *ns);
 static inline void inet_count(struct inet_ns *ns, enum inet_counter which, u64 n)
 {
 	atomic_fetch_add_explicit(&ns->counters[which], n, memory_order_relaxed);

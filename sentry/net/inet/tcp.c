@@ -10,6 +10,12 @@ void tcp_set_limit(struct tcp_sock *t, const struct tcp_sock *sender)
 	u32 in = (u32)MAX(own->rcvbuf, SOCK_MIN_RCVBUF);
 	u32 out = its->sndbuf_set ? (u32)its->sndbuf : TCP_SNDBUF_TUNED;
 
+	/* Of what a program chose, bookkeeping takes its part, as much as on Linux's lo. */
+	if (own->rcvbuf_set)
+		in = in / 8 * 5;
+	if (its->sndbuf_set)
+		out = out / 8 * 5;
+
 	t->limit = in + out;
 }
 
@@ -74,6 +80,8 @@ static void tcp_sock_init(void *p)
 
 	TAILQ_INIT(&t->accept_q);
 	TAILQ_INIT(&t->pending);
+	TAILQ_INIT(&t->deferred);
+	ktimer_init(&t->kt, tcp_timer_expired);
 	t->state = TCPS_CLOSE;
 }
 
@@ -81,9 +89,15 @@ static void tcp_sock_destroy(void *p)
 {
 	struct tcp_sock *t = p, *q;
 
+	ktimer_cancel(&t->kt);
 	/* Only after a load that failed, or in a teardown of everything, is any of this left. */
 	while ((q = TAILQ_FIRST(&t->accept_q))) {
 		TAILQ_REMOVE(&t->accept_q, q, q_link);
+		tcp_sock_put(q);
+	}
+	while ((q = TAILQ_FIRST(&t->deferred))) {
+		TAILQ_REMOVE(&t->deferred, q, q_link);
+		q->defers_on = NULL;
 		tcp_sock_put(q);
 	}
 	while ((q = TAILQ_FIRST(&t->pending))) {
@@ -193,6 +207,7 @@ static int tcp_sock_after_load(struct loader *l, void *p)
 {
 	struct tcp_sock *t = p, *q;
 	bool listens = t->state == TCPS_LISTEN;
+	int r;
 
 	if (t->inet.sk.type != SOCK_STREAM || t->inet.sk.protocol != IPPROTO_TCP)
 		return loader_error(l, "a TCP socket of another type");
@@ -202,7 +217,8 @@ static int tcp_sock_after_load(struct loader *l, void *p)
 		return loader_error(l, "a TCP socket in state %u", t->state);
 	if ((t->hold && t->peer && t->hold != t->peer) || (!t->orphan && t->peer && !t->hold))
 		return loader_error(l, "a TCP connection with loose ends");
-	if (!listens && (!TAILQ_EMPTY(&t->accept_q) || !TAILQ_EMPTY(&t->pending)))
+	if (!listens &&
+	    (!TAILQ_EMPTY(&t->accept_q) || !TAILQ_EMPTY(&t->pending) || !TAILQ_EMPTY(&t->deferred)))
 		return loader_error(l, "connections wait for somebody who does not listen");
 	TAILQ_FOREACH (q, &t->accept_q, q_link) {
 		if (q == t)
@@ -214,8 +230,20 @@ static int tcp_sock_after_load(struct loader *l, void *p)
 			return loader_error(l, "a listener that waits for itself");
 		q->pends_on = t;
 	}
+	TAILQ_FOREACH (q, &t->deferred, q_link) {
+		if (q == t)
+			return loader_error(l, "a listener that waits for itself");
+		q->defers_on = t;
+		t->n_deferred++;
+		tcp_arm(q);
+	}
+	if (t->held > t->len)
+		return loader_error(l, "a TCP socket holds back more than it has");
 	tcp_ring_charge(t);
-	return inet_check_loaded(l, &t->inet);
+	r = inet_check_loaded(l, &t->inet);
+	if (r == 0 && t->held)
+		tcp_arm(t);
+	return r;
 }
 
 static void tcp_sock_sample(struct sampler *sp, void *p)
@@ -233,6 +261,7 @@ static void tcp_sock_sample(struct sampler *sp, void *p)
 	t->urg = TCP_URG_TAKEN;
 	t->inet.listening = true;
 	t->peer = t->hold;
+	t->held = 3;
 	t->limit = 9;
 	strcpy(t->congestion, "reno");
 }
@@ -256,12 +285,19 @@ static void tcp_sock_sample(struct sampler *sp, void *p)
 	F(VAL, urg)                                                                                \
 	F(VAL, urg_byte)                                                                           \
 	F(VAL, fin)                                                                                \
+	F(VAL, held)                                                                               \
+	F(VAL, stamp)                                                                              \
+	F(SKIP, kt) /* armed again */                                                              \
 	F(LIST, accept_q, tcp_sock, q_link)                                                        \
 	F(WEAKLIST, pending, tcp_sock, q_link)                                                     \
+	F(LIST, deferred, tcp_sock, q_link)                                                        \
 	F(SKIP, q_link)                                                                            \
 	F(SKIP, pends_on)                                                                          \
+	F(SKIP, defers_on)                                                                         \
+	F(VAL, defer_until)                                                                        \
 	F(SKIP, n_accept) /* the listener's after_load */                                          \
 	F(VAL, backlog)                                                                            \
+	F(SKIP, n_deferred) /* the listener's after_load */                                        \
 	F(CUSTOM_ARRAY, v, tcp_sock)                                                               \
 	F(BYTES, congestion)                                                                       \
 	F(SKIP, retired)                                                                           \

@@ -17,6 +17,7 @@
 #include "sentry/net/inet/inet.h"
 #include "sentry/net/inet/ports.h"
 #include "sentry/net/sockmsg.h"
+#include "sentry/time/timer.h"
 
 #include <linux/tcp.h>
 
@@ -95,12 +96,20 @@ struct tcp_sock {
 	u8 urg;      /* enum tcp_urgent */
 	u8 urg_byte;
 	bool fin; /* the peer sends no more */
+	/* Of len, at the end: not yet sent, as it were (TCP_CORK, MSG_MORE). kt sends it. */
+	u32 held;
+	s64 stamp;        /* when the last byte came, if somebody wants to know; realtime */
+	struct ktimer kt; /* for held, or for defers_on; it has no state of its own */
 	/* A listener's. */
 	TAILQ_HEAD(, tcp_sock) accept_q; /* owned; table lock */
 	TAILQ_HEAD(, tcp_sock) pending;  /* SYN_SENT, until there is room; table lock */
-	TAILQ_ENTRY(tcp_sock) q_link;    /* in one of the two */
+	TAILQ_HEAD(, tcp_sock) deferred; /* owned; silent so far (TCP_DEFER_ACCEPT); table lock */
+	TAILQ_ENTRY(tcp_sock) q_link;    /* in one of the three */
 	struct tcp_sock *pends_on;       /* the listener whose pending it is in */
-	u32 n_accept, backlog;           /* n_accept is read without the lock by poll */
+	struct tcp_sock *defers_on;      /* the listener whose deferred it is in */
+	s64 defer_until;       /* guest's CLOCK_MONOTONIC: then it is accepted all the same */
+	u32 n_accept, backlog; /* n_accept is read without the lock by poll */
+	u32 n_deferred;
 	s32 v[TCPO_N];
 	char congestion[16];
 	struct tcp_sock **retired; /* owned */
@@ -113,6 +122,12 @@ OBJECT_DECL(tcp_sock);
 /* A sender who never chose a size may have this much under way. */
 #define TCP_SNDBUF_TUNED 131072u
 #define TCP_RETIRED_MAX  1024u
+/* A sender's buffer once it is connected, as it shows it if it never chose a size. */
+#define TCP_SNDBUF_SHOWN 2626560
+#define TCP_SEGMENT      65483u                        /* what is sent although it is corked */
+#define TCP_CORK_NS      (200 * (NSEC_PER_SEC / 1000)) /* and for how long the rest is held */
+
+TAILQ_HEAD(tcp_queue, tcp_sock);
 
 static inline struct tcp_sock *tcp_sk(struct sock *sk)
 {
@@ -135,6 +150,35 @@ int tcp_shutdown(struct sock *sk, struct ctx *c, int how);
 void tcp_release(struct sock *sk);
 /* t sent data to a peer that reads no more: both ends are reset. */
 void tcp_sent_to_closed(struct tcp_sock *t);
+
+/* tcp_listen.c. Under the table lock: a silent connection may be accepted now. */
+void tcp_undefer_locked(struct tcp_sock *t);
+/* The same, if it still waits. */
+void tcp_heard(struct tcp_sock *t);
+/* l's queues have nobody more; the owned connections are moved to gone. */
+void tcp_queues_empty_locked(struct tcp_sock *l, struct tcp_queue *gone);
+/* Connections that nobody will ever accept: what they were sent has no reader. */
+void tcp_refuse_all(struct tcp_queue *gone);
+void tcp_timer_expired(struct ktimer *kt);
+/* Arms kt for what t waits for. */
+void tcp_arm(struct tcp_sock *t);
+
+/* tcp_conn.c, for it; under the table lock. */
+void tcp_establish_locked(struct inet_ns *ns, struct tcp_sock *t, struct tcp_sock *l);
+void tcp_reset_locked(struct tcp_sock *t);
+void tcp_unpend_locked(struct tcp_sock *t);
+static inline bool tcp_has_room(const struct tcp_sock *l)
+{
+	return l->n_accept <= l->backlog && l->n_deferred <= l->backlog;
+}
+
+/* What a receiver may see of the ring. Under t's sk.lock. */
+static inline u32 tcp_seen(const struct tcp_sock *t)
+{
+	return t->len - t->held;
+}
+/* t's peer holds nothing back any more. Wakes its reader. */
+void tcp_push(struct tcp_sock *t);
 
 /* tcp_ring.c; under t's sk.lock. */
 u32 tcp_ring_room(const struct tcp_sock *t);

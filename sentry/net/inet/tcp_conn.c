@@ -46,7 +46,7 @@ static void done_locked(struct tcp_sock *t)
 }
 
 /* A reset arrives at t. */
-static void reset_locked(struct tcp_sock *t)
+void tcp_reset_locked(struct tcp_sock *t)
 {
 	int err = ECONNRESET;
 
@@ -81,15 +81,25 @@ static void fin_locked(struct tcp_sock *t)
 	if (t->state != TCPS_ESTABLISHED && t->state != TCPS_CLOSE_WAIT)
 		return;
 	add_shutdown(t, SOCK_SEND_CLOSED);
+	if (p && p->orphan && p->state == TCPS_CLOSE) {
+		/* It was given up before anybody accepted it. */
+		done_locked(p);
+		tcp_reset_locked(t);
+		return;
+	}
 	if (p == t) {
 		/* Connected to itself: both ends have closed at once. */
+		t->held = 0;
 		t->fin = true;
 		time_wait_locked(t);
 		return;
 	}
 	if (p) {
+		p->held = 0;
 		p->fin = true;
 		add_shutdown(p, SOCK_RCV_CLOSED);
+		if (p->defers_on)
+			tcp_undefer_locked(p);
 	}
 	if (t->state == TCPS_ESTABLISHED) {
 		t->state = TCPS_FIN_WAIT2;
@@ -115,7 +125,7 @@ static void abort_locked(struct tcp_sock *t)
 	inet_count(inet_ns_of(&t->inet.sk), INET_TCP_OUTRSTS, 1);
 	done_locked(t);
 	if (p)
-		reset_locked(p);
+		tcp_reset_locked(p);
 }
 
 void tcp_sent_to_closed(struct tcp_sock *t)
@@ -131,15 +141,22 @@ void tcp_sent_to_closed(struct tcp_sock *t)
 	if (p->orphan)
 		done_locked(p);
 	else
-		reset_locked(p);
-	reset_locked(t);
+		tcp_reset_locked(p);
+	tcp_reset_locked(t);
 	unlock_ends(t, p);
 }
 
 /* ---- connect ---- */
 
+/* What Linux gives a connection on lo to begin with. */
+static void show_tuned(struct tcp_sock *t)
+{
+	if (!t->inet.sk.opts.sndbuf_set)
+		t->inet.sk.opts.sndbuf = TCP_SNDBUF_SHOWN;
+}
+
 /* The two are connected; l is the listener that took it. */
-static void establish_locked(struct inet_ns *ns, struct tcp_sock *t, struct tcp_sock *l)
+void tcp_establish_locked(struct inet_ns *ns, struct tcp_sock *t, struct tcp_sock *l)
 {
 	struct tcp_sock *child = tcp_new(l->inet.sk.family);
 	struct sock *sk = &child->inet.sk;
@@ -166,13 +183,21 @@ static void establish_locked(struct inet_ns *ns, struct tcp_sock *t, struct tcp_
 	t->peer = child;
 	t->hold = tcp_sock_get(child);
 	tcp_set_limit(t, child);
+	show_tuned(t);
+	show_tuned(child);
 	mutex_unlock(&t->inet.sk.lock);
 
-	TAILQ_INSERT_TAIL(&l->accept_q, child, q_link);
-	WRITE_ONCE(l->n_accept, l->n_accept + 1);
 	inet_count(ns, INET_TCP_ACTIVE, 1);
 	inet_count(ns, INET_TCP_PASSIVE, 1);
-	waitq_wake(&l->inet.sk.rwait, READY_IN);
+	child->defers_on = l;
+	TAILQ_INSERT_TAIL(&l->deferred, child, q_link);
+	l->n_deferred++;
+	if (l->v[TCPO_DEFER_ACCEPT]) {
+		child->defer_until = inet_now(ns) + l->v[TCPO_DEFER_ACCEPT] * NSEC_PER_SEC;
+		tcp_arm(child);
+	} else {
+		tcp_undefer_locked(child);
+	}
 	waitq_wake(&t->inet.sk.wwait, READY_OUT | FASYNC_OUT);
 }
 
@@ -184,14 +209,10 @@ static void establish_self_locked(struct inet_ns *ns, struct tcp_sock *t)
 	t->peer = t;
 	t->hold = tcp_sock_get(t);
 	tcp_set_limit(t, t);
+	show_tuned(t);
 	mutex_unlock(&t->inet.sk.lock);
 	inet_count(ns, INET_TCP_ACTIVE, 1);
 	waitq_wake(&t->inet.sk.wwait, READY_OUT | FASYNC_OUT);
-}
-
-static bool has_room(const struct tcp_sock *l)
-{
-	return l->n_accept <= l->backlog;
 }
 
 static void pend_locked(struct tcp_sock *t, struct tcp_sock *l)
@@ -201,7 +222,7 @@ static void pend_locked(struct tcp_sock *t, struct tcp_sock *l)
 	TAILQ_INSERT_TAIL(&l->pending, t, q_link);
 }
 
-static void unpend_locked(struct tcp_sock *t)
+void tcp_unpend_locked(struct tcp_sock *t)
 {
 	if (!t->pends_on)
 		return;
@@ -258,8 +279,8 @@ static int start_locked(struct inet_ns *ns, struct tcp_sock *t, const struct ine
 		inet_count(ns, INET_TCP_OUTRSTS, 1);
 		return -ECONNREFUSED;
 	}
-	if (has_room(tcp_sk(&l->sk)))
-		establish_locked(ns, t, tcp_sk(&l->sk));
+	if (tcp_has_room(tcp_sk(&l->sk)))
+		tcp_establish_locked(ns, t, tcp_sk(&l->sk));
 	else
 		pend_locked(t, tcp_sk(&l->sk));
 	return 0;
@@ -281,45 +302,20 @@ static int retire(struct tcp_sock *t)
 	return 0;
 }
 
-TAILQ_HEAD(tcp_queue, tcp_sock);
-
-/* Connections that nobody will ever accept: what they were sent has no reader. */
-static void refuse_all(struct tcp_queue *gone)
-{
-	struct tcp_sock *q;
-
-	while ((q = TAILQ_FIRST(gone))) {
-		TAILQ_REMOVE(gone, q, q_link);
-		q->inet.sk.opts.linger = true;
-		q->inet.sk.opts.linger_s = 0;
-		tcp_release(&q->inet.sk);
-		tcp_sock_put(q);
-	}
-}
-
 /* connect(2) with AF_UNSPEC: the socket is as new, but for what bind(2) chose. */
 static int disconnect(struct tcp_sock *t)
 {
 	struct inet_ns *ns = inet_ns_of(&t->inet.sk);
 	struct tcp_queue gone = TAILQ_HEAD_INITIALIZER(gone);
-	struct tcp_sock *p, *q;
-
+	struct tcp_sock *p;
 	int r;
 
 	{
 		GUARD_WRITE(&ns->lock);
 		if (t->n_retired >= TCP_RETIRED_MAX)
 			return -ENOBUFS;
-		unpend_locked(t);
-		while ((q = TAILQ_FIRST(&t->pending))) {
-			unpend_locked(q);
-			reset_locked(q);
-		}
-		while ((q = TAILQ_FIRST(&t->accept_q))) {
-			TAILQ_REMOVE(&t->accept_q, q, q_link);
-			TAILQ_INSERT_TAIL(&gone, q, q_link);
-		}
-		WRITE_ONCE(t->n_accept, 0);
+		tcp_unpend_locked(t);
+		tcp_queues_empty_locked(t, &gone);
 		p = t->peer;
 		lock_ends(t, p);
 		if (p || t->state == TCPS_SYN_SENT)
@@ -330,7 +326,7 @@ static int disconnect(struct tcp_sock *t)
 		t->phase = TCP_UNCONNECTED;
 		t->fin = false;
 		t->urg = TCP_URG_NONE;
-		t->len = t->head = 0;
+		t->len = t->head = t->held = 0;
 		unlock_ends(t, p);
 		if (t->inet.listening) {
 			port_remove_locked(ns, &t->inet);
@@ -342,7 +338,7 @@ static int disconnect(struct tcp_sock *t)
 		atomic_store(&t->inet.sk.shutdown, 0);
 		r = retire(t);
 	}
-	refuse_all(&gone);
+	tcp_refuse_all(&gone);
 	wake_all(t);
 	return r;
 }
@@ -381,7 +377,7 @@ static int connect_start(struct tcp_sock *t, struct inet_addr *dst, bool *ret_fr
 	if (r < 0)
 		return r;
 	mutex_lock(&t->inet.sk.lock);
-	t->len = t->head = 0;
+	t->len = t->head = t->held = 0;
 	t->fin = false;
 	t->urg = TCP_URG_NONE;
 	mutex_unlock(&t->inet.sk.lock);
@@ -454,82 +450,6 @@ int tcp_connect(struct sock *sk, struct ctx *c, const struct sockaddr_storage *a
 	return r < 0 ? (int)r : connect_result(t);
 }
 
-/* ---- listen, accept ---- */
-
-int tcp_listen(struct sock *sk, struct ctx *c, int backlog)
-{
-	struct tcp_sock *t = tcp_sk(sk);
-	struct inet_ns *ns = inet_ns_of(sk);
-	int r;
-
-	(void)c;
-	GUARD_WRITE(&ns->lock);
-	if (t->phase != TCP_UNCONNECTED || (t->state != TCPS_CLOSE && t->state != TCPS_LISTEN))
-		return -EINVAL;
-	WRITE_ONCE(t->backlog, sock_backlog(backlog));
-	if (t->state == TCPS_LISTEN)
-		return 0;
-	if (!t->inet.local.port) {
-		struct ipaddr any = t->inet.bound_ip        ? t->inet.local.ip
-		                    : sk->family == AF_INET ? ip_any4
-		                                            : ip_any6;
-
-		r = port_bind_locked(ns, &t->inet, &any, 0);
-		if (r < 0)
-			return r;
-	}
-	r = port_listen_locked(ns, &t->inet);
-	if (r < 0)
-		return r;
-	atomic_store(&sk->shutdown, 0);
-	t->state = TCPS_LISTEN;
-	return 0;
-}
-
-struct accept_op {
-	struct tcp_sock *l, *ret;
-};
-
-static long accept_step(void *arg)
-{
-	struct accept_op *op = arg;
-	struct tcp_sock *l = op->l, *t, *p;
-	struct inet_ns *ns = inet_ns_of(&l->inet.sk);
-
-	if (READ_ONCE(l->n_accept) == 0 && READ_ONCE(l->state) == TCPS_LISTEN)
-		return -EAGAIN;
-	GUARD_WRITE(&ns->lock);
-	if (l->state != TCPS_LISTEN)
-		return -EINVAL;
-	t = TAILQ_FIRST(&l->accept_q);
-	if (!t)
-		return -EAGAIN;
-	TAILQ_REMOVE(&l->accept_q, t, q_link);
-	WRITE_ONCE(l->n_accept, l->n_accept - 1);
-	while ((p = TAILQ_FIRST(&l->pending)) && has_room(l)) {
-		unpend_locked(p);
-		/* As it always is, but for an image that lies. */
-		if (p->state == TCPS_SYN_SENT && !p->hold)
-			establish_locked(ns, p, l);
-	}
-	op->ret = t;
-	/* Only an image that lies has one with a file. */
-	return t->inet.sk.file ? -ECONNABORTED : 0;
-}
-
-int tcp_accept(struct sock *sk, struct ctx *c, bool nonblock, struct sock **ret)
-{
-	struct accept_op op = {.l = tcp_sk(sk)};
-	long r = sock_block(c, &sk->rwait, sk->opts.rcvtimeo, nonblock, accept_step, &op);
-
-	if (r < 0) {
-		tcp_sock_put(op.ret);
-		return (int)r;
-	}
-	*ret = &op.ret->inet.sk;
-	return 0;
-}
-
 /* ---- the end ---- */
 
 int tcp_shutdown(struct sock *sk, struct ctx *c, int how)
@@ -565,7 +485,7 @@ int tcp_shutdown(struct sock *sk, struct ctx *c, int how)
 
 void tcp_release(struct sock *sk)
 {
-	struct tcp_sock *t = tcp_sk(sk), *p, *q;
+	struct tcp_sock *t = tcp_sk(sk), *p;
 	struct inet_ns *ns = inet_ns_of(sk);
 	struct tcp_queue gone = TAILQ_HEAD_INITIALIZER(gone);
 	struct tcp_sock *drop;
@@ -575,16 +495,8 @@ void tcp_release(struct sock *sk)
 		return;
 	{
 		GUARD_WRITE(&ns->lock);
-		unpend_locked(t);
-		while ((q = TAILQ_FIRST(&t->pending))) {
-			unpend_locked(q);
-			reset_locked(q);
-		}
-		while ((q = TAILQ_FIRST(&t->accept_q))) {
-			TAILQ_REMOVE(&t->accept_q, q, q_link);
-			TAILQ_INSERT_TAIL(&gone, q, q_link);
-		}
-		WRITE_ONCE(t->n_accept, 0);
+		tcp_unpend_locked(t);
+		tcp_queues_empty_locked(t, &gone);
 		p = t->peer;
 		lock_ends(t, p);
 		t->orphan = true;
@@ -603,6 +515,6 @@ void tcp_release(struct sock *sk)
 		unlock_ends(t, p);
 		drop = TAKE(t->hold);
 	}
-	refuse_all(&gone);
+	tcp_refuse_all(&gone);
 	tcp_sock_put(drop);
 }

@@ -15,6 +15,7 @@ static bool in(u8 state, u32 states)
 /* ---- send ---- */
 
 struct send_op {
+	struct ctx *c;
 	struct tcp_sock *t;
 	struct sockmsg *m;
 };
@@ -49,12 +50,32 @@ static void mark_urgent(struct tcp_sock *p)
 	p->urg_byte = p->ring[(p->head + p->len - 1) & (p->ring_size - 1)];
 }
 
+/*
+ * n bytes of those left were appended at the peer: is there more for its reader to see? Whole
+ * segments go, and the rest if nothing will follow soon or there is no room for it.
+ */
+static bool hold_back(struct send_op *op, u32 n, u64 left)
+{
+	struct tcp_sock *p = op->t->hold;
+	u32 before = p->held;
+
+	if (likely(!(op->m->flags & MSG_MORE) && !op->t->v[TCPO_CORK]) || wants_urgent(op->m) ||
+	    n < left) {
+		p->held = 0;
+		return true;
+	}
+	p->held = (before + n) % TCP_SEGMENT;
+	if (p->held && !before)
+		tcp_arm(p);
+	return before + n >= TCP_SEGMENT;
+}
+
 static long send_step(void *arg)
 {
 	struct send_op *op = arg;
 	struct tcp_sock *t = op->t, *p = READ_ONCE(t->hold);
 	u64 left = uiter_count(op->m->it);
-	bool urgent = false;
+	bool urgent = false, seen = false;
 	long r = 0;
 	u32 room;
 
@@ -85,11 +106,16 @@ static long send_step(void *arg)
 			urgent = wants_urgent(op->m) && (u64)r == left;
 			if (urgent)
 				mark_urgent(p);
+			seen = hold_back(op, (u32)r, left);
+			if (unlikely(sock_wants_stamp(&p->inet.sk)))
+				p->stamp = sock_now(op->c);
 		}
 	}
 	mutex_unlock(&p->inet.sk.lock);
-	if (r > 0)
+	if (r > 0 && seen)
 		waitq_wake(&p->inet.sk.rwait, urgent ? READY_IN | EPOLLPRI : READY_IN);
+	if (r > 0 && unlikely(READ_ONCE(p->defers_on)))
+		tcp_heard(p);
 	if (r < 0)
 		return r;
 	return (u64)r < left ? -EAGAIN : 0;
@@ -117,13 +143,30 @@ static long send_all(void *arg)
 	return r;
 }
 
+static int check_control(struct sock *sk, struct ctx *c, const struct sockmsg *m)
+{
+	const struct cmsghdr *h;
+	u32 off = 0;
+	int r;
+
+	while ((r = sockmsg_next(m, &off, &h)) == 1) {
+		r = h->cmsg_level == SOL_SOCKET ? sockmsg_common(sk, c, h) : 0;
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
 long tcp_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 {
 	struct tcp_sock *t = tcp_sk(sk);
-	struct send_op op = {t, m};
+	struct send_op op = {c, t, m};
 	bool nonblock = (m->flags & MSG_DONTWAIT) != 0;
 	long r;
 
+	r = check_control(sk, c, m);
+	if (r < 0)
+		return r;
 	if ((m->flags & MSG_FASTOPEN) && READ_ONCE(t->phase) == TCP_UNCONNECTED) {
 		if (m->name_len == 0)
 			return -EINVAL;
@@ -161,7 +204,8 @@ static long take_some(struct recv_op *op)
 	for (;;) {
 		u64 want = uiter_count(m->it);
 		u64 seq = t->taken + op->peeked;
-		u32 n = (u32)MIN(want, (u64)(t->len > op->peeked ? t->len - op->peeked : 0));
+		u32 n = (u32)MIN(want,
+		                 (u64)(tcp_seen(t) > op->peeked ? tcp_seen(t) - op->peeked : 0));
 		long r;
 
 		if (t->urg != TCP_URG_NONE && t->urg_pos >= seq) {
@@ -222,7 +266,7 @@ static long recv_verdict(struct recv_op *op)
 		return 0;
 	/* With something in hand, the rest is for the next call to find out. */
 	if (op->m->done > 0) {
-		bool mark = t->urg != TCP_URG_NONE && t->len > op->peeked &&
+		bool mark = t->urg != TCP_URG_NONE && tcp_seen(t) > op->peeked &&
 		            t->urg_pos == t->taken + op->peeked;
 
 		return atomic_load(&t->inet.sk.err) || closed || (shut & SOCK_RCV_CLOSED) || mark
@@ -252,7 +296,7 @@ static long recv_step(void *arg)
 	if (r >= 0) {
 		m->done += (u64)r;
 		/* A receive of nothing waits for something all the same. */
-		if (op->target ? m->done >= op->target || uiter_count(m->it) == 0 : t->len > 0)
+		if (op->target ? m->done >= op->target || uiter_count(m->it) == 0 : tcp_seen(t) > 0)
 			r = 0;
 		else
 			r = recv_verdict(op);
@@ -290,8 +334,8 @@ static u32 inq(struct tcp_sock *t)
 {
 	GUARD(&t->inet.sk.lock);
 	if (t->urg == TCP_URG_NONE || t->inet.sk.opts.oobinline || t->urg_pos < t->taken ||
-	    t->urg_pos >= t->taken + t->len)
-		return t->len;
+	    t->urg_pos >= t->taken + tcp_seen(t))
+		return tcp_seen(t);
 	return (u32)(t->urg_pos - t->taken);
 }
 
@@ -317,6 +361,8 @@ long tcp_recvmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		return r;
 	if (r < 0 && m->done == 0)
 		return r;
+	if (m->done && unlikely(sock_wants_stamp(sk)) && READ_ONCE(t->stamp))
+		sockmsg_put_timestamp(m, c, sk, READ_ONCE(t->stamp));
 	if (t->v[TCPO_INQ] && m->control_len) {
 		s32 n = (s32)inq(t);
 
@@ -348,7 +394,7 @@ u32 tcp_poll(struct sock *sk, struct poll_table *pt)
 		mutex_lock(&sk->lock);
 		if (t->urg != TCP_URG_NONE && t->urg_pos == t->taken && !sk->opts.oobinline)
 			least++;
-		if (t->len >= least)
+		if (tcp_seen(t) >= least)
 			ev |= READY_IN;
 		if (t->urg == TCP_URG_THERE)
 			ev |= EPOLLPRI;

@@ -8,6 +8,8 @@
 
 /* Most connections carry little, and there may be thousands: grown on demand. */
 #define RING_FIRST 4096u
+/* What Linux copies at once. */
+#define RING_PIECE 32768u
 
 u32 tcp_ring_room(const struct tcp_sock *t)
 {
@@ -62,12 +64,17 @@ long tcp_ring_fill(struct tcp_sock *t, struct uiter *src, u32 n)
 		u32 chunk = MIN(n - done, t->ring_size - tail);
 		long r = uiter_copy_in(src, t->ring + tail, chunk);
 
-		if (r <= 0)
-			return done ? (long)done : -EFAULT;
-		t->len += (u32)r;
-		done += (u32)r;
-		if (r < (long)chunk)
-			break;
+		if (r > 0) {
+			t->len += (u32)r;
+			done += (u32)r;
+		}
+		if (r < (long)chunk) {
+			/* Whole pieces are sent; one with a hole in it is not. */
+			u32 whole = done / RING_PIECE * RING_PIECE;
+
+			t->len -= done - whole;
+			return whole ? (long)whole : -EFAULT;
+		}
 	}
 	return done;
 }

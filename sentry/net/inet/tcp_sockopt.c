@@ -128,7 +128,13 @@ int tcp_setsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t 
 	if (name == TCP_REPAIR)
 		return creds_capable(c->creds, CAP_NET_ADMIN) ? -ENOPROTOOPT : -EPERM;
 	i = option_find(name);
-	return i < 0 ? i : set_value(t, (unsigned)i, v);
+	if (i < 0)
+		return i;
+	r = set_value(t, (unsigned)i, v);
+	/* Either sends what a cork held. */
+	if (r == 0 && ((i == TCPO_CORK && !v) || (i == TCPO_NODELAY && v)))
+		tcp_push(t);
+	return r;
 }
 
 void tcp_info_fill(struct tcp_sock *t, void *buf, size_t size)

@@ -235,6 +235,8 @@ static void save_queue(struct saver *s, const struct packet_list *q, size_t *ret
 		m->stamp = p->stamp;
 		m->drops = p->drops;
 		m->err = p->err;
+		m->local = p->local;
+		m->info = p->info;
 		m->data.data = (u8 *)(uintptr_t)p->data;
 		m->data.len = p->len;
 		(*ret)[(*ret_n)++] = m;
@@ -267,6 +269,8 @@ static int load_queue(struct loader *l, struct packet_list *q, size_t n,
 		p->stamp = m->stamp;
 		p->drops = m->drops;
 		p->err = m->err;
+		p->local = m->local;
+		p->info = m->info;
 		if (p->len)
 			memcpy(p->data, m->data.data, p->len);
 		*ret_charge += packet_charge(p);

@@ -17,9 +17,11 @@ struct packet {
 	STAILQ_ENTRY(packet) link;
 	struct inet_addr src, dst; /* of an error: dst where the datagram was to go */
 	u8 ttl, tos;
-	s64 stamp; /* realtime, ns */
-	u32 drops; /* how many were dropped before it */
-	s32 err;   /* error queue: errno */
+	s64 stamp;  /* realtime, ns */
+	u32 drops;  /* how many were dropped before it */
+	s32 err;    /* error queue: errno */
+	bool local; /* found here, not by a router; info is what may be sent at most */
+	u32 info;
 	u32 len;
 	u8 data[];
 };
@@ -96,7 +98,8 @@ void udp_deliver(struct udp_sock *from, struct packet *p);
 long udp_uncork(struct udp_sock *u, struct ctx *c);
 /* Binds to a free port if it is not bound. */
 MUST_CHECK int udp_autobind(struct udp_sock *u);
-MUST_CHECK int udp_control(struct udp_sock *u, const struct sockmsg *m, struct send_how *how);
+MUST_CHECK int udp_control(struct udp_sock *u, struct ctx *c, const struct sockmsg *m,
+                           struct send_how *how);
 
 /* udp_recv.c */
 long udp_recvmsg(struct sock *sk, struct ctx *c, struct sockmsg *m);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#define IPV6_ORIGDSTADDR 74
 #ifndef SO_RXQ_OVFL
 #define SO_RXQ_OVFL 40
 #endif
@@ -57,6 +58,12 @@ static void put_control6(struct udp_sock *u, struct ctx *c, struct sockmsg *m,
 
 		memcpy(&pi.ipi6_addr, p->dst.ip.b, sizeof(pi.ipi6_addr));
 		sockmsg_put(m, c, SOL_IPV6, IPV6_PKTINFO, &pi, sizeof(pi));
+	}
+	if (v[IPO_V6_RECVORIGDST]) {
+		struct sockaddr_storage a = {0};
+		u32 len = inet_addr_format(AF_INET6, &p->dst.ip, p->dst.port, 0, &a);
+
+		sockmsg_put(m, c, SOL_IPV6, IPV6_ORIGDSTADDR, &a, len);
 	}
 	if (v[IPO_V6_OLD_PKTINFO]) {
 		struct in6_pktinfo pi = {.ipi6_ifindex = LO_INDEX};
@@ -125,7 +132,8 @@ static long recv_error(struct udp_sock *u, struct ctx *c, struct sockmsg *m)
 		u->err_charge -= packet_charge(p);
 		/* Seen here, it is no longer pending; the next one is. */
 		next = STAILQ_FIRST(&u->errq);
-		atomic_store(&sk->err, next ? next->err : 0);
+		if (!p->local || next)
+			atomic_store(&sk->err, next && !next->local ? next->err : 0);
 	}
 	v4 = ip_is_v4(&p->dst.ip);
 	r = (long)MIN(uiter_count(m->it), (u64)p->len);
@@ -136,10 +144,16 @@ static long recv_error(struct udp_sock *u, struct ctx *c, struct sockmsg *m)
 	put_name(u, m, &p->dst);
 	m->out_flags |= MSG_ERRQUEUE;
 	e.ee.ee_errno = (u32)p->err;
-	e.ee.ee_origin = v4 ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_ICMP6;
-	e.ee.ee_type = v4 ? 3 : 1;
-	e.ee.ee_code = v4 ? 3 : 4;
-	from_len = inet_addr_format(v4 ? AF_INET : AF_INET6, &p->dst.ip, 0, 0, &e.from);
+	e.ee.ee_info = p->info;
+	if (p->local) {
+		e.ee.ee_origin = SO_EE_ORIGIN_LOCAL;
+		from_len = v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+	} else {
+		e.ee.ee_origin = v4 ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_ICMP6;
+		e.ee.ee_type = v4 ? 3 : 1;
+		e.ee.ee_code = v4 ? 3 : 4;
+		from_len = inet_addr_format(v4 ? AF_INET : AF_INET6, &p->dst.ip, 0, 0, &e.from);
+	}
 	sockmsg_put(m, c, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &e,
 	            sizeof(e.ee) + from_len);
 	free(p);

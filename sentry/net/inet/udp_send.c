@@ -158,7 +158,7 @@ int udp_autobind(struct udp_sock *u)
 }
 
 /* What a send's control messages ask for. */
-int udp_control(struct udp_sock *u, const struct sockmsg *m, struct send_how *how)
+int udp_control(struct udp_sock *u, struct ctx *c, const struct sockmsg *m, struct send_how *how)
 {
 	const struct cmsghdr *h;
 	u32 off = 0;
@@ -221,7 +221,9 @@ int udp_control(struct udp_sock *u, const struct sockmsg *m, struct send_how *ho
 				return -EINVAL;
 			}
 		} else if (h->cmsg_level == SOL_SOCKET) {
-			return -EINVAL;
+			r = sockmsg_common(&u->inet.sk, c, h);
+			if (r < 0)
+				return r;
 		}
 	}
 	if (r == 0 && how->has_src && !ip_is_local(&how->src.ip))
@@ -311,6 +313,22 @@ static void send_bytes(struct udp_sock *u, const struct send_how *how, const u8 
 	udp_deliver(u, p);
 }
 
+/* A datagram to dst is too long for any packet: who asked for errors is told how much goes. */
+static long too_long(struct udp_sock *u, const struct send_how *how)
+{
+	struct packet *p;
+
+	if (ip_is_v4(&how->dst.ip) || !u->inet.ip.v[IPO_V6_RECVERR])
+		return -EMSGSIZE;
+	p = packet_new(0);
+	p->dst = how->dst;
+	p->err = EMSGSIZE;
+	p->local = true;
+	p->info = LO_MTU;
+	udp_enqueue_error(u, p);
+	return -EMSGSIZE;
+}
+
 /* One datagram, or as many as UDP_SEGMENT cuts it into. */
 static long send_cut(struct udp_sock *u, const struct send_how *how, const u8 *data, u32 len,
                      s64 now)
@@ -320,7 +338,7 @@ static long send_cut(struct udp_sock *u, const struct send_how *how, const u8 *d
 
 	if (!seg || seg >= len) {
 		if (len > most)
-			return -EMSGSIZE;
+			return too_long(u, how);
 		send_bytes(u, how, data, len, now);
 		return len;
 	}
@@ -398,7 +416,7 @@ long udp_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 	u8 small[2048], *data = small;
 	long r;
 
-	if (len > 0xffff)
+	if (len > 0xffff && sk->family == AF_INET)
 		return -EMSGSIZE;
 	if (m->flags & MSG_OOB)
 		return -EOPNOTSUPP;
@@ -408,7 +426,7 @@ long udp_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 	if (r < 0)
 		return r;
 	defaults(u, &how);
-	r = udp_control(u, m, &how);
+	r = udp_control(u, c, m, &how);
 	if (r == 0 && ip_is_broadcast(&how.dst.ip) && !sk->opts.broadcast)
 		r = -EACCES;
 	if (r == 0)
@@ -419,6 +437,8 @@ long udp_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		r = -EPIPE;
 	if (r < 0)
 		return r;
+	if (len > 0xffff)
+		return too_long(u, &how);
 	if (more)
 		return send_corked(u, c, m, &how, true);
 	if (len > sizeof(small)) {
