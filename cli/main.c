@@ -175,6 +175,14 @@ static int run(int argc, const char **argv, struct error *err)
 	return cmd->run(&g, n, rest, err);
 }
 
+/* What is said of an image or a guest may have names in it that are no text. */
+static void one_line(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 int main(int argc, char **argv)
 {
 	struct error err = {0};
@@ -185,6 +193,8 @@ int main(int argc, char **argv)
 			return status;
 		error_set(&err, "cannot write the output: %s", strerror(errno));
 	}
+	if (err.text)
+		one_line(err.text);
 	fprintf(stderr, "stasis: %s\n", err.text ? err.text : "out of memory");
 	status = err.usage ? 2 : 1;
 	error_finish(&err);

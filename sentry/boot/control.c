@@ -51,14 +51,20 @@ void conn_reply(struct control *c, struct conn *k, const Control__Reply *reply)
 	}
 }
 
+/* An image's names are in it, of any length. */
+#define WHY_MAX 1000
+
 void conn_result(struct control *c, struct conn *k, u64 id, int r, const char *why)
 {
 	Control__Reply reply = CONTROL__REPLY__INIT;
+	char text[WHY_MAX];
 
 	reply.id = id;
 	reply.error = r < 0 ? -r : 0;
-	if (r < 0)
-		reply.why = (char *)(why ? why : strerror(-r));
+	if (r < 0) {
+		snprintf(text, sizeof(text), "%s", why ? why : strerror(-r));
+		reply.why = text;
+	}
 	conn_reply(c, k, &reply);
 }
 

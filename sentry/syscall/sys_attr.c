@@ -8,6 +8,8 @@
 #include <sys/time.h>
 #include <utime.h>
 
+/* What is to be changed can be NULL here and below: values that cannot be, which is told when the
+ * file was found. */
 static long change_fd(struct ctx *c, int fd, bool path_ok, struct iattr *a)
 {
 	AUTO(file) f = NULL;
@@ -15,6 +17,8 @@ static long change_fd(struct ctx *c, int fd, bool path_ok, struct iattr *a)
 
 	if (r < 0)
 		return r;
+	if (!a)
+		return -EINVAL;
 	return f->path.dentry ? vfs_setattr(c, &f->path, a) : inode_setattr(f->inode, c, a);
 }
 
@@ -36,6 +40,8 @@ static long change_at(struct ctx *c, int dirfd, uaddr_t upath, int flags, struct
 	r = path_lookup(c, dirfd, path, lf, &p);
 	if (r < 0)
 		return r;
+	if (!a)
+		return -EINVAL;
 	if ((a->valid & IATTR_MODE) && inode_is_lnk(path_inode(&p)))
 		return -EOPNOTSUPP;
 	return vfs_setattr(c, &p, a);
@@ -149,17 +155,16 @@ static int times_attr(const struct timespec *ts, struct iattr *ret, bool *ret_an
 static long change_times(struct task *t, int dirfd, uaddr_t upath, const struct timespec *ts,
                          int flags)
 {
-	struct iattr a = {0};
-	bool any;
-	int r = times_attr(ts, &a, &any);
+	struct iattr a = {0}, *change = &a;
+	bool any = true;
 
-	if (r < 0)
-		return r;
+	if (times_attr(ts, &a, &any) < 0)
+		change = NULL;
 	if (!any)
 		return 0;
 	if (uaddr_null(upath) && dirfd != AT_FDCWD)
-		return flags ? -EINVAL : change_fd(&t->ctx, dirfd, false, &a);
-	return change_at(&t->ctx, dirfd, upath, flags, &a);
+		return flags ? -EINVAL : change_fd(&t->ctx, dirfd, false, change);
+	return change_at(&t->ctx, dirfd, upath, flags, change);
 }
 
 SYSCALL4(utimensat, int, dirfd, uaddr_t, path, uaddr_t, utimes, int, flags)

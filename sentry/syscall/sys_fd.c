@@ -271,7 +271,12 @@ SYSCALL3(ioctl, int, fd, u32, cmd, u64, arg)
 SYSCALL2(flock, int, fd, int, op)
 {
 	AUTO(file) f = NULL;
-	int r = fd_get(&t->ctx, fd, &f);
+	int kind = op & ~LOCK_NB, r;
 
+	if (kind != LOCK_SH && kind != LOCK_EX && kind != LOCK_UN)
+		return -EINVAL;
+	r = fd_get(&t->ctx, fd, &f);
+	if (r == 0 && kind != LOCK_UN && !file_readable(f) && !file_writable(f))
+		r = -EBADF;
 	return r < 0 ? r : flock_file(f, &t->ctx, op);
 }

@@ -60,6 +60,8 @@ static long rw_vector(struct task *t, int fd, uaddr_t iov, u64 n, bool write, bo
 	if (at && pos < 0)
 		return -EINVAL;
 	r = fd_get(c, fd, &f);
+	if (r == 0 && !(write ? file_writable(f) : file_readable(f)))
+		r = -EBADF;
 	if (r == 0)
 		r = uiter_init_iov(&it, c, iov, n);
 	if (r < 0)

@@ -105,14 +105,16 @@ SYSCALL4(sendfile, int, out_fd, int, in_fd, uaddr_t, off, size_t, count)
 	long n;
 	int r = fd_get(c, in_fd, &in);
 
-	if (r == 0)
-		r = fd_get(c, out_fd, &out);
+	if (r == 0 && !file_readable(in))
+		r = -EBADF;
 	if (r == 0)
 		r = end_init(&src, c, in, off);
+	if (r == 0)
+		r = fd_get(c, out_fd, &out);
+	if (r == 0 && !file_writable(out))
+		r = -EBADF;
 	if (r < 0)
 		return r;
-	if (!file_readable(in) || !file_writable(out))
-		return -EBADF;
 	if (!in->seekable || inode_is_dir(in->inode) || (s64)count < 0)
 		return -EINVAL;
 	if (file_flags(out) & O_APPEND)
@@ -158,12 +160,12 @@ SYSCALL6(copy_file_range, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out
 		return r;
 	if (flags)
 		return -EINVAL;
-	if (!file_readable(in) || !file_writable(out) || (file_flags(out) & O_APPEND))
-		return -EBADF;
 	if (inode_is_dir(in->inode) || inode_is_dir(out->inode))
 		return -EISDIR;
 	if (!inode_is_reg(in->inode) || !inode_is_reg(out->inode))
 		return -EINVAL;
+	if (!file_readable(in) || !file_writable(out) || (file_flags(out) & O_APPEND))
+		return -EBADF;
 	r = end_init(&src, c, in, in_off);
 	if (r == 0)
 		r = end_init(&dst, c, out, out_off);

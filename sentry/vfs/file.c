@@ -353,10 +353,10 @@ int file_fallocate(struct file *f, struct ctx *c, int mode, s64 off, s64 len)
 	const struct file_ops *ops = file_ops_of(f);
 	int r;
 
-	if (!file_writable(f))
-		return -EBADF;
 	if (off < 0 || len <= 0)
 		return -EINVAL;
+	if (!file_writable(f))
+		return -EBADF;
 	if (S_ISFIFO(f->inode->mode))
 		return -ESPIPE;
 	if (!inode_is_reg(f->inode))

@@ -109,10 +109,10 @@ void xattrs_finish(struct xattrs *x)
 
 static bool in_namespace(const char *name, const char *ns)
 {
-	return !strncmp(name, ns, strlen(ns)) && name[strlen(ns)];
+	return !strncmp(name, ns, strlen(ns));
 }
 
-static int check(struct ctx *c, struct inode *i, const char *name, bool write)
+static int check_access(struct ctx *c, struct inode *i, const char *name, bool write)
 {
 	if (in_namespace(name, "user.")) {
 		if (!inode_is_reg(i) && !inode_is_dir(i))
@@ -135,6 +135,14 @@ static int check(struct ctx *c, struct inode *i, const char *name, bool write)
 		return -EPERM;
 	}
 	return -EOPNOTSUPP;
+}
+
+static int check(struct ctx *c, struct inode *i, const char *name, bool write)
+{
+	int r = check_access(c, i, name, write);
+
+	/* A namespace alone is no name. */
+	return r == 0 && !strchr(name, '.')[1] ? -EINVAL : r;
 }
 
 long vfs_getxattr(struct ctx *c, struct inode *i, const char *name, void *buf, size_t size)

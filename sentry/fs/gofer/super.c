@@ -38,6 +38,8 @@ static int gofer_super_after_load(struct loader *l, void *p)
 {
 	struct kernel_load *kl = loader_user(l);
 
+	if (!((struct gofer_super *)p)->aname)
+		return loader_error(l, "no attach point");
 	if (kl) {
 		((struct gofer_super *)p)->kernel = kl->kernel;
 		gofer_connect(p, kl->machine);

@@ -41,7 +41,8 @@ static struct tmpfs_inode *memory_file(struct file *f)
 {
 	struct tmpfs_inode *ti = obj_cast(tmpfs_inode, f->inode);
 
-	return ti && ti->data ? ti : NULL;
+	/* An overlay's have the same type, and are no memory files to the guest. */
+	return ti && ti->data && f->inode->sb->obj.type == &tmpfs_super_type ? ti : NULL;
 }
 
 long memfd_add_seals(struct file *f, struct ctx *c, u32 seals)
@@ -49,10 +50,10 @@ long memfd_add_seals(struct file *f, struct ctx *c, u32 seals)
 	struct tmpfs_inode *ti = memory_file(f);
 	bool writer;
 
-	if (!ti || (seals & ~ALL_SEALS))
-		return -EINVAL;
 	if (!file_writable(f))
 		return -EPERM;
+	if (!ti || (seals & ~ALL_SEALS))
+		return -EINVAL;
 	/* Not under the lock: it may put the last reference to an address space. */
 	writer = (seals & F_SEAL_WRITE) && mm_any_writer(c->kernel, (struct mappable *)ti->data);
 	GUARD(&f->inode->lock);
