@@ -1,6 +1,7 @@
 /* /proc/PID/net: its list of files, and what is not of the Internet protocols. */
 #include "sentry/fs/proc/proc_net.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/net/netlink/netlink.h"
 #include "sentry/net/unix.h"
 
 static void unix_line(const char *line, void *t)
@@ -12,6 +13,26 @@ static PROC_SHOW(show_unix)
 {
 	text_printf(t, "Num       RefCount Protocol Flags    Type St Inode Path\n");
 	unix_list(c->kernel->netns, unix_line, t);
+	return 0;
+}
+
+static PROC_SHOW(show_netlink)
+{
+	text_printf(t, "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    "
+	               "Drops    Inode\n");
+	netlink_list(c->kernel->netns, unix_line, t);
+	return 0;
+}
+
+static PROC_SHOW(show_packet)
+{
+	text_printf(t, "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n");
+	return 0;
+}
+
+static PROC_SHOW(show_ptype)
+{
+	text_printf(t, "Type Device      Function\n0800          ip_rcv\n86dd          ipv6_rcv\n");
 	return 0;
 }
 
@@ -34,7 +55,10 @@ static const struct pseudo_entry net_entries[] = {
 	REG("if_inet6", proc_net_if_inet6),
 	REG("igmp", proc_net_igmp),
 	REG("ipv6_route", proc_net_ipv6_route),
+	REG("netlink", show_netlink),
 	REG("netstat", proc_net_netstat),
+	REG("packet", show_packet),
+	REG("ptype", show_ptype),
 	REG("raw", proc_net_raw),
 	REG("raw6", proc_net_raw6),
 	REG("route", proc_net_route),

@@ -1,21 +1,20 @@
 /* The socket: addresses, requests in, replies out. */
 #include "sentry/net/netlink/netlink.h"
 
-#include "proto/inet.pb-c.h"
 #include "sentry/auth/creds.h"
+#include "sentry/net/filter.h"
 #include "state/base/cleanup.h"
-#include "state/fields.h"
 
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
+#include <string.h>
 
 #ifndef SOL_NETLINK
 #define SOL_NETLINK 270
 #endif
-#define GROUPS_MAX 64u
 
 static struct netlink_sock *nl_sk(struct sock *sk)
 {
@@ -24,15 +23,15 @@ static struct netlink_sock *nl_sk(struct sock *sk)
 
 /* ---- port ids ---- */
 
-static bool portid_taken(struct inet_ns *ns, u32 id)
+static struct netlink_sock *find_locked(struct inet_ns *ns, u16 protocol, u32 id)
 {
-	const struct netlink_sock *o;
+	struct netlink_sock *o;
 
 	LIST_FOREACH (o, &ns->netlinks, link) {
-		if (o->portid == id)
-			return true;
+		if (o->portid == id && o->sk.protocol == protocol)
+			return o;
 	}
-	return false;
+	return NULL;
 }
 
 static int take_portid(struct netlink_sock *nl, u32 want, u32 first)
@@ -43,10 +42,10 @@ static int take_portid(struct netlink_sock *nl, u32 want, u32 first)
 	GUARD_WRITE(&ns->lock);
 	if (nl->portid)
 		return want == 0 || want == nl->portid ? 0 : -EINVAL;
-	if (want && portid_taken(ns, want))
+	if (want && find_locked(ns, nl->sk.protocol, want))
 		return -EADDRINUSE;
 	/* The process id, or numbers that none has. */
-	for (u32 n = 0; portid_taken(ns, id); n++)
+	for (u32 n = 0; find_locked(ns, nl->sk.protocol, id); n++)
 		id = (u32)-4097 - n;
 	nl->portid = id;
 	LIST_INSERT_HEAD(&ns->netlinks, nl, link);
@@ -54,7 +53,7 @@ static int take_portid(struct netlink_sock *nl, u32 want, u32 first)
 	return 0;
 }
 
-static void leave(struct netlink_sock *nl)
+void nl_leave(struct netlink_sock *nl)
 {
 	if (!nl->linked)
 		return;
@@ -83,7 +82,15 @@ static int nl_bind(struct sock *sk, struct ctx *c, const struct sockaddr_storage
 		return r;
 	GUARD(&sk->lock);
 	nl->groups = snl.nl_groups;
+	nl->grouped |= snl.nl_groups != 0;
 	return 0;
+}
+
+/* Whom a program that is not the network's administrator may talk to: other programs. */
+static bool may_send(const struct netlink_sock *nl, struct ctx *c, u32 pid, u32 groups)
+{
+	return (!pid && !groups) || nl->sk.protocol == NETLINK_USERSOCK ||
+	       creds_capable(c->creds, CAP_NET_ADMIN);
 }
 
 static int nl_connect(struct sock *sk, struct ctx *c, const struct sockaddr_storage *a, u32 len,
@@ -99,11 +106,11 @@ static int nl_connect(struct sock *sk, struct ctx *c, const struct sockaddr_stor
 	if (a->ss_family == AF_UNSPEC) {
 		GUARD(&sk->lock);
 		nl->connected = false;
-		nl->dst_pid = 0;
+		nl->dst_pid = nl->dst_groups = 0;
 		return 0;
 	}
 	r = parse(a, len, &snl);
-	if (r == 0 && (snl.nl_pid || snl.nl_groups) && !creds_capable(c->creds, CAP_NET_ADMIN))
+	if (r == 0 && !may_send(nl, c, snl.nl_pid, snl.nl_groups))
 		r = -EPERM;
 	if (r == 0)
 		r = take_portid(nl, 0, c->tgid);
@@ -112,6 +119,7 @@ static int nl_connect(struct sock *sk, struct ctx *c, const struct sockaddr_stor
 	GUARD(&sk->lock);
 	nl->connected = true;
 	nl->dst_pid = snl.nl_pid;
+	nl->dst_groups = snl.nl_groups;
 	return 0;
 }
 
@@ -124,7 +132,7 @@ static int nl_getname(struct sock *sk, struct ctx *c, bool peer, struct sockaddr
 	(void)c;
 	GUARD(&sk->lock);
 	snl.nl_pid = peer ? nl->dst_pid : nl->portid;
-	snl.nl_groups = peer ? 0 : nl->groups;
+	snl.nl_groups = peer ? nl->dst_groups : nl->groups;
 	memcpy(ret, &snl, sizeof(snl));
 	*ret_len = sizeof(snl);
 	return 0;
@@ -132,29 +140,67 @@ static int nl_getname(struct sock *sk, struct ctx *c, bool peer, struct sockaddr
 
 /* ---- requests ---- */
 
-/* Takes the bytes of r over. */
-static void enqueue(struct netlink_sock *nl, struct nl_reply *r)
+struct nl_packet *nl_packet_new(u8 *data, u32 len)
 {
-	struct nl_packet *p;
+	struct nl_packet *p = calloc(1, sizeof(*p));
+
+	BUG_ON(!p);
+	p->data = data;
+	p->len = len;
+	return p;
+}
+
+void nl_packet_free(struct nl_packet *p)
+{
+	free(p->data);
+	free(p);
+}
+
+/* What the socket's filter leaves of p; false: nothing. sk->lock is held. */
+static bool filtered(struct netlink_sock *nl, struct nl_packet *p)
+{
+	struct filter_packet fp = {
+		.bytes = p->data,
+		.len = p->len,
+		.protocol = nl->sk.protocol,
+	};
+
+	if (!filter_there(&nl->sk))
+		return true;
+	p->len = filter_run(&nl->sk, &fp);
+	return p->len > 0;
+}
+
+/* Takes p over. 0, -EAGAIN: there is no room. */
+static int enqueue_packet(struct netlink_sock *nl, struct nl_packet *p)
+{
 	bool full;
 
-	if (r->len == 0)
-		return;
 	mutex_lock(&nl->sk.lock);
+	if (!filtered(nl, p)) {
+		mutex_unlock(&nl->sk.lock);
+		nl_packet_free(p);
+		return 0;
+	}
 	full = nl->queued > (u64)nl->sk.opts.rcvbuf;
 	if (!full) {
-		p = malloc(sizeof(*p));
-		BUG_ON(!p);
-		p->len = r->len;
-		p->data = TAKE(r->data);
 		STAILQ_INSERT_TAIL(&nl->queue, p, link);
 		nl->queued += p->len;
 	}
 	mutex_unlock(&nl->sk.lock);
 	if (full)
-		sock_set_error(&nl->sk, ENOBUFS);
+		nl_packet_free(p);
 	else
 		waitq_wake(&nl->sk.rwait, READY_IN);
+	return full ? -EAGAIN : 0;
+}
+
+/* From the kernel. Takes the bytes of r over. */
+static void enqueue(struct netlink_sock *nl, struct nl_reply *r)
+{
+	if (r->len && enqueue_packet(nl, nl_packet_new(TAKE(r->data), r->len)) < 0 &&
+	    !(nl->flags & 1u << NETLINK_NO_ENOBUFS))
+		sock_set_error(&nl->sk, ENOBUFS);
 	free(r->data);
 	*r = (struct nl_reply){0};
 }
@@ -181,7 +227,8 @@ static void request(struct netlink_sock *nl, struct ctx *c, const struct nlmsghd
 	int r = 0;
 
 	if ((h->nlmsg_flags & NLM_F_REQUEST) && h->nlmsg_type >= NLMSG_MIN_TYPE)
-		r = rtnetlink_request(nl, c, h, &out, &dump);
+		r = nl->sk.protocol == NETLINK_ROUTE ? rtnetlink_request(nl, c, h, &out, &dump)
+		                                     : sock_diag_request(nl, c, h, &out, &dump);
 	if (r < 0) {
 		free(out.data);
 		put_error(nl, h, r);
@@ -199,11 +246,88 @@ static void request(struct netlink_sock *nl, struct ctx *c, const struct nlmsghd
 	}
 }
 
+static struct nl_packet *packet_from(struct netlink_sock *nl, struct ctx *c, const u8 *data,
+                                     u32 len)
+{
+	u8 *copy = malloc(len + 1);
+	struct nl_packet *p;
+
+	BUG_ON(!copy);
+	memcpy(copy, data, len);
+	p = nl_packet_new(copy, len);
+	p->from = nl->portid;
+	p->pid = c->tgid;
+	p->uid = c->creds->uid;
+	p->gid = c->creds->gid;
+	return p;
+}
+
+#define FANOUT 64u
+
+/* To whoever else has joined the lowest of the groups, which is the one that counts. */
+static void broadcast(struct netlink_sock *nl, struct ctx *c, u32 groups, const u8 *data, u32 len)
+{
+	u32 group = (u32)__builtin_ctz(groups), n = 0;
+	struct inet_ns *ns = nl->sk.ns->inet;
+	struct netlink_sock *o, *to[FANOUT];
+
+	rwlock_rdlock(&ns->lock);
+	LIST_FOREACH (o, &ns->netlinks, link) {
+		if (o != nl && o->sk.protocol == nl->sk.protocol &&
+		    (READ_ONCE(o->groups) & 1u << group) && n < FANOUT)
+			to[n++] = obj_get(o);
+	}
+	rwlock_unlock(&ns->lock);
+	for (u32 i = 0; i < n; i++) {
+		struct nl_packet *p = packet_from(nl, c, data, len);
+
+		p->group = group + 1;
+		if (enqueue_packet(to[i], p) < 0 && !(to[i]->flags & 1u << NETLINK_NO_ENOBUFS))
+			sock_set_error(&to[i]->sk, ENOBUFS);
+		obj_put(to[i]);
+	}
+}
+
+static int unicast(struct netlink_sock *nl, struct ctx *c, u32 pid, const u8 *data, u32 len)
+{
+	struct inet_ns *ns = nl->sk.ns->inet;
+	struct netlink_sock *to;
+	int r;
+
+	rwlock_rdlock(&ns->lock);
+	to = obj_get(find_locked(ns, nl->sk.protocol, pid));
+	rwlock_unlock(&ns->lock);
+	if (!to)
+		return -ECONNREFUSED;
+	/* Who has connected elsewhere hears nobody else. */
+	r = to->connected && to->dst_pid != nl->portid
+	            ? -ECONNREFUSED
+	            : enqueue_packet(to, packet_from(nl, c, data, len));
+	obj_put(to);
+	return r;
+}
+
+/* To the kernel. */
+static long requests(struct netlink_sock *nl, struct ctx *c, const u8 *buf, u64 len)
+{
+	if (nl->sk.protocol != NETLINK_ROUTE && nl->sk.protocol != NETLINK_SOCK_DIAG)
+		return -ECONNREFUSED;
+	for (u64 off = 0; off + NLMSG_HDRLEN <= len;) {
+		const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)(buf + off);
+
+		if (h->nlmsg_len < NLMSG_HDRLEN || h->nlmsg_len > len - off)
+			break;
+		request(nl, c, h);
+		off += NLMSG_ALIGN((u64)h->nlmsg_len);
+	}
+	return (long)len;
+}
+
 static long nl_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 {
 	struct netlink_sock *nl = nl_sk(sk);
 	u64 len = uiter_count(m->it);
-	struct sockaddr_nl dst = {.nl_pid = nl->dst_pid};
+	struct sockaddr_nl dst = {.nl_pid = nl->dst_pid, .nl_groups = nl->dst_groups};
 	u8 *buf;
 	long r;
 
@@ -213,7 +337,7 @@ static long nl_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		r = parse(&m->name, m->name_len, &dst);
 		if (r < 0)
 			return r;
-		if ((dst.nl_pid || dst.nl_groups) && !creds_capable(c->creds, CAP_NET_ADMIN))
+		if (!may_send(nl, c, dst.nl_pid, dst.nl_groups))
 			return -EPERM;
 	}
 	r = take_portid(nl, 0, c->tgid);
@@ -221,26 +345,22 @@ static long nl_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		return r;
 	if (len + 32 > (u64)sk->opts.sndbuf)
 		return -EMSGSIZE;
-	/* Programs talk to the kernel here; nobody listens elsewhere. */
-	if (dst.nl_pid)
-		return -ECONNREFUSED;
 	buf = malloc(len + 1);
 	BUG_ON(!buf);
 	r = len ? uiter_copy_in(m->it, buf, len) : 0;
-	if (r != (long)len) {
-		free(buf);
-		return -EFAULT;
-	}
-	for (u64 off = 0; off + NLMSG_HDRLEN <= len;) {
-		const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)(buf + off);
+	if (r != (long)len)
+		r = -EFAULT;
+	if (r >= 0 && dst.nl_groups)
+		broadcast(nl, c, dst.nl_groups, buf, (u32)len);
+	if (r >= 0 && dst.nl_pid) {
+		int e = unicast(nl, c, dst.nl_pid, buf, (u32)len);
 
-		if (h->nlmsg_len < NLMSG_HDRLEN || h->nlmsg_len > len - off)
-			break;
-		request(nl, c, h);
-		off += NLMSG_ALIGN((u64)h->nlmsg_len);
+		r = e < 0 ? e : r;
+	} else if (r >= 0) {
+		r = requests(nl, c, buf, len);
 	}
 	free(buf);
-	return (long)len;
+	return r;
 }
 
 /* ---- replies ---- */
@@ -249,6 +369,7 @@ struct recv_op {
 	struct netlink_sock *nl;
 	struct sockmsg *m;
 	long len;
+	struct nl_packet from; /* all but its data */
 };
 
 static long recv_step(void *arg)
@@ -270,13 +391,13 @@ static long recv_step(void *arg)
 		op->m->out_flags |= MSG_TRUNC;
 	if (n && uiter_copy_out(op->m->it, p->data, n) != (long)n)
 		return -EFAULT;
+	op->from = *p;
 	op->len = op->m->flags & MSG_TRUNC ? (long)p->len : (long)n;
 	if (op->m->flags & MSG_PEEK)
 		return 0;
 	STAILQ_REMOVE_HEAD(&nl->queue, link);
 	nl->queued -= p->len;
-	free(p->data);
-	free(p);
+	nl_packet_free(p);
 	return 0;
 }
 
@@ -293,8 +414,16 @@ static long nl_recvmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 	               &op);
 	if (r < 0)
 		return r;
+	from.nl_pid = op.from.from;
+	from.nl_groups = op.from.group ? 1u << (op.from.group - 1) : 0;
+	info.group = op.from.group;
 	memcpy(&m->name, &from, sizeof(from));
 	m->name_len = sizeof(from);
+	if (sk->opts.passcred) {
+		struct ucred cred = {(pid_t)op.from.pid, op.from.uid, op.from.gid};
+
+		sockmsg_put(m, c, SOL_SOCKET, SCM_CREDENTIALS, &cred, sizeof(cred));
+	}
 	if (nl_sk(sk)->flags & 1u << NETLINK_PKTINFO)
 		sockmsg_put(m, c, SOL_NETLINK, NETLINK_PKTINFO, &info, sizeof(info));
 	return op.len;
@@ -324,14 +453,21 @@ static long nl_ioctl(struct sock *sk, struct ctx *c, u32 cmd, u64 arg)
 
 /* ---- options ---- */
 
+/* How many groups the protocol has, in words. */
+static u32 group_words(const struct netlink_sock *nl)
+{
+	return nl->sk.protocol == NETLINK_ROUTE ? 2 : 1;
+}
+
 static int membership(struct netlink_sock *nl, u32 group, bool add)
 {
 	u32 *word = group > 32 ? &nl->groups_hi : &nl->groups, bit;
 
-	if (group == 0 || group > GROUPS_MAX)
+	if (group == 0 || group > 32 * group_words(nl))
 		return -EINVAL;
 	bit = 1u << ((group - 1) % 32);
 	GUARD(&nl->sk.lock);
+	nl->grouped = true;
 	*word = add ? *word | bit : *word & ~bit;
 	return 0;
 }
@@ -339,16 +475,14 @@ static int membership(struct netlink_sock *nl, u32 group, bool add)
 static int nl_setsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t val, u32 len)
 {
 	struct netlink_sock *nl = nl_sk(sk);
-	s32 v;
+	s32 v = 0;
 	int r;
 
 	if (level == SOL_SOCKET)
 		return -SOCK_OPT_GENERIC;
 	if (level != SOL_NETLINK)
 		return -ENOPROTOOPT;
-	if (len < sizeof(v))
-		return -EINVAL;
-	r = user_get(c, val, &v);
+	r = len < sizeof(v) ? 0 : user_get(c, val, &v);
 	if (r < 0)
 		return r;
 	switch (name) {
@@ -374,38 +508,61 @@ static int nl_setsockopt(struct sock *sk, struct ctx *c, int level, int name, ua
 	return 0;
 }
 
+/* As many whole words as fit; the length says how many there are. */
+static int list_groups(struct netlink_sock *nl, struct ctx *c, uaddr_t val, uaddr_t ulen, u32 len)
+{
+	u32 groups[2] = {nl->groups, nl->groups_hi};
+	u32 all = nl->grouped ? group_words(nl) * (u32)sizeof(u32) : 0;
+	int r = user_copy_out(c, val, groups, MIN(len / 4 * 4, all));
+
+	return r < 0 ? r : user_put_u32(c, ulen, all);
+}
+
 static int nl_getsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t val,
                          uaddr_t len)
 {
 	struct netlink_sock *nl = nl_sk(sk);
-	u32 groups[2] = {nl->groups, nl->groups_hi};
+	int r;
+	u32 n;
 
 	if (level == SOL_SOCKET)
 		return -SOCK_OPT_GENERIC;
 	if (level != SOL_NETLINK)
 		return -ENOPROTOOPT;
+	r = user_get_u32(c, len, &n);
+	if (r < 0)
+		return r;
 	switch (name) {
 	case NETLINK_LIST_MEMBERSHIPS:
-		return sockopt_put(c, val, len, groups, sizeof(groups));
+		return list_groups(nl, c, val, len, n);
+	case NETLINK_LISTEN_ALL_NSID:
 	case NETLINK_PKTINFO:
 	case NETLINK_BROADCAST_ERROR:
 	case NETLINK_NO_ENOBUFS:
 	case NETLINK_CAP_ACK:
 	case NETLINK_EXT_ACK:
 	case NETLINK_GET_STRICT_CHK:
-		return sockopt_put_int(c, val, len, (nl->flags & 1u << name) != 0);
+		return n < sizeof(s32)
+		               ? -EINVAL
+		               : sockopt_put_int(c, val, len, (nl->flags & 1u << name) != 0);
 	default:
 		return -ENOPROTOOPT;
 	}
 }
 
+static void nl_usage(struct sock *sk, struct sock_usage *ret)
+{
+	GUARD(&sk->lock);
+	ret->rmem = (u32)nl_sk(sk)->queued;
+}
+
 static void nl_release(struct sock *sk)
 {
 	if (sk->ns && sk->ns->inet)
-		leave(nl_sk(sk));
+		nl_leave(nl_sk(sk));
 }
 
-static const struct sock_ops netlink_ops = {
+const struct sock_ops netlink_ops = {
 	.bind = nl_bind,
 	.connect = nl_connect,
 	.getname = nl_getname,
@@ -415,108 +572,9 @@ static const struct sock_ops netlink_ops = {
 	.ioctl = nl_ioctl,
 	.setsockopt = nl_setsockopt,
 	.getsockopt = nl_getsockopt,
+	.usage = nl_usage,
 	.release = nl_release,
 };
-
-/* ---- the object ---- */
-
-static void netlink_sock_init(void *p)
-{
-	STAILQ_INIT(&((struct netlink_sock *)p)->queue);
-}
-
-static void netlink_sock_destroy(void *p)
-{
-	struct netlink_sock *nl = p;
-	struct nl_packet *k;
-
-	while ((k = STAILQ_FIRST(&nl->queue))) {
-		STAILQ_REMOVE_HEAD(&nl->queue, link);
-		free(k->data);
-		free(k);
-	}
-	if (nl->linked && nl->sk.ns && nl->sk.ns->inet)
-		leave(nl);
-}
-
-static int netlink_sock_save_queue(struct saver *s, const struct netlink_sock *nl,
-                                   Sentry__NetlinkSock *m)
-{
-	const struct nl_packet *p;
-	size_t n = 0;
-
-	STAILQ_FOREACH (p, &nl->queue, link)
-		n++;
-	m->queue = saver_alloc(s, n * sizeof(*m->queue));
-	STAILQ_FOREACH (p, &nl->queue, link) {
-		m->queue[m->n_queue].data = p->data;
-		m->queue[m->n_queue++].len = p->len;
-	}
-	return 0;
-}
-
-static int netlink_sock_load_queue(struct loader *l, struct netlink_sock *nl,
-                                   const Sentry__NetlinkSock *m)
-{
-	for (size_t i = 0; i < m->n_queue; i++) {
-		struct nl_packet *p;
-
-		if (m->queue[i].len == 0 || m->queue[i].len > MIB)
-			return loader_range(l, "queue");
-		p = calloc(1, sizeof(*p));
-		BUG_ON(!p);
-		p->len = (u32)m->queue[i].len;
-		p->data = malloc(p->len);
-		BUG_ON(!p->data);
-		memcpy(p->data, m->queue[i].data, p->len);
-		STAILQ_INSERT_TAIL(&nl->queue, p, link);
-		nl->queued += p->len;
-	}
-	return 0;
-}
-
-static void netlink_sock_sample_queue(struct sampler *sp, struct netlink_sock *nl)
-{
-	struct nl_packet *p = calloc(1, sizeof(*p));
-
-	(void)sp;
-	BUG_ON(!p);
-	p->data = malloc(4);
-	BUG_ON(!p->data);
-	memcpy(p->data, "data", 4);
-	p->len = 4;
-	STAILQ_INSERT_TAIL(&nl->queue, p, link);
-}
-
-static int netlink_sock_after_load(struct loader *l, void *p)
-{
-	struct netlink_sock *nl = p;
-	struct inet_ns *ns = nl->sk.ns->inet;
-
-	if (!ns)
-		return loader_error(l, "a netlink socket without a network");
-	if (nl->portid) {
-		LIST_INSERT_HEAD(&ns->netlinks, nl, link);
-		nl->linked = true;
-	}
-	return 0;
-}
-
-#define NETLINK_SOCK_FIELDS(F)               \
-	F(BASE, sk, sock)                    \
-	F(VAL, portid)                       \
-	F(VAL, groups)                       \
-	F(VAL, groups_hi)                    \
-	F(VAL, dst_pid)                      \
-	F(VAL, connected)                    \
-	F(VAL, flags)                        \
-	F(CUSTOM, queue, netlink_sock)       \
-	F(SKIP, queued) /* with the queue */ \
-	F(SKIP, link)                        \
-	F(SKIP, linked) /* follows from portid */
-OBJECT_TYPE(netlink_sock, Sentry__NetlinkSock, sentry__netlink_sock__descriptor,
-            NETLINK_SOCK_FIELDS, .base = &sock_type, .ops = &netlink_ops, .init = netlink_sock_init,
-            .destroy = netlink_sock_destroy, .after_load = netlink_sock_after_load);
 
 static int netlink_create(struct ctx *c, int type, int protocol, struct sock **ret)
 {
@@ -524,10 +582,10 @@ static int netlink_create(struct ctx *c, int type, int protocol, struct sock **r
 
 	if (type != SOCK_RAW && type != SOCK_DGRAM)
 		return -ESOCKTNOSUPPORT;
-	if (protocol != NETLINK_ROUTE)
+	if (!nl_known_protocol(protocol))
 		return -EPROTONOSUPPORT;
 	nl = obj_new(netlink_sock);
-	sock_setup(&nl->sk, c, AF_NETLINK, (u16)type, NETLINK_ROUTE);
+	sock_setup(&nl->sk, c, AF_NETLINK, (u16)type, (u16)protocol);
 	*ret = &nl->sk;
 	return 0;
 }

@@ -1,8 +1,9 @@
 #pragma once
 /*
- * AF_NETLINK with NETLINK_ROUTE alone (netlink(7), rtnetlink(7)): requests are answered in the
- * sender's call, into its own queue. Nothing ever changes about the network, so whoever joins a
- * group hears nothing.
+ * AF_NETLINK (netlink(7)): NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_KOBJECT_UEVENT and what
+ * programs send each other. Requests to the kernel are answered in the sender's call, into its own
+ * queue. Nothing ever changes about the network or its devices, so whoever joins a group of the
+ * kernel hears nothing from it.
  *
  * Locking: the queue and options under sk.lock; port ids under the port table's lock (RANK_INET).
  * Lifetime: the file's. Saved: everything, replies not yet read included.
@@ -21,6 +22,8 @@ struct nl_reply {
 
 struct nl_packet {
 	STAILQ_ENTRY(nl_packet) link;
+	u32 from, group; /* the sender's port id, 0: the kernel; the group it came through, or 0 */
+	u32 pid, uid, gid; /* who that is, for SO_PASSCRED */
 	u32 len;
 	u8 *data;
 };
@@ -29,7 +32,8 @@ struct netlink_sock {
 	struct sock sk;
 	u32 portid; /* 0: not bound */
 	u32 groups, groups_hi;
-	u32 dst_pid; /* connect(2) */
+	bool grouped;            /* it was in some, once: the list of them has its length */
+	u32 dst_pid, dst_groups; /* connect(2) */
 	bool connected;
 	u32 flags; /* 1 << NETLINK_* of options that are on */
 	STAILQ_HEAD(, nl_packet) queue;
@@ -39,10 +43,25 @@ struct netlink_sock {
 };
 OBJECT_DECL(netlink_sock);
 
+/* netlink.c, for state.c. data is taken over. */
+extern const struct sock_ops netlink_ops;
+struct nl_packet *nl_packet_new(u8 *data, u32 len);
+void nl_packet_free(struct nl_packet *p);
+/* Gives its port id back. */
+void nl_leave(struct netlink_sock *nl);
+/* state.c */
+bool nl_known_protocol(int protocol);
+
 /* rtnetlink.c: answers one request with whole messages. Dumps (*ret_done) end with NLMSG_DONE,
  * which the caller adds. 0, or -errno to report. */
 int rtnetlink_request(struct netlink_sock *nl, struct ctx *c, const struct nlmsghdr *h,
                       struct nl_reply *out, bool *ret_done);
+
+/* sock_diag.c: the same for NETLINK_SOCK_DIAG, as ss asks it (sock_diag(7)). */
+int sock_diag_request(struct netlink_sock *nl, struct ctx *c, const struct nlmsghdr *h,
+                      struct nl_reply *out, bool *ret_done);
+/* list.c: /proc/net/netlink, a line per socket. */
+void netlink_list(struct netns *ns, void (*fn)(const char *line, void *arg), void *arg);
 
 /* Building. nl_begin: a message; the offset of its header, for nl_end. */
 u32 nl_begin(struct nl_reply *r, const struct nlmsghdr *req, u32 portid, u16 type, u16 flags);

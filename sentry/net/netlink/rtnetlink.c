@@ -147,20 +147,27 @@ static void put_link(struct request *q)
 	nl_end(q->out, at);
 }
 
-static int get_link(struct request *q)
+/* The request names lo, by index or by name. */
+static int names_lo(const struct request *q)
 {
 	struct ifinfomsg i;
 	const struct rtattr *name = find_attr(q, sizeof(i), IFLA_IFNAME);
 	const char *s = attr_data(name, 1);
 
 	body(q, &i, sizeof(i));
-	if (!q->dump) {
-		if (i.ifi_index ? i.ifi_index != LO_INDEX
-		                : !s || strncmp(s, LO_NAME, name->rta_len - RTA_LENGTH(0)) != 0)
-			return i.ifi_index || s ? -ENODEV : -EINVAL;
-	}
-	put_link(q);
+	if (i.ifi_index ? i.ifi_index != LO_INDEX
+	                : !s || strncmp(s, LO_NAME, name->rta_len - RTA_LENGTH(0)) != 0)
+		return i.ifi_index || s ? -ENODEV : -EINVAL;
 	return 0;
+}
+
+static int get_link(struct request *q)
+{
+	int r = q->dump ? 0 : names_lo(q);
+
+	if (r == 0)
+		put_link(q);
+	return r;
 }
 
 static void put_addr(struct request *q, u8 family)
@@ -207,12 +214,14 @@ static int get_addr(struct request *q)
 struct route {
 	u8 family, len, type, table, scope;
 	u32 dst; /* IPv4 */
+	u32 flags;
 };
 
 static void put_route(struct request *q, const struct route *rt)
 {
 	u32 at = begin(q, RTM_NEWROUTE), dst = htonl(rt->dst), src = htonl(INADDR_LOOPBACK);
 	struct rtmsg *m = nl_put(q->out, sizeof(*m));
+	struct rta_cacheinfo ci = {0};
 
 	m->rtm_family = rt->family;
 	m->rtm_dst_len = rt->len;
@@ -220,14 +229,15 @@ static void put_route(struct request *q, const struct route *rt)
 	m->rtm_protocol = RTPROT_KERNEL;
 	m->rtm_scope = rt->scope;
 	m->rtm_type = rt->type;
+	m->rtm_flags = rt->flags;
 	nl_attr_u32(q->out, RTA_TABLE, rt->table);
 	if (rt->family == AF_INET) {
 		nl_attr(q->out, RTA_DST, &dst, sizeof(dst));
 		nl_attr(q->out, RTA_PREFSRC, &src, sizeof(src));
 		nl_attr_u32(q->out, RTA_OIF, LO_INDEX);
+		if (rt->flags & RTM_F_CLONED)
+			nl_attr(q->out, RTA_CACHEINFO, &ci, sizeof(ci));
 	} else {
-		struct rta_cacheinfo ci = {0};
-
 		nl_attr(q->out, RTA_DST, &ip_loop6, sizeof(ip_loop6));
 		nl_attr_u32(q->out, RTA_PRIORITY, rt->table == RT_TABLE_MAIN ? 256 : 0);
 		nl_attr_u32(q->out, RTA_OIF, LO_INDEX);
@@ -249,7 +259,14 @@ static const struct route routes[] = {
 static int route_to(struct request *q, const struct rtmsg *m)
 {
 	const struct rtattr *a = find_attr(q, sizeof(*m), RTA_DST);
-	struct route rt = {.family = m->rtm_family, .type = RTN_LOCAL, .table = RT_TABLE_LOCAL};
+	struct route rt = {
+		.family = m->rtm_family,
+		.type = RTN_LOCAL,
+		.table = m->rtm_family == AF_INET6 || (m->rtm_flags & RTM_F_LOOKUP_TABLE)
+	                         ? RT_TABLE_LOCAL
+	                         : RT_TABLE_MAIN,
+		.flags = m->rtm_family == AF_INET ? RTM_F_CLONED : 0,
+	};
 	struct ipaddr ip;
 
 	if (m->rtm_family == AF_INET && attr_data(a, 4)) {
@@ -344,8 +361,14 @@ int rtnetlink_request(struct netlink_sock *nl, struct ctx *c, const struct nlmsg
 		return -EOPNOTSUPP;
 	if (h->nlmsg_len < NLMSG_LENGTH(sizeof(struct rtgenmsg)))
 		return 0;
+	if (kind != 2 && !creds_capable(c->creds, CAP_NET_ADMIN))
+		return -EPERM;
+	if (h->nlmsg_type == RTM_DELLINK || h->nlmsg_type == RTM_SETLINK) {
+		r = names_lo(&q);
+		return r < 0 ? r : -EOPNOTSUPP;
+	}
 	if (kind != 2)
-		return creds_capable(c->creds, CAP_NET_ADMIN) ? -EOPNOTSUPP : -EPERM;
+		return -EOPNOTSUPP;
 	/* DUMP is two flags: one of them alone asks for a dump where there is nothing else. */
 	switch (h->nlmsg_type) {
 	case RTM_GETLINK:
