@@ -14,6 +14,7 @@
 struct globals {
 	const char *root;     /* directory of state directories, absolute or as given */
 	const char *platform; /* a name that platform_find knows */
+	u32 rewrite_after;    /* struct platform.rewrite_after */
 	bool overlay;         /* the root gets an upper layer in memory */
 	bool strace;
 	bool debug;

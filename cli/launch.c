@@ -134,6 +134,7 @@ static int start_sentry(struct running *s, int gofer_sock, int parent_fd, struct
 
 	cfg.id = s->c.id;
 	cfg.platform = (char *)l->globals->platform;
+	cfg.rewrite_after = l->globals->rewrite_after;
 	cfg.sandbox = l->sandbox;
 	cfg.process = l->process;
 	if (l->restore) {

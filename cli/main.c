@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define REWRITE_AFTER 32
+
 static const struct command commands[] = {
 	{"do", "run a command in a sandbox that sees the host's files read-only", cmd_do},
 	{"run", "run the container of an OCI bundle", cmd_run},
@@ -116,7 +118,7 @@ static int check_globals(struct globals *g, const char *overlay, struct error *e
 static int run(int argc, const char **argv, struct error *err)
 {
 	const char *log = NULL, *overlay = "memory", *platform = "systrap", *root = NULL;
-	int strace = 0, debug = 0, want_help = 0, version = 0, rc, n = 0;
+	int rewrite = REWRITE_AFTER, strace = 0, debug = 0, want_help = 0, version = 0, rc, n = 0;
 	const struct command *cmd;
 	struct globals g = {0};
 	const char **rest;
@@ -129,6 +131,10 @@ static int run(int argc, const char **argv, struct error *err)
 	         "DIR"},
 		{"platform", 0, POPT_ARG_STRING, &platform, 0,
 	         "how guest code is run (default systrap)", "NAME"},
+		{"rewrite", 0, POPT_ARG_INT, &rewrite, 0,
+	         "let a call site of the guest trap N times before it is rewritten not to "
+	         "(default 32; 0: never)",
+	         "N"},
 		{"overlay", 0, POPT_ARG_STRING, &overlay, 0,
 	         "where writes to the root go: to memory (default), or none: to the host",
 	         "memory|none"},
@@ -164,6 +170,9 @@ static int run(int argc, const char **argv, struct error *err)
 	cmd = find_command(rest[0]);
 	if (!cmd)
 		return error_usage(err, "%s: there is no such command: see stasis --help", rest[0]);
+	if (rewrite < 0)
+		return error_usage(err, "--rewrite %d: a number of system calls, or 0", rewrite);
+	g.rewrite_after = (u32)rewrite;
 	g.platform = platform;
 	g.strace = strace;
 	g.debug = debug;

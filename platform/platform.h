@@ -111,6 +111,11 @@ struct platform {
 	u64 min_user_addr; /* as vm.mmap_min_addr */
 	u32 fpstate_size;  /* immutable: struct fpstate.size of every context */
 	u64 xfeatures;     /* immutable: XCR0 bits that fpstate carries */
+	/* How often a system call may trap before a platform that can rewrite it does so; 0: never.
+	 * Set before the first aspace. What it rewrites are copies, of mappings that are private,
+	 * executable and not writable; the guest runs and sees them until the range is mapped anew,
+	 * unmapped, or protected otherwise. */
+	u32 rewrite_after;
 };
 struct aspace {
 	struct platform *platform;

@@ -9,6 +9,7 @@
 #define RFLAGS_FIXED 0x202ull /* the reserved one, and interrupts on */
 /* CF PF AF ZF SF TF DF OF NT RF AC ID */
 #define RFLAGS_USER   0x254dd5ull
+#define RFLAGS_TF     0x100ull
 #define USER_BASE_END 0x7ffffffff000ull
 
 static inline void regs_clean(struct regs *r)

@@ -242,6 +242,8 @@ class Runner:
         argv = [self.args.stasis, "--root", root, "--platform", platform, "do", "--name", ident]
         timeout = self.args.timeout
         if autosave:
+            # Loads and rewritten code must get along, so everything that can is rewritten.
+            argv[3:3] = ["--rewrite", "1"]
             argv += ["--autosave", autosave]
             timeout *= 4
         try:

@@ -21,6 +21,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 
@@ -86,6 +87,8 @@ class Programs(run_guest.Runner):
 
 
 def main():
+    # Whoever started us in the background had us ignore it, and what we start would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -79,7 +79,7 @@ static int create(const struct platform_ops *ops, struct platform **ret)
 		return -ENOMEM;
 	p->base.ops = ops;
 	p->base.max_user_addr = STUB_BASE;
-	p->base.min_user_addr = 65536;
+	p->base.min_user_addr = STUB_USER_MIN;
 	r = fpstate_probe(&p->base.xfeatures, &p->base.fpstate_size);
 	if (r == 0) {
 		setup.filter_len = stub_filter(NULL, 0, prog);

@@ -12,6 +12,12 @@
 #define STUB_CTRL      0x7fffc0004000 /* the stub's control page, read-only there */
 #define STUB_TEMPLATE  0x7fffc0005000 /* the template's page; a stub unmaps it when it starts */
 #define STUB_END       0x7fffc0006000
+/* Code that the platform makes for one address space, read-only there; may be absent. Jumps reach
+ * two GiB: what lies elsewhere than libraries do has the second place. */
+#define STUB_CODE      0x7fffc0010000
+#define STUB_CODE_LOW  0x10000
+#define STUB_CODE_SIZE 0x10000
+#define STUB_USER_MIN  0x20000
 #define STUB_HOST_END  0x7ffffffff000 /* the last page of the 47-bit space is never used */
 /* Per-thread memory that guest code may write. */
 #define STUB_SLOTS     0x7fffd0000000

@@ -227,6 +227,13 @@ bool stub_show_edits(struct stub *s)
 	return n > 0;
 }
 
+void stub_unshow_edits(struct stub *s)
+{
+	GUARD(&s->lock);
+
+	s->n_shown = 0;
+}
+
 int stub_pre_fork(struct stub *s)
 {
 	GUARD(&s->lock);

@@ -122,6 +122,8 @@ MUST_CHECK int stub_protect_soon(struct stub *s, u64 addr, u64 len, int prot);
 /* Puts what was queued since the last time on the control page, for the one guest thread there is.
  * Says whether there is anything. */
 bool stub_show_edits(struct stub *s);
+/* Those that are still queued are to be shown again. */
+void stub_unshow_edits(struct stub *s);
 
 /* In between, protections may take effect late; an error of theirs is post_fork's. -ESRCH. */
 MUST_CHECK int stub_pre_fork(struct stub *s);

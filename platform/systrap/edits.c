@@ -7,6 +7,8 @@
  */
 #include "platform/systrap/systrap.h"
 
+#include <sys/mman.h>
+
 static bool showable(u64 addr, u64 len)
 {
 	return len <= STUB_EDIT_MAX && addr <= STUB_BASE - STUB_EDIT_MAX;
@@ -16,7 +18,9 @@ int st_unmap_soon(struct aspace *a, u64 addr, u64 len, u64 *ret_ticket)
 {
 	struct st_aspace *as = st_aspace(a);
 	struct st_context *c = showable(addr, len) ? st_alone(as) : NULL;
+	GUARD(&as->code.lock);
 
+	st_code_forget(as, addr, addr + len, false);
 	if (!c) {
 		*ret_ticket = 0;
 		return stub_unmap(&as->stub, addr, len);
@@ -29,7 +33,10 @@ int st_protect_soon(struct aspace *a, u64 addr, u64 len, int prot)
 {
 	struct st_aspace *as = st_aspace(a);
 	struct st_context *c = showable(addr, len) ? st_alone(as) : NULL;
+	GUARD(&as->code.lock);
 
+	if (prot != (PROT_READ | PROT_EXEC))
+		st_code_forget(as, addr, addr + len, true);
 	if (!c)
 		return stub_protect(&as->stub, addr, len, prot);
 	c->edits = true;
@@ -46,4 +53,10 @@ void st_edits_show(struct st_context *c)
 	c->edits = false;
 	if (stub_show_edits(&c->v->as->stub))
 		WRITE_ONCE(c->v->slot->edits, 1);
+}
+
+void st_edits_again(struct st_context *c)
+{
+	stub_unshow_edits(&c->v->as->stub);
+	c->edits = true;
 }

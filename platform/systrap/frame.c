@@ -4,6 +4,7 @@
  * cleaned.
  */
 #include "platform/fpstate_x86_64.h"
+#include "platform/regs_x86_64.h"
 #include "platform/systrap/systrap.h"
 
 #include <errno.h>
@@ -58,6 +59,9 @@ struct fpx_sw {
 #define FPX_MAGIC1 0x46505853u
 #define FPX_MAGIC2 0x46505845u
 
+/* For a few instructions on a machine that is busy. */
+#define SAVE_MS 5000
+
 static u8 *slot_bytes(struct st_vehicle *v)
 {
 	return (u8 *)v->slot;
@@ -93,6 +97,8 @@ int st_frame_take(struct st_vehicle *v)
 	v->uc_off = (u32)off + FRAME_UC;
 	v->fp_off = (u32)fp;
 	v->fp_size = sw.xstate_size;
+	WRITE_ONCE(v->slot->fp, v->slot_addr + fp);
+	WRITE_ONCE(v->slot->fp_mask, v->platform->base.xfeatures);
 	return 0;
 }
 
@@ -148,6 +154,17 @@ static void get_syscall(const struct st_platform *p, struct regs *r, struct exit
 	}
 }
 
+/* A call that came without a trap. */
+static void get_call(struct st_vehicle *v, struct regs *r, struct exit_info *e)
+{
+	memcpy(r, &v->slot->regs, sizeof(*r));
+	r->gs_base = 0;
+	v->last = *r;
+	r->orig_rax = r->rax;
+	memset(e, 0, sizeof(*e));
+	e->reason = EXIT_SYSCALL;
+}
+
 void st_frame_get(const struct st_platform *p, struct st_vehicle *v, struct regs *r,
                   struct exit_info *e)
 {
@@ -156,6 +173,12 @@ void st_frame_get(const struct st_platform *p, struct st_vehicle *v, struct regs
 	siginfo_t info;
 	u32 signo = READ_ONCE(v->slot->signo);
 
+	v->by_call = signo == SIGNO_CALL;
+	v->fp_saved = false;
+	if (v->by_call) {
+		get_call(v, r, e);
+		return;
+	}
 	/* The part that all signals have in common with what we look at. */
 	memcpy(&info, slot_bytes(v) + v->uc_off - FRAME_UC + FRAME_INFO, INFO_USED);
 	r->orig_rax = ~0ull;
@@ -163,7 +186,10 @@ void st_frame_get(const struct st_platform *p, struct st_vehicle *v, struct regs
 	EACH_GREG(GET)
 #undef GET
 	r->fs_base = READ_ONCE(v->slot->fs_base);
-	r->gs_base = READ_ONCE(v->slot->gs_base);
+	v->gs_base = READ_ONCE(v->slot->gs_base);
+	r->gs_base = v->gs_base == v->slot_addr ? 0 : v->gs_base;
+	if (unlikely(r->rip >= STUB_BASE))
+		v->given = v->last;
 	v->last = *r;
 	memcpy(&segments, g + REG_CSGSFS * 8, sizeof(segments));
 	v->odd_segments = segments != USER_CSGSFS;
@@ -195,24 +221,77 @@ void st_frame_get(const struct st_platform *p, struct st_vehicle *v, struct regs
 	e->reason = EXIT_SIGNAL;
 }
 
-/* Only what changed: each line written here must move to the guest's core. What else is in the
- * frame may have been spoiled by the guest, but then by and for itself. */
-void st_frame_set(struct st_vehicle *v, const struct regs *r)
+static void set_bases(struct st_vehicle *v, const struct regs *r)
 {
+	u64 gs_base = r->gs_base ? r->gs_base : v->slot_addr;
+
+	if (r->fs_base != v->last.fs_base)
+		WRITE_ONCE(v->slot->fs_base, r->fs_base);
+	if (gs_base != v->gs_base)
+		WRITE_ONCE(v->slot->gs_base, gs_base);
+	v->gs_base = gs_base;
+}
+
+static void set_go(struct st_vehicle *v, u32 go)
+{
+	if (v->go != go)
+		WRITE_ONCE(v->slot->go, go);
+	v->go = go;
+}
+
+/* After a call: back the same way, or through the frame, whose registers are old. */
+static void set_call(struct st_vehicle *v, const struct regs *r, bool new_fp)
+{
+	struct regs *to = &v->slot->regs;
 	u8 *g = slot_bytes(v) + v->uc_off + UC_GREGS;
 
+	if (unlikely(new_fp || r->gs_base || (r->rflags & RFLAGS_TF))) {
+		set_go(v, GO_FRAME | (new_fp || v->fp_saved ? 0 : GO_SAVE));
+#define SET(name, index) memcpy(g + (index)*8, &r->name, 8);
+		EACH_GREG(SET)
+#undef SET
+		memcpy(g + REG_RIP * 8, &(u64){st_code_resume(&v->as->code, r->rip)}, 8);
+		memcpy(g + REG_CSGSFS * 8, &(u64){USER_CSGSFS}, 8);
+		v->last.fs_base = ~r->fs_base;
+		v->gs_base = ~0ull;
+		set_bases(v, r);
+		return;
+	}
+	set_go(v, r->fs_base == v->last.fs_base ? 0 : GO_FS);
+#define SET(name, index)             \
+	if (r->name != v->last.name) \
+		WRITE_ONCE(to->name, r->name);
+	EACH_GREG(SET)
+	SET(fs_base, 0)
+#undef SET
+	if (r->rip != v->last.rip)
+		WRITE_ONCE(to->orig_rax, st_code_resume(&v->as->code, r->rip));
+}
+
+/* Only what changed: each line written here must move to the guest's core. What else is in the
+ * frame may have been spoiled by the guest, but then by and for itself. */
+void st_frame_set(struct st_vehicle *v, const struct regs *r, bool new_fp)
+{
+	u8 *g = slot_bytes(v) + v->uc_off + UC_GREGS;
+	u64 resume;
+
+	if (v->by_call) {
+		set_call(v, r, new_fp);
+		v->last = *r;
+		return;
+	}
 #define SET(name, index)             \
 	if (r->name != v->last.name) \
 		memcpy(g + (index)*8, &r->name, 8);
 	EACH_GREG(SET)
 #undef SET
+	resume = st_code_resume(&v->as->code, r->rip);
+	if (unlikely(resume != r->rip))
+		memcpy(g + REG_RIP * 8, &resume, 8);
 	/* It went to the 32-bit code segment. */
 	if (unlikely(v->odd_segments))
 		memcpy(g + REG_CSGSFS * 8, &(u64){USER_CSGSFS}, 8);
-	if (r->fs_base != v->last.fs_base)
-		WRITE_ONCE(v->slot->fs_base, r->fs_base);
-	if (r->gs_base != v->last.gs_base)
-		WRITE_ONCE(v->slot->gs_base, r->gs_base);
+	set_bases(v, r);
 	v->last = *r;
 }
 
@@ -232,6 +311,11 @@ void st_frame_reset(const struct st_platform *p, struct st_vehicle *v, const str
 #undef SET
 	v->slot->fs_base = r->fs_base;
 	v->slot->gs_base = r->gs_base;
+	v->gs_base = r->gs_base;
+	/* Wherever in our code it waits. */
+	v->slot->frame = v->slot_addr + f->off;
+	v->slot->go = v->go = GO_FRAME;
+	v->by_call = false;
 	v->frame = 0;
 	v->spin = 0;
 }
@@ -261,13 +345,36 @@ void st_frame_set_fp(struct st_platform *p, struct st_vehicle *v, const struct f
 	memcpy(area + v->fp_size, &magic2, sizeof(magic2));
 }
 
+/* After a call the state is in the thread's registers: it is to put it into the frame. */
+static bool saved(struct st_platform *p, struct st_vehicle *v)
+{
+	struct exit_info e;
+	struct regs regs;
+
+	if (!v->by_call || v->fp_saved)
+		return true;
+	set_go(v, GO_SAVE);
+	st_give(p, v);
+	if (!st_await_ms(v, SAVE_MS) || st_frame_take(v) < 0) {
+		/* Guest code played with the turn. */
+		kill(v->pid, SIGKILL);
+		return false;
+	}
+	/* A kick that came late was faster, and now it waits with a frame. */
+	if (unlikely(READ_ONCE(v->slot->signo) != SIGNO_CALL))
+		st_frame_get(p, v, &regs, &e);
+	else
+		v->fp_saved = true;
+	return true;
+}
+
 void st_fp_pull(struct st_context *c)
 {
 	struct st_platform *p = st_platform(c->base.platform);
 
 	if (c->fp_state != ST_FP_VEHICLE)
 		return;
-	if (c->v && !atomic_load(&c->v->dead))
+	if (c->v && !atomic_load(&c->v->dead) && saved(p, c->v))
 		st_frame_get_fp(p, c->v, &c->fp);
 	else
 		fpstate_init(&p->base, &c->fp);

@@ -61,6 +61,7 @@ bool st_pool_put(struct st_platform *p, struct st_aspace *as)
 	if (stub_unmap_all(&as->stub) < 0 || st_vehicles_detach(as) < 0)
 		return false;
 	as->n_busy = 0;
+	st_code_reset(&as->code);
 	as->nonce = __rdtsc() ^ (u64)(uintptr_t)as << 16;
 	regs.rax = as->nonce;
 	LIST_FOREACH (v, &as->vehicles, link) {

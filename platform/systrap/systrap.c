@@ -26,6 +26,7 @@ static const struct platform_syscall st_syscalls[] = {
 	/* Kicks, and looks whether a thread is there. */
 	{SYS_tgkill, 3, SYSTRAP_KICK},
 	{SYS_tgkill, 3, 0},
+	{SYS_fallocate},
 	{-1},
 };
 
@@ -52,6 +53,7 @@ static void st_destroy(struct platform *pl)
 
 	st_pool_drain(p);
 	stub_host_destroy(p->host);
+	st_code_destroy(p);
 	if (p->slots != MAP_FAILED)
 		munmap(p->slots, (u64)STUB_MAX_SLOTS * STUB_SLOT_SIZE);
 	if (p->slots_fd >= 0)
@@ -86,18 +88,21 @@ static int st_create(const struct platform_ops *ops, struct platform **ret)
 	p->base.ops = ops;
 	p->slots = MAP_FAILED;
 	p->slots_fd = -1;
+	p->code = MAP_FAILED;
+	p->code_fd = -1;
 	mutex_init(&p->lock, RANK_PLATFORM);
 	p->ncpu = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
 	st_calibrate(p);
 	p->base.max_user_addr = STUB_BASE;
-	p->base.min_user_addr = 65536;
+	p->base.min_user_addr = STUB_USER_MIN;
 	if (fpstate_probe(&p->base.xfeatures, &p->base.fpstate_size) < 0) {
 		free(p);
 		return -EOPNOTSUPP;
 	}
 	p->free = calloc(STUB_MAX_SLOTS, sizeof(*p->free));
 	p->slots_fd = memfd_create("stasis-slots", MFD_CLOEXEC);
-	if (!p->free || p->slots_fd < 0 || ftruncate(p->slots_fd, (off_t)size) < 0) {
+	if (!p->free || p->slots_fd < 0 || ftruncate(p->slots_fd, (off_t)size) < 0 ||
+	    st_code_create(p) < 0) {
 		st_destroy(&p->base);
 		return -ENOMEM;
 	}
@@ -133,6 +138,7 @@ static int st_new_aspace(struct platform *pl, struct aspace **ret)
 		return -ENOMEM;
 	as->base.platform = pl;
 	LIST_INIT(&as->vehicles);
+	st_code_init(&as->code);
 	r = stub_start(st_platform(pl)->host, &as->stub);
 	if (r < 0) {
 		free(as);
@@ -148,6 +154,7 @@ void st_aspace_destroy(struct st_aspace *as)
 	/* Slots are handed to others only when the stub can't write to them any more. */
 	stub_reap(&as->stub);
 	st_vehicles_end(as);
+	st_code_finish(st_platform(as->base.platform), &as->code);
 	free(as);
 }
 
@@ -162,17 +169,34 @@ static void st_aspace_release(struct aspace *a)
 static int st_map_file(struct aspace *a, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,
                        bool precommit)
 {
-	return stub_map_file(&st_aspace(a)->stub, addr, fd, off, len, prot, shared, precommit);
+	struct st_aspace *as = st_aspace(a);
+	int r;
+	GUARD(&as->code.lock);
+
+	st_code_forget(as, addr, addr + len, true);
+	r = stub_map_file(&as->stub, addr, fd, off, len, prot, shared, precommit);
+	if (r == 0 && !shared && prot == (PROT_READ | PROT_EXEC))
+		st_code_text(as, addr, addr + len);
+	return r;
 }
 
 static int st_unmap(struct aspace *a, u64 addr, u64 len)
 {
-	return stub_unmap(&st_aspace(a)->stub, addr, len);
+	struct st_aspace *as = st_aspace(a);
+	GUARD(&as->code.lock);
+
+	st_code_forget(as, addr, addr + len, false);
+	return stub_unmap(&as->stub, addr, len);
 }
 
 static int st_protect(struct aspace *a, u64 addr, u64 len, int prot)
 {
-	return stub_protect(&st_aspace(a)->stub, addr, len, prot);
+	struct st_aspace *as = st_aspace(a);
+	GUARD(&as->code.lock);
+
+	if (prot != (PROT_READ | PROT_EXEC))
+		st_code_forget(as, addr, addr + len, true);
+	return stub_protect(&as->stub, addr, len, prot);
 }
 
 static int st_pre_fork(struct aspace *a)
@@ -282,11 +306,15 @@ static int st_switch(struct context *ctx, struct aspace *a, struct regs *regs,
 		return end_switch(c, regs, ret_exit, &work, &e);
 	}
 	regs_clean(&work);
-	if (c->fp_state == ST_FP_CACHE)
-		st_frame_set_fp(p, c->v, &c->fp);
-	c->fp_state = ST_FP_VEHICLE;
+	if (unlikely(work.gs_base) && !atomic_load(&c->v->as->code.off))
+		st_code_stop(c->v->as);
 	do {
-		st_frame_set(c->v, &work);
+		bool new_fp = c->fp_state == ST_FP_CACHE;
+
+		if (new_fp)
+			st_frame_set_fp(p, c->v, &c->fp);
+		c->fp_state = ST_FP_VEHICLE;
+		st_frame_set(c->v, &work, new_fp);
 		if (unlikely(c->edits))
 			st_edits_show(c);
 		r = turn(p, c);
@@ -296,6 +324,11 @@ static int st_switch(struct context *ctx, struct aspace *a, struct regs *regs,
 			return dead(c, ret_exit);
 		}
 		st_frame_get(p, c->v, &work, &e);
+		if (unlikely(work.rip >= STUB_BASE || work.rip < STUB_USER_MIN ||
+		             e.reason == EXIT_SIGNAL))
+			st_code_settle(c, &work, &e);
+		else if (e.reason == EXIT_SYSCALL && !c->v->by_call)
+			st_code_trapped(c->v->as, work.rip);
 		/* A kick that another exit was faster than: spent. */
 	} while (unlikely(e.reason == EXIT_KICK) && !atomic_load(&c->kicked));
 	return end_switch(c, regs, ret_exit, &work, &e);

@@ -10,6 +10,7 @@
  */
 #include "platform/platform.h"
 #include "platform/stub/stub.h"
+#include "platform/systrap/code.h"
 #include "platform/systrap/slot.h"
 
 #include <bsd/sys/queue.h>
@@ -25,6 +26,10 @@ struct st_platform {
 	LIST_HEAD(, st_aspace) pool; /* released, without anything of the guest's */
 	u32 n_pool;
 	struct st_pristine *pristine; /* immutable once set */
+	int code_fd;                  /* memfd of all blocks of rewritten code */
+	u8 *code;                     /* immutable; the same, mapped whole */
+	u32 *free_blocks;             /* under lock, with the next two */
+	u32 n_free_blocks, n_used_blocks;
 	/* Immutable: cores that we may use, and what a loop of pauses makes of time. */
 	unsigned ncpu;
 	u32 tsc_per_us, looks_per_us;
@@ -47,6 +52,11 @@ struct st_vehicle {
 	u32 uc_off, fp_off;
 	u32 fp_size;       /* what the host's kernel restores */
 	struct regs last;  /* the registers that are in the frame; orig_rax is nothing */
+	struct regs given; /* last before that, if the thread was in our code */
+	u64 gs_base;       /* what the slot has; 0 is the slot's address there */
+	u32 go;            /* likewise */
+	bool by_call;      /* it waits after a call, and its registers are in slot->regs */
+	bool fp_saved;     /* and then its FP state is in the frame all the same */
 	bool odd_segments; /* the frame has other code and stack segments than ours */
 	u32 spin;          /* what the slot's word is */
 	u32 placed;        /* of placement_apply; belongs to the context */
@@ -61,6 +71,7 @@ struct st_aspace {
 	u32 n_busy;                 /* under the platform's lock; vehicles that contexts have */
 	LIST_ENTRY(st_aspace) link; /* of the pool */
 	u64 nonce;                  /* in the pool: what its threads must answer with */
+	struct st_code code;
 };
 
 #define ST_NO_SLOT ~0u
@@ -135,6 +146,8 @@ MUST_CHECK int st_protect_soon(struct aspace *a, u64 addr, u64 len, int prot);
 bool st_settled(struct aspace *a, u64 ticket);
 /* Tells c's vehicle, which is about to get its turn, of the edits. */
 void st_edits_show(struct st_context *c);
+/* What it was told may not have been done. */
+void st_edits_again(struct st_context *c);
 
 /* handover.c: hands the turn to the guest. */
 void st_give(struct st_platform *p, struct st_vehicle *v);
@@ -156,8 +169,8 @@ void st_calibrate(struct st_platform *p);
 MUST_CHECK int st_frame_take(struct st_vehicle *v);
 void st_frame_get(const struct st_platform *p, struct st_vehicle *v, struct regs *ret_regs,
                   struct exit_info *ret_exit);
-/* regs are clean (regs_clean), and rip is canonical. */
-void st_frame_set(struct st_vehicle *v, const struct regs *regs);
+/* regs are clean (regs_clean), and rip is canonical. new_fp: st_frame_set_fp was called. */
+void st_frame_set(struct st_vehicle *v, const struct regs *regs, bool new_fp);
 /* Puts the pristine frame with these registers in the place of all that the slot holds. */
 void st_frame_reset(const struct st_platform *p, struct st_vehicle *v, const struct regs *regs);
 void st_frame_get_fp(struct st_platform *p, struct st_vehicle *v, struct fpstate *ret_fp);

@@ -77,6 +77,7 @@ int boot_prepare(const Control__BootConfig *cfg, const struct boot_memory *mem, 
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot start platform %s: %s", cfg->platform,
 		                strerror(-r));
+	b->machine.platform->rewrite_after = cfg->rewrite_after;
 	b->machine.statm = mem->statm;
 	r = memfile_create(mem->fd, &b->machine.memfile);
 	if (r < 0)
@@ -154,6 +155,11 @@ int boot_start(struct boot *b, char **ret_why)
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot start the guest's threads: %s", strerror(-r));
 	return 0;
+}
+
+void boot_go(struct boot *b)
+{
+	kernel_resume(b->kernel);
 }
 
 /* ---- running ---- */

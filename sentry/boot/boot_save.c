@@ -371,5 +371,7 @@ int boot_autosave(struct boot *b, char **ret_why)
 	timers_resume(b->machine.timers);
 	if (r == 0)
 		r = kernel_start_all(b->kernel);
+	if (r == 0)
+		kernel_resume(b->kernel);
 	return r;
 }

@@ -255,7 +255,9 @@ int sentry_main(int config_fd)
 		return 1;
 	}
 	boot_set_defaults(s.boot, s.cfg->process ? s.cfg->process : s.sandbox->process);
+	/* Before its first step: who acts on what the guest says finds us ready. */
 	control_started(s.control, s.boot, packed, packed_size);
+	boot_go(s.boot);
 	boot_wait(s.boot, &status);
 	write_status(s.cfg->status_fd, &status);
 	control_exited(s.control, &status);

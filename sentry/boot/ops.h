@@ -39,8 +39,9 @@ MUST_CHECK int boot_image_open(struct boot *b, void **ret_sandbox, size_t *ret_s
 MUST_CHECK int boot_restore(struct boot *b, const Control__Sandbox *sandbox, const int *gofer_fds,
                             size_t n_gofers, char **ret_why);
 
-/* Lets the guest run. */
+/* Makes the guest's threads; boot_go lets them run. */
 MUST_CHECK int boot_start(struct boot *b, char **ret_why);
+void boot_go(struct boot *b);
 
 struct boot_exit {
 	bool ended; /* by boot_end: there is no status */

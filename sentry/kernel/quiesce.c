@@ -138,7 +138,6 @@ int kernel_start_all(struct kernel *k)
 		if (t && t->exit_state == TASK_ALIVE)
 			r = runtime_start_task(t);
 	}
-	kernel_resume(k);
 	return r;
 }
 

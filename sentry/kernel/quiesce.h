@@ -19,7 +19,8 @@ void kernel_runtime_free(struct kernel_runtime *rt);
 
 /* A host thread for the task; counted until it ends. -EAGAIN when the host has no more threads. */
 MUST_CHECK int runtime_start_task(struct task *t);
-/* Starts the threads of every live task of a loaded kernel. */
+/* Starts the threads of every live task of a loaded kernel, which is paused then: kernel_resume
+ * lets them go. */
 MUST_CHECK int kernel_start_all(struct kernel *k);
 /* Parks the caller while the kernel stops. False: the kernel is being torn down, end the thread. */
 bool runtime_park(struct task *t);

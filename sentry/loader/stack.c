@@ -12,8 +12,10 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
-#define STACK_TOP_GAP (64 * KIB)
-#define AUXV_MAX      48
+/* arch/x86/include/uapi/asm/hwcap2.h */
+#define HWCAP2_FSGSBASE_BIT 2
+#define STACK_TOP_GAP       (64 * KIB)
+#define AUXV_MAX            48
 
 static void aux(u64 *auxv, size_t *n, u64 key, u64 val)
 {
@@ -114,7 +116,8 @@ int stack_build(struct mm *mm, struct ctx *c, const struct strings *argv,
 	aux(auxv, &n, AT_EGID, cr->egid);
 	aux(auxv, &n, AT_SECURE, info->secure);
 	aux(auxv, &n, AT_RANDOM, rnd);
-	aux(auxv, &n, AT_HWCAP2, getauxval(AT_HWCAP2));
+	/* Without the word that gs may be set in user mode: a platform may need it. */
+	aux(auxv, &n, AT_HWCAP2, getauxval(AT_HWCAP2) & ~(u64)HWCAP2_FSGSBASE_BIT);
 	aux(auxv, &n, AT_EXECFN, execfn);
 	aux(auxv, &n, AT_PLATFORM, plat);
 	aux(auxv, &n, AT_MINSIGSTKSZ, c->kernel->machine->platform->fpstate_size + 1024);

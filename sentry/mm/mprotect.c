@@ -16,6 +16,9 @@ static int show_protection(struct mm *mm, const struct vma *v, u32 old)
 
 	if (!as || !pma_span(&mm->pmas, v->start, v->end, &lo, &hi))
 		return 0;
+	/* The platform may have rewritten calls there: who is about to change code sees his own. */
+	if ((old & PROT_EXEC) && (v->prot & ~old & PROT_WRITE))
+		return aspace_unmap(as, lo, hi - lo);
 	for (p = pma_from(&mm->pmas, lo); p && p->start < hi; p = pma_next(p)) {
 		cow |= pma_readonly(p);
 		clean |= p->mf->fd != mm_memfile(mm)->mapfile.fd;

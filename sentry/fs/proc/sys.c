@@ -172,7 +172,7 @@ PSEUDO_DIR(proc_sys_kernel, .id = "proc.sys.kernel", PSEUDO_ENTRIES(kernel_entri
 
 FACT(show_max_map_count, "65530\n")
 FACT(show_swappiness, "60\n")
-FACT(show_mmap_min_addr, "65536\n")
+FACT(show_mmap_min_addr, "%llu\n", (unsigned long long)c->kernel->machine->platform->min_user_addr)
 FACT(show_overcommit_ratio, "50\n")
 
 static const struct pseudo_entry vm_entries[] = {
