@@ -10,6 +10,9 @@
 #define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 
 /* What advice does to the part [start, end) of v, which is one mapping. */
 static int advise(struct mm *mm, struct vma *v, u64 start, u64 end, int advice)
@@ -20,9 +23,12 @@ static int advise(struct mm *mm, struct vma *v, u64 start, u64 end, int advice)
 			return -EINVAL;
 		mm_drop_pages_locked(mm, start, end, true);
 		return 0;
+	case MADV_DONTNEED_LOCKED:
+		mm_drop_pages_locked(mm, start, end, true);
+		return 0;
 	case MADV_FREE:
 		/* The guest may find old content or zeros until it writes: zeros are allowed. */
-		if (v->mappable)
+		if (v->mappable || v->flags & VMA_LOCKED)
 			return -EINVAL;
 		mm_drop_pages_locked(mm, start, end, true);
 		return 0;
@@ -90,8 +96,8 @@ static int populate(struct mm *mm, u64 start, u64 end, u32 access)
 		v = vma_find(&mm->vmas, at);
 		if (!v)
 			r = -ENOMEM;
-		else if (!vma_allows(v, access))
-			r = -EFAULT;
+		else if (!(v->prot & (access == ACCESS_WRITE ? PROT_WRITE : PROT_READ)))
+			r = -EINVAL;
 		else
 			r = mm_get_page_locked(mm, v, at, access, &p);
 		if (r == -EIO)
@@ -144,6 +150,7 @@ static int remove_content(struct mm *mm, u64 start, u64 end)
 
 int mm_madvise(struct mm *mm, u64 addr, u64 len, int advice)
 {
+	u64 end;
 	int r;
 
 	switch (advice) {
@@ -154,27 +161,29 @@ int mm_madvise(struct mm *mm, u64 addr, u64 len, int advice)
 	case MADV_PAGEOUT:
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
+	case MADV_DONTNEED_LOCKED:
 		break;
 	default:
 		return -EINVAL;
 	}
 	if (!IS_ALIGNED(addr, PAGE_SIZE) || (len > 0 && PAGE_UP(len) == 0))
 		return -EINVAL;
-	len = PAGE_UP(len);
-	if (addr + len < addr)
+	end = addr + PAGE_UP(len);
+	if (end < addr)
 		return -EINVAL;
-	if (len == 0)
+	if (end == addr)
 		return 0;
-	if (!mm_range_valid(mm, addr, len))
-		return -ENOMEM;
+	/* What no address space has is a hole like any other: it is told after what comes before
+	 * it. */
+	end = MIN(end, MAX(addr, mm_top(mm)) + PAGE_SIZE);
 	if (advice == MADV_POPULATE_READ)
-		return populate(mm, addr, addr + len, ACCESS_READ);
+		return populate(mm, addr, end, ACCESS_READ);
 	if (advice == MADV_POPULATE_WRITE)
-		return populate(mm, addr, addr + len, ACCESS_WRITE);
+		return populate(mm, addr, end, ACCESS_WRITE);
 	if (advice == MADV_REMOVE)
-		return remove_content(mm, addr, addr + len);
+		return remove_content(mm, addr, end);
 	mm_lock(mm);
-	r = advise_range(mm, addr, addr + len, advice);
+	r = advise_range(mm, addr, end, advice);
 	mm_unlock(mm);
 	return r;
 }

@@ -122,7 +122,7 @@ static int check_args(struct mm *mm, struct ctx *c, const struct mmap_args *a, u
 		if (a->addr < mm_bottom(mm))
 			return -EPERM;
 	}
-	if (a->flags & MAP_GROWSDOWN && type != MAP_PRIVATE)
+	if (a->flags & MAP_GROWSDOWN && (type != MAP_PRIVATE || a->mappable))
 		return -EINVAL;
 	if (a->prot & 7 & ~a->max_prot)
 		return -EACCES;
@@ -222,7 +222,10 @@ static s64 map_locked(struct mm *mm, struct ctx *c, const struct mmap_args *a, u
 		if (r < 0)
 			return r;
 	}
-	r = mm_check_limits(mm, c, len - replaced, data, lock);
+	/* What is replaced still counts as locked, as Linux has it. */
+	r = mm_check_limits(mm, c, len - replaced, data, false);
+	if (r == 0 && lock && exceeds(mm->vm_locked, len, mm_lock_limit(c)))
+		r = -EAGAIN;
 	if (r < 0)
 		return r;
 	if (overcommits(mm, a, len))

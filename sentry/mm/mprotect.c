@@ -99,6 +99,7 @@ static int mprotect_locked(struct mm *mm, u64 start, u64 end, int prot)
 
 int mm_mprotect(struct mm *mm, u64 addr, u64 len, int prot)
 {
+	u64 end;
 	int r;
 
 	if (!IS_ALIGNED(addr, PAGE_SIZE) ||
@@ -107,13 +108,13 @@ int mm_mprotect(struct mm *mm, u64 addr, u64 len, int prot)
 		return -EINVAL;
 	if (len == 0)
 		return 0;
-	len = PAGE_UP(len);
-	if (!mm_range_valid(mm, addr, len))
+	end = addr + PAGE_UP(len);
+	if (end <= addr || addr >= mm_top(mm))
 		return -ENOMEM;
 	mm_lock(mm);
-	r = mprotect_locked(mm, addr, addr + len, prot);
+	r = mprotect_locked(mm, addr, MIN(end, mm_top(mm)), prot);
 	mm_unlock(mm);
-	return r;
+	return r == 0 && end > mm_top(mm) ? -ENOMEM : r;
 }
 
 int mm_set_flag_locked(struct mm *mm, u64 start, u64 end, u32 set, u32 clear)
@@ -192,10 +193,11 @@ static int mlock_locked(struct mm *mm, struct ctx *c, u64 start, u64 end, enum m
 
 int mm_mlock(struct mm *mm, struct ctx *c, u64 addr, u64 len, enum mlock_how how)
 {
-	u64 start = PAGE_DOWN(addr), end = PAGE_UP(addr + len);
+	u64 start = PAGE_DOWN(addr), end = start + PAGE_UP(len + addr % PAGE_SIZE);
 	int r;
 
-	if (addr + len < addr || end < start)
+	/* A length that PAGE_UP makes nothing of is none, as Linux has it. */
+	if (end < start)
 		return -EINVAL;
 	if (start == end)
 		return 0;

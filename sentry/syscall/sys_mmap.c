@@ -58,7 +58,14 @@ SYSCALL6(mmap, u64, addr, u64, len, int, prot, int, flags, int, fd, u64, off)
 	}
 	if (len == 0)
 		return -EINVAL;
+	if (PAGE_UP(len) == 0)
+		return -ENOMEM;
 	if (f) {
+		/* Past where files end. */
+		if (inode_is_reg(f->inode) &&
+		    (PAGE_UP(len) > INT64_MAX ||
+		     off / PAGE_SIZE > ((u64)INT64_MAX - PAGE_UP(len)) / PAGE_SIZE))
+			return -EOVERFLOW;
 		if (type == MAP_SHARED_VALIDATE && flags & ~MAP_KNOWN)
 			return -EOPNOTSUPP;
 		if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
@@ -66,11 +73,6 @@ SYSCALL6(mmap, u64, addr, u64, len, int, prot, int, flags, int, fd, u64, off)
 		r = file_mmap(f, c, &a);
 		if (r < 0)
 			return r;
-		/* Past where files end. */
-		if (inode_is_reg(f->inode) &&
-		    (PAGE_UP(len) > INT64_MAX ||
-		     off / PAGE_SIZE > ((u64)INT64_MAX - PAGE_UP(len)) / PAGE_SIZE))
-			return -EOVERFLOW;
 	} else if (type == MAP_SHARED_VALIDATE) {
 		return -EINVAL;
 	}
@@ -78,8 +80,6 @@ SYSCALL6(mmap, u64, addr, u64, len, int, prot, int, flags, int, fd, u64, off)
 	if (!a.mappable) {
 		a.off = 0;
 		if (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) {
-			if (PAGE_UP(len) == 0)
-				return -ENOMEM;
 			memory = shmem_new(t->kernel, PAGE_UP(len));
 			a.mappable = (struct mappable *)memory;
 		}

@@ -9,6 +9,7 @@
 #include "sentry/vfs/notify.h"
 #include "sentry/vfs/path_file.h"
 #include "sentry/vfs/path_state.h"
+#include "sentry/vfs/super.h"
 
 #include "state/base/cleanup.h"
 
@@ -398,17 +399,28 @@ void file_executed(struct mapid *id, bool begins)
 		atomic_fetch_add(&i->executed, begins ? 1u : ~0u);
 }
 
+bool file_named(const struct file *f)
+{
+	return f->path.dentry && !super_ops_of(f->path.mount->sb)->nameless;
+}
+
+void file_link_name(struct file *f, char *buf, size_t size)
+{
+	if (file_ops_of(f)->link_name)
+		file_ops_of(f)->link_name(f, buf, size);
+	else
+		snprintf(buf, size, "anon_inode:[file]");
+}
+
 void file_describe(struct mapid *id, char *buf, size_t size, u64 *ret_dev, u64 *ret_ino)
 {
 	struct file *f = container_of(id, struct file, id);
 	struct inode *i = file_place(f);
 
-	if (f->path.dentry)
+	if (file_named(f))
 		path_describe(&f->path, NULL, buf, size);
-	else if (file_ops_of(f)->link_name)
-		file_ops_of(f)->link_name(f, buf, size);
 	else
-		snprintf(buf, size, "anon_inode:[file]");
+		file_link_name(f, buf, size);
 	*ret_dev = i->sb ? i->sb->dev : 0;
 	*ret_ino = i->ino;
 }

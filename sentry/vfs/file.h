@@ -149,6 +149,10 @@ MUST_CHECK int file_stat(struct file *f, struct ctx *c, struct kstat *ret);
 s64 file_llseek_nowhere(struct file *f, struct ctx *c, s64 off, int whence);
 /* Counts in inode->executed. */
 void file_executed(struct mapid *id, bool begins);
+/* Has a name in a directory, or once had: its path says it. Else file_link_name does. */
+bool file_named(const struct file *f);
+#define FILE_LINK_NAME_MAX 320
+void file_link_name(struct file *f, char *buf, size_t size);
 void file_describe(struct mapid *id, char *buf, size_t size, u64 *ret_dev, u64 *ret_ino);
 
 /*

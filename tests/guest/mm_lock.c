@@ -160,3 +160,29 @@ GUEST_TEST(futex_of_a_page_that_was_cut_off)
 	ASSERT_OK(ftruncate(fd, 0));
 	EXPECT_ERRNO(syscall(SYS_futex, p, FUTEX_WAKE, 1, NULL, NULL, 0), EFAULT);
 }
+
+/* What is to be replaced counts against the limit as long as it is there. */
+static void replace_locked(void *arg)
+{
+	struct rlimit two = {2 * GUEST_PAGE, 2 * GUEST_PAGE};
+	char *p = guest_map(2 * GUEST_PAGE, 0);
+
+	guest_drop_root();
+	ASSERT_OK(setrlimit(RLIMIT_MEMLOCK, &two));
+	EXPECT_OK(mlock(p, GUEST_PAGE));
+	EXPECT_EQ(mmap(p, 2 * GUEST_PAGE, PROT_READ,
+	               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0),
+	          MAP_FAILED);
+	EXPECT_EQ(errno, EAGAIN);
+	EXPECT_EQ(mmap(p, GUEST_PAGE, PROT_READ,
+	               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0),
+	          p);
+	/* A length that is none when it is rounded up. */
+	EXPECT_OK(mlock(p, ~0ul));
+	EXPECT_EQ(locked_kb(), 4);
+}
+
+GUEST_TEST(locked_and_replaced)
+{
+	EXPECT_EQ(guest_in_child(replace_locked, NULL), 0);
+}

@@ -1,5 +1,7 @@
 #include "tests/guest/guest_test.h"
 
+#include <sys/random.h>
+
 /* madvise: DONTNEED drops, others keep the contents; errors. */
 
 GUEST_TEST(dontneed_anon_reads_zero)
@@ -131,4 +133,57 @@ GUEST_TEST(errors)
 	EXPECT_ERRNO(madvise(p, 3 * GUEST_PAGE, MADV_DONTNEED), ENOMEM);
 	EXPECT_EQ(p[0], 0);
 	EXPECT_EQ(p[2 * GUEST_PAGE], 0);
+}
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+GUEST_TEST(locked_pages)
+{
+	char *p = guest_map(2 * GUEST_PAGE, 0);
+
+	memset(p, 'x', 2 * GUEST_PAGE);
+	ASSERT_OK(mlock(p, GUEST_PAGE));
+	EXPECT_ERRNO(madvise(p, GUEST_PAGE, MADV_DONTNEED), EINVAL);
+	EXPECT_ERRNO(madvise(p, GUEST_PAGE, MADV_FREE), EINVAL);
+	EXPECT_EQ(*p, 'x');
+	MAYBE_SAVE();
+	if (madvise(p + GUEST_PAGE, GUEST_PAGE, MADV_DONTNEED_LOCKED) < 0)
+		SKIP("no MADV_DONTNEED_LOCKED");
+	EXPECT_OK(madvise(p, GUEST_PAGE, MADV_DONTNEED_LOCKED));
+	EXPECT_EQ(p[0], 0);
+	EXPECT_EQ(p[GUEST_PAGE], 0);
+}
+
+GUEST_TEST(holes_are_told_last)
+{
+	char *p = guest_map(4 * GUEST_PAGE, 0);
+
+	memset(p, 'x', 4 * GUEST_PAGE);
+	ASSERT_OK(munmap(p + 2 * GUEST_PAGE, GUEST_PAGE));
+	EXPECT_ERRNO(madvise(p, 4 * GUEST_PAGE, MADV_DONTNEED), ENOMEM);
+	EXPECT_EQ(p[0], 0);
+	EXPECT_EQ(p[3 * GUEST_PAGE], 0);
+	*p = 'y';
+	/* Beyond all addresses is a hole as well. */
+	EXPECT_ERRNO(mprotect(p, 1ul << 47, PROT_READ), ENOMEM);
+	EXPECT_ERRNO(getrandom(p, 1, 0), EFAULT);
+	EXPECT_EQ(*p, 'y');
+	if (madvise(p, GUEST_PAGE, MADV_POPULATE_READ) == 0)
+		EXPECT_ERRNO(madvise(p, GUEST_PAGE, MADV_POPULATE_WRITE), EINVAL);
+}
+
+GUEST_TEST(files_do_not_grow_down)
+{
+	int fd = ASSERT_OK(open(guest_path("f"), O_RDWR | O_CREAT, 0600));
+
+	ASSERT_OK(ftruncate(fd, GUEST_PAGE));
+	EXPECT_EQ(mmap(NULL, GUEST_PAGE, PROT_READ, MAP_PRIVATE | MAP_GROWSDOWN, fd, 0),
+	          MAP_FAILED);
+	EXPECT_EQ(errno, EINVAL);
 }

@@ -64,7 +64,7 @@ GUEST_TEST(name_in_proc)
 
 GUEST_TEST(reopened_through_proc)
 {
-	char link[64], c = 0;
+	char link[64], text[64] = "", c = 0;
 	int fd = ASSERT_OK(memfd_create("again", 0)), fd2;
 
 	ASSERT_EQ(write(fd, "xy", 2), 2);
@@ -73,6 +73,24 @@ GUEST_TEST(reopened_through_proc)
 	EXPECT_EQ(read(fd2, &c, 1), 1);
 	EXPECT_EQ(c, 'x');
 	EXPECT_EQ(lseek(fd, 0, SEEK_CUR), 2);
+	MAYBE_SAVE();
+	/* The name is the file's, by whatever way it was opened. */
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd2);
+	ASSERT_OK(readlink(link, text, sizeof(text) - 1));
+	EXPECT_STREQ(text, "/memfd:again (deleted)");
+}
+
+GUEST_TEST(long_names)
+{
+	char name[250], link[64], text[400] = "";
+	int fd;
+
+	memset(name, 'n', sizeof(name));
+	name[249] = 0;
+	fd = ASSERT_OK(memfd_create(name, 0));
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	EXPECT_EQ(readlink(link, text, sizeof(text)),
+	          strlen("/memfd:") + 249 + strlen(" (deleted)"));
 }
 
 GUEST_TEST(errors)

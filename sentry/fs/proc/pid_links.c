@@ -162,15 +162,14 @@ PROC_LINK(proc_fd_link)
 PROC_LINK_TEXT(proc_fd_text)
 {
 	AUTO(file) f = NULL;
-	char buf[64] = "anon_inode:[file]";
+	char buf[FILE_LINK_NAME_MAX];
 	int r = get_file(&i->key, c, &f, NULL);
 
 	if (r < 0)
 		return r;
-	if (f->path.dentry)
+	if (file_named(f))
 		return place_text(&f->path, c, ret_text);
-	if (file_ops_of(f)->link_name)
-		file_ops_of(f)->link_name(f, buf, sizeof(buf));
+	file_link_name(f, buf, sizeof(buf));
 	*ret_text = strdup(buf);
 	return *ret_text ? 0 : -ENOMEM;
 }

@@ -18,7 +18,7 @@ struct nameless_super {
 };
 OBJECT_DECL(nameless_super);
 
-static const struct super_ops nameless_ops = {.name = "anon_inodefs"};
+static const struct super_ops nameless_ops = {.name = "anon_inodefs", .nameless = true};
 #define NAMELESS_SUPER_FIELDS(F) F(BASE, sb, super_block)
 OBJECT_TYPE(nameless_super, Sentry__NamelessSuper, sentry__nameless_super__descriptor,
             NAMELESS_SUPER_FIELDS, .base = &super_block_type, .ops = &nameless_ops);
