@@ -4,42 +4,31 @@
 
 #include <stdio.h>
 
-/* Names in it are the guest's, the terminal is ours. */
-static void print_clean(const char *s)
-{
-	for (; *s; s++)
-		putchar(((unsigned char)*s < ' ' && *s != '\n') || *s == 0x7f ? '?' : *s);
-}
-
 static int print_stacks(const struct container *c, struct error *err)
 {
 	Control__DebugRequest debug = CONTROL__DEBUG_REQUEST__INIT;
 	Control__Request req = CONTROL__REQUEST__INIT;
 	Control__Reply *reply;
-	bool more = true;
+	ProtobufCMessage *m;
+	FILE *answer;
+	int r;
 
 	req.op_case = CONTROL__REQUEST__OP_DEBUG;
 	req.debug = &debug;
-	while (more) {
-		if (client_request(c, "debug", &req, CLIENT_TIMEOUT_MS, &reply, err) < 0)
-			return -1;
-		more = false;
-		if (reply->result_case == CONTROL__REPLY__RESULT_DEBUG) {
-			if (!reply->debug->at_rest && debug.after_tid == 0)
-				printf("(it does not stop: registers are those of the last "
-				       "call)\n");
-			for (size_t i = 0; i < reply->debug->n_tasks; i++) {
-				print_clean(reply->debug->tasks[i]->text);
-				/* Only ever onwards, whatever the sentry says. */
-				if (reply->debug->tasks[i]->tid > debug.after_tid) {
-					debug.after_tid = reply->debug->tasks[i]->tid;
-					more = reply->debug->more;
-				}
-			}
-		}
-		control__reply__free_unpacked(reply, NULL);
+	if (client_request_answer(c, "debug", &req, &reply, &answer, err) < 0)
+		return -1;
+	if (reply->result_case == CONTROL__REPLY__RESULT_DEBUG && !reply->debug->at_rest)
+		printf("(it does not stop: registers are those of the last call)\n");
+	control__reply__free_unpacked(reply, NULL);
+	while ((r = client_next(answer, &control__debug_task__descriptor, &m)) > 0) {
+		/* Names in it are the guest's, the terminal is ours. */
+		print_clean(((Control__DebugTask *)m)->text, true);
+		protobuf_c_message_free_unpacked(m, NULL);
 	}
-	return 0;
+	fclose(answer);
+	if (r < 0)
+		return error_set(err, "debug container %s: no answer that makes sense", c->id);
+	return fflush(stdout) == 0 ? 0 : error_set(err, "cannot write the output");
 }
 
 int cmd_debug(const struct globals *g, int argc, const char **argv, struct error *err)

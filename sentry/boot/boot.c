@@ -277,16 +277,15 @@ int boot_signal_group(struct kernel *k, u32 pgid, const siginfo_t *info)
 	return any ? 0 : -ESRCH;
 }
 
+/* All at once: nobody forks meanwhile. */
 static int signal_all(struct kernel *k, const siginfo_t *info)
 {
-	struct thread_group *tg;
-	u32 at = 0;
+	GUARD(&k->tasks_lock);
+	for (u32 i = 1; i < PID_MAX; i++) {
+		struct task *t = pid_task_locked(k->pidns, i);
 
-	while ((tg = thread_group_next(k, at))) {
-		at = tg->tgid;
-		if (signal_send_group(tg, info) < 0)
-			log_debug("signal %d to %u is not queued", info->si_signo, tg->tgid);
-		obj_put(tg);
+		if (t && t->tg->leader == t && signal_send_group_tasks_locked(t->tg, info) < 0)
+			log_debug("signal %d to %u is not queued", info->si_signo, t->tg->tgid);
 	}
 	return 0;
 }
@@ -336,7 +335,7 @@ int boot_pause(struct boot *b)
 	GUARD(&b->save_lock);
 	if (b->paused_by_user)
 		return -EALREADY;
-	r = kernel_pause(b->kernel, 10 * NSEC_PER_SEC);
+	r = kernel_pause(b->kernel, 20 * NSEC_PER_SEC);
 	if (r == 0)
 		b->paused_by_user = true;
 	return r;

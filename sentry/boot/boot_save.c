@@ -195,7 +195,7 @@ int boot_checkpoint(struct boot *b, const struct boot_checkpoint *ck, Control__C
 	was_paused = b->paused_by_user;
 	start = now_ns(CLOCK_MONOTONIC);
 	if (!was_paused) {
-		r = kernel_pause(b->kernel, 10 * NSEC_PER_SEC);
+		r = kernel_pause(b->kernel, 20 * NSEC_PER_SEC);
 		if (r < 0)
 			return boot_why(ret_why, r,
 			                "a task can't be stopped: %s; the sandbox runs on",

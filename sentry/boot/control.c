@@ -192,6 +192,7 @@ static void *control_thread(void *arg)
 	struct control *c = arg;
 	struct pollfd p[2 + MAX_CONNS + RPC_MAX_FDS];
 
+	lock_never_queue();
 	for (;;) {
 		size_t n, i;
 		u64 woken;

@@ -7,10 +7,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-#define PS_BATCH    12 /* entries of one reply: each at most about 4.7 KiB */
-#define DEBUG_BATCH 14 /* likewise, BOOT_DEBUG_TEXT each */
 
 void control_reply_exit(struct control *c, struct conn *k, u64 id)
 {
@@ -119,36 +117,36 @@ static void op_state(struct control *c, struct conn *k, u64 id) REQUIRES(c->lock
 	conn_reply(c, k, &reply);
 }
 
-static void op_ps(struct control *c, struct conn *k, u64 id, int after_pid) REQUIRES(c->lock)
+/* Answers of any length go into a file that the caller brings along; a pipe might never be read. */
+static bool takes_answer(const int *fds, size_t n_fds)
 {
-	Control__Reply *reply = calloc(1, sizeof(*reply));
-	Control__PsReply *ps = calloc(1, sizeof(*ps));
-	int r;
+	struct stat st;
 
-	if (!reply || !ps) {
-		free(reply);
-		free(ps);
-		conn_result(c, k, id, -ENOMEM, NULL);
-		return;
-	}
-	control__reply__init(reply);
-	control__ps_reply__init(ps);
-	reply->id = id;
-	reply->result_case = CONTROL__REPLY__RESULT_PS;
-	reply->ps = ps;
-	r = boot_ps(c->b, after_pid, PS_BATCH, ps);
+	return n_fds == 1 && fstat(fds[0], &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static void op_ps(struct control *c, struct conn *k, u64 id, const int *fds, size_t n_fds)
+	REQUIRES(c->lock)
+{
+	Control__PsReply ps = CONTROL__PS_REPLY__INIT;
+	Control__Reply reply = CONTROL__REPLY__INIT;
+	int r = takes_answer(fds, n_fds) ? boot_ps(c->b, fds[0], &ps) : -EINVAL;
+
+	reply.id = id;
+	reply.result_case = CONTROL__REPLY__RESULT_PS;
+	reply.ps = &ps;
 	if (r < 0)
 		conn_result(c, k, id, r, NULL);
 	else
-		conn_reply(c, k, reply);
-	control__reply__free_unpacked(reply, NULL);
+		conn_reply(c, k, &reply);
 }
 
-static void op_debug(struct control *c, struct conn *k, u64 id, int after_tid) REQUIRES(c->lock)
+static void op_debug(struct control *c, struct conn *k, u64 id, const int *fds, size_t n_fds)
+	REQUIRES(c->lock)
 {
 	Control__DebugReply debug = CONTROL__DEBUG_REPLY__INIT;
 	Control__Reply reply = CONTROL__REPLY__INIT;
-	int r = boot_debug(c->b, after_tid, DEBUG_BATCH, &debug);
+	int r = takes_answer(fds, n_fds) ? boot_debug(c->b, fds[0], &debug) : -EINVAL;
 
 	reply.id = id;
 	reply.result_case = CONTROL__REPLY__RESULT_DEBUG;
@@ -157,9 +155,6 @@ static void op_debug(struct control *c, struct conn *k, u64 id, int after_tid) R
 		conn_result(c, k, id, r, NULL);
 	else
 		conn_reply(c, k, &reply);
-	for (size_t i = 0; i < debug.n_tasks; i++)
-		control__debug_task__free_unpacked(debug.tasks[i], NULL);
-	free(debug.tasks);
 }
 
 static void op_events(struct control *c, struct conn *k, u64 id) REQUIRES(c->lock)
@@ -218,6 +213,7 @@ static void *checkpoint_worker(void *arg)
 		.cancel = &job->cancel,
 	};
 
+	lock_never_queue();
 	job->result = boot_checkpoint(c->b, &ck, &job->reply, &job->why);
 	control_wake(c);
 	return NULL;
@@ -380,10 +376,10 @@ size_t control_handle(struct control *c, struct conn *k, const Control__Request 
 		op_signal(c, k, id, req->signal);
 		break;
 	case CONTROL__REQUEST__OP_PS:
-		op_ps(c, k, id, req->ps->after_pid);
+		op_ps(c, k, id, fds, n_fds);
 		break;
 	case CONTROL__REQUEST__OP_DEBUG:
-		op_debug(c, k, id, req->debug->after_tid);
+		op_debug(c, k, id, fds, n_fds);
 		break;
 	case CONTROL__REQUEST__OP_EVENTS:
 		op_events(c, k, id);

@@ -12,12 +12,17 @@
 #include "sentry/syscall/dispatch.h"
 #include "state/base/cleanup.h"
 
+#include <endian.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #define DEBUG_TEXT  4096                  /* bytes about one task */
+#define LOOK_SLOW   (100 * NSEC_PER_MSEC) /* of ps and events, until it is held for them */
+#define HOLD_PAUSE  (2 * NSEC_PER_SEC)
 #define DEBUG_PAUSE (500 * NSEC_PER_MSEC) /* what stands still only later is shown as it runs */
 
 static char *command_line(struct task *t)
@@ -51,176 +56,243 @@ static char *command_line(struct task *t)
 	return line;
 }
 
-/* One that runs is enough for the process to run. */
-static char group_state(struct thread_group *tg)
+/* One that runs is enough for the process to run. tasks_lock held. */
+static char group_state_locked(struct thread_group *tg)
 {
 	char state = 0;
 	struct task *t;
-	u32 at = 0;
 
-	while ((t = task_next(tg, at))) {
+	TAILQ_FOREACH (t, &tg->tasks, tg_link) {
 		char s = task_letter(t);
 
-		at = t->tid;
 		if (s == 'R' || !state || state == 'Z')
 			state = s;
-		obj_put(t);
 	}
 	return state ? state : 'Z';
 }
 
-/* "pts/3", "console", "?" for none. Malloc'd. */
-static char *terminal_name(u32 rdev)
+/* What is known of a process under tasks_lock. */
+struct seen {
+	struct task *leader; /* owned */
+	u32 ppid, threads, rdev;
+	u64 cpu_ns;
+	s64 start_time;
+	char state;
+};
+
+static void see_locked(struct task *leader, struct seen *s)
 {
-	char name[16] = "?";
+	struct thread_group *tg = leader->tg;
+	u64 u, st;
 
-	if (major(rdev) == 136)
-		snprintf(name, sizeof(name), "pts/%u", minor(rdev));
-	else if (rdev)
-		snprintf(name, sizeof(name), "console");
-	return strdup(name);
-}
-
-static Control__PsEntry *ps_entry(struct kernel *k, struct thread_group *tg, struct task *leader)
-{
-	Control__PsEntry *e = malloc(sizeof(*e));
-	AUTO(creds) cr = task_get_creds(leader);
-	char letter[2] = "", waits[256];
-	u32 rdev = 0;
-	u64 u, s;
-
-	BUG_ON(!e);
-	control__ps_entry__init(e);
-	e->pid = (s32)tg->tgid;
-	e->ppid = (s32)thread_group_ppid(tg);
-	e->uid = cr ? cr->uid : 0;
-	mutex_lock(&k->tasks_lock);
-	e->threads = tg->n_live;
+	s->leader = task_get(leader);
+	s->ppid = tg->parent ? tg->parent->tgid : 0;
+	s->threads = tg->n_live;
 	if (tg->pgrp && tg->pgrp->session->tty && !tg->no_tty)
-		rdev = tg->pgrp->session->tty->rdev;
-	mutex_unlock(&k->tasks_lock);
-	e->tty = terminal_name(rdev);
-	e->start_realtime_ns =
-		(u64)(clock_real(&k->clocks) - clock_mono(&k->clocks) + tg->start_time);
-	thread_group_times(tg, &u, &s);
-	e->cpu_ns = u + s;
-	letter[0] = group_state(tg);
-	e->state = strdup(letter);
-	task_waits_for(leader, waits, sizeof(waits));
-	e->waiting = strdup(waits);
-	BUG_ON(!e->state || !e->waiting);
-	e->command = command_line(leader);
-	return e;
+		s->rdev = tg->pgrp->session->tty->rdev;
+	thread_group_times_locked(tg, &u, &st);
+	s->cpu_ns = u + st;
+	s->start_time = tg->start_time;
+	s->state = group_state_locked(tg);
 }
 
-int boot_ps(struct boot *b, int after_pid, size_t max, Control__PsReply *reply)
+/*
+ * All processes, or (each) all tasks, at one moment: whoever is in a storm of forks and exits gets
+ * the lock of the tree once in a while only. *ret is malloc'd; the number. The built-in init is
+ * ours, not the guest's.
+ */
+static size_t see_all(struct kernel *k, bool each, struct seen **ret)
 {
-	struct thread_group *tg;
-	u32 at = (u32)MAX(after_pid, 0);
+	size_t room = kernel_task_count(k) + 256, n = 0;
+	struct seen *v = calloc(room, sizeof(*v));
 
-	GUARD(&b->save_lock);
-	reply->entries = calloc(max, sizeof(*reply->entries));
-	BUG_ON(!reply->entries);
-	while ((tg = thread_group_next(b->kernel, at))) {
-		AUTO(task) leader = task_find(b->kernel, tg->tgid);
-
-		at = tg->tgid;
-		/* The built-in init is ours, not the guest's. */
-		if (leader && task_run_now(leader) != &run_init) {
-			if (reply->n_entries == max) {
-				reply->more = true;
-				obj_put(tg);
-				break;
-			}
-			reply->entries[reply->n_entries++] = ps_entry(b->kernel, tg, leader);
-		}
-		obj_put(tg);
-	}
-	return 0;
-}
-
-/* The task with the smallest id above after, of any process. A reference. */
-static struct task *next_task(struct kernel *k, u32 after)
-{
+	BUG_ON(!v);
+	*ret = v;
 	GUARD(&k->tasks_lock);
-	for (u32 i = after + 1; i < PID_MAX; i++) {
+	for (u32 i = 1; i < PID_MAX && n < room; i++) {
 		struct task *t = pid_task_locked(k->pidns, i);
 
-		if (t)
-			return task_get(t);
+		if (!t || task_run_now(t) == &run_init)
+			continue;
+		if (each)
+			v[n++].leader = task_get(t);
+		else if (t->tg->leader == t)
+			see_locked(t, &v[n++]);
 	}
-	return NULL;
+	return n;
 }
 
-static void debug_task(struct task *t, Control__DebugReply *reply)
+static void see_finish(struct seen *v, size_t n)
 {
-	Control__DebugTask *e = malloc(sizeof(*e));
-
-	BUG_ON(!e);
-	control__debug_task__init(e);
-	e->tid = (s32)t->tid;
-	e->text = malloc(DEBUG_TEXT);
-	BUG_ON(!e->text);
-	task_in_words(t, e->text, DEBUG_TEXT);
-	reply->tasks[reply->n_tasks++] = e;
+	for (size_t i = 0; i < n; i++)
+		obj_put(v[i].leader);
+	free(v);
 }
 
-int boot_debug(struct boot *b, int after_tid, size_t max, Control__DebugReply *reply)
+/* Messages on their way into a file. */
+struct sink {
+	int fd;
+	int r; /* 0, or what went wrong */
+	size_t n;
+	u8 buf[32 * KIB];
+};
+
+static void sink_flush(struct sink *s)
+{
+	for (size_t at = 0; at < s->n && s->r == 0;) {
+		ssize_t w = write(s->fd, s->buf + at, s->n - at);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w <= 0)
+			s->r = w < 0 ? -errno : -EIO;
+		else
+			at += (size_t)w;
+	}
+	s->n = 0;
+}
+
+static void sink_put(struct sink *s, const ProtobufCMessage *m)
+{
+	size_t size = protobuf_c_message_get_packed_size(m);
+	u32 len = htole32((u32)size);
+
+	/* No message that is made here is larger. */
+	BUG_ON(size + sizeof(len) > sizeof(s->buf));
+	if (s->n + size + sizeof(len) > sizeof(s->buf))
+		sink_flush(s);
+	memcpy(s->buf + s->n, &len, sizeof(len));
+	s->n += sizeof(len);
+	s->n += protobuf_c_message_pack(m, s->buf + s->n);
+}
+
+/* "pts/3", "console", "?" for none. */
+static void terminal_name(u32 rdev, char name[16])
+{
+	if (major(rdev) == 136)
+		snprintf(name, 16, "pts/%u", minor(rdev));
+	else
+		snprintf(name, 16, rdev ? "console" : "?");
+}
+
+static void put_entry(struct sink *out, struct kernel *k, const struct seen *s)
+{
+	Control__PsEntry e = CONTROL__PS_ENTRY__INIT;
+	AUTO(creds) cr = task_get_creds(s->leader);
+	char letter[2] = {s->state, 0}, waits[256], tty[16];
+
+	e.pid = (s32)s->leader->tg->tgid;
+	e.ppid = (s32)s->ppid;
+	e.uid = cr ? cr->uid : 0;
+	e.threads = s->threads;
+	terminal_name(s->rdev, tty);
+	e.tty = tty;
+	e.start_realtime_ns =
+		(u64)(clock_real(&k->clocks) - clock_mono(&k->clocks) + s->start_time);
+	e.cpu_ns = s->cpu_ns;
+	e.state = letter;
+	task_waits_for(s->leader, waits, sizeof(waits));
+	e.waiting = waits;
+	e.command = command_line(s->leader);
+	sink_put(out, &e.base);
+	free(e.command);
+}
+
+static struct sink *sink_new(int fd)
+{
+	struct sink *s = malloc(sizeof(*s));
+
+	BUG_ON(!s);
+	s->fd = fd;
+	s->r = 0;
+	s->n = 0;
+	return s;
+}
+
+static int sink_end(struct sink *s)
+{
+	int r;
+
+	sink_flush(s);
+	r = s->r;
+	free(s);
+	return r;
+}
+
+/*
+ * Thousands of tasks that run leave whoever looks at them a thousandth of the machine. When that
+ * shows they are held for the rest of the look, if that can be done soon. Call between items.
+ */
+struct hold {
+	struct boot *b;
+	s64 since; /* of the monotonic clock; when looking began */
+	bool tried, held;
+};
+
+static void hold_if_slow(struct hold *h)
+{
+	struct clocks *clocks = &h->b->kernel->clocks;
+
+	if (h->tried || clock_mono(clocks) - h->since < LOOK_SLOW)
+		return;
+	h->tried = true;
+	if (!atomic_load(&h->b->paused_by_user))
+		h->held = kernel_pause(h->b->kernel, HOLD_PAUSE) == 0;
+}
+
+static void hold_end(struct hold *h)
+{
+	if (h->held)
+		kernel_resume(h->b->kernel);
+}
+
+int boot_ps(struct boot *b, int fd, Control__PsReply *reply)
+{
+	struct hold hold = {.b = b, .since = clock_mono(&b->kernel->clocks)};
+	struct sink *out;
+	struct seen *v;
+	size_t n;
+
+	GUARD(&b->save_lock);
+	out = sink_new(fd);
+	n = see_all(b->kernel, false, &v);
+	for (size_t i = 0; i < n && out->r == 0; i++) {
+		hold_if_slow(&hold);
+		put_entry(out, b->kernel, &v[i]);
+	}
+	hold_end(&hold);
+	reply->entries = (u32)n;
+	see_finish(v, n);
+	return sink_end(out);
+}
+
+int boot_debug(struct boot *b, int fd, Control__DebugReply *reply)
 {
 	bool paused = atomic_load(&b->paused_by_user), mine = false;
-	u32 at = (u32)MAX(after_tid, 0);
-	struct task *t;
+	char text[DEBUG_TEXT];
+	struct sink *out;
+	struct seen *v;
+	size_t n;
 
 	GUARD(&b->save_lock);
 	if (!paused)
 		mine = kernel_pause(b->kernel, DEBUG_PAUSE) == 0;
 	reply->at_rest = paused || mine;
-	reply->tasks = calloc(max, sizeof(*reply->tasks));
-	BUG_ON(!reply->tasks);
-	while ((t = next_task(b->kernel, at))) {
-		at = t->tid;
-		if (t->run != &run_init) {
-			reply->more = reply->n_tasks == max;
-			if (!reply->more)
-				debug_task(t, reply);
-		}
-		obj_put(t);
-		if (reply->more)
-			break;
+	out = sink_new(fd);
+	n = see_all(b->kernel, true, &v);
+	for (size_t i = 0; i < n && out->r == 0; i++) {
+		Control__DebugTask e = CONTROL__DEBUG_TASK__INIT;
+
+		e.tid = (s32)v[i].leader->tid;
+		e.text = text;
+		task_in_words(v[i].leader, text, sizeof(text));
+		sink_put(out, &e.base);
 	}
 	if (mine)
 		kernel_resume(b->kernel);
-	return 0;
-}
-
-static void add_group(struct thread_group *tg, Control__EventsReply *e)
-{
-	AUTO(mm) mm = NULL;
-	struct mm_stat st;
-	struct task *t;
-	u32 at = 0;
-	u64 u, s;
-
-	thread_group_times(tg, &u, &s);
-	e->cpu_user_ns += u;
-	e->cpu_kernel_ns += s;
-	e->processes++;
-	e->faults += tg->dead_minflt;
-	e->switches += tg->dead_nvcsw;
-	while ((t = task_next(tg, at))) {
-		at = t->tid;
-		e->tasks++;
-		e->faults += atomic_load(&t->minflt) + atomic_load(&t->majflt);
-		e->switches += atomic_load(&t->nvcsw);
-		e->kicks += atomic_load(&t->nivcsw);
-		if (!mm)
-			mm = task_get_mm(t);
-		obj_put(t);
-	}
-	if (mm) {
-		mm_stat(mm, &st);
-		e->rss_bytes += st.rss_anon + st.rss_file + st.rss_shmem;
-	}
+	reply->tasks = (u32)n;
+	see_finish(v, n);
+	return sink_end(out);
 }
 
 /* What processes that are gone have used: their parents were told, up to init. */
@@ -232,21 +304,71 @@ static void add_dead(struct thread_group *tg, Control__EventsReply *e)
 	e->switches += tg->child_nvcsw;
 }
 
+static void add_group(struct thread_group *tg, Control__EventsReply *e)
+{
+	struct task *t;
+	u64 u, s;
+
+	thread_group_times_locked(tg, &u, &s);
+	e->cpu_user_ns += u;
+	e->cpu_kernel_ns += s;
+	e->processes++;
+	e->faults += tg->dead_minflt;
+	e->switches += tg->dead_nvcsw;
+	TAILQ_FOREACH (t, &tg->tasks, tg_link) {
+		e->tasks++;
+		e->faults += atomic_load(&t->minflt) + atomic_load(&t->majflt);
+		e->switches += atomic_load(&t->nvcsw);
+		e->kicks += atomic_load(&t->nivcsw);
+	}
+}
+
+/* The counters of all tasks, and (*ret, malloc'd, references, NULL if none) their memory. */
+static size_t add_groups(struct kernel *k, Control__EventsReply *e, struct mm ***ret)
+{
+	size_t room = kernel_task_count(k) + 256, n = 0;
+	struct mm **mms = calloc(room, sizeof(*mms));
+	struct task *t;
+
+	BUG_ON(!mms);
+	*ret = mms;
+	GUARD(&k->tasks_lock);
+	for (u32 i = 1; i < PID_MAX; i++) {
+		t = pid_task_locked(k->pidns, i);
+		if (!t || t->tg->leader != t)
+			continue;
+		add_dead(t->tg, e);
+		if (task_run_now(t) == &run_init)
+			continue;
+		add_group(t->tg, e);
+		/* The first thread that still has it: a leader may be gone before. */
+		TAILQ_FOREACH (t, &pid_task_locked(k->pidns, i)->tg->tasks, tg_link) {
+			if (n < room && (mms[n] = task_get_mm(t))) {
+				n++;
+				break;
+			}
+		}
+	}
+	return n;
+}
+
 int boot_events(struct boot *b, Control__EventsReply *reply)
 {
-	struct thread_group *tg;
-	u32 at = 0;
+	struct hold hold = {.b = b, .since = clock_mono(&b->kernel->clocks)};
+	struct mm_stat st;
+	struct mm **mms;
+	size_t n_mms;
 
 	GUARD(&b->save_lock);
-	while ((tg = thread_group_next(b->kernel, at))) {
-		at = tg->tgid;
-		mutex_lock(&b->kernel->tasks_lock);
-		add_dead(tg, reply);
-		mutex_unlock(&b->kernel->tasks_lock);
-		if (!tg->leader || task_run_now(tg->leader) != &run_init)
-			add_group(tg, reply);
-		obj_put(tg);
+	n_mms = add_groups(b->kernel, reply, &mms);
+	for (size_t i = 0; i < n_mms; i++) {
+		hold_if_slow(&hold);
+		mm_stat(mms[i], &st);
+		reply->rss_bytes += st.rss_anon + st.rss_file + st.rss_shmem;
+		obj_put(mms[i]);
 	}
+	free(mms);
+	hold_end(&hold);
 	reply->cpu_ns = reply->cpu_user_ns + reply->cpu_kernel_ns;
 	reply->memory_bytes = memfile_resident(b->machine.memfile);
 	heap_look(b->machine.memfile, b->machine.statm);

@@ -75,14 +75,12 @@ void boot_on_event(struct boot *b, void (*fn)(void *arg, u64 id, const struct bo
 /* What exec goes by: the Process of the image, or of this boot; kept by the caller. */
 void boot_set_defaults(struct boot *b, const Control__Process *p);
 
-/* Appends the processes with ids above after_pid, in order, to the reply: at most max; more is set
- * if there are others. Entries and their strings are malloc'd one by one (protobuf-c's free walks
- * them). */
-MUST_CHECK int boot_ps(struct boot *b, int after_pid, size_t max, Control__PsReply *reply);
-
-/* The same for tasks with ids above after_tid: what each is doing, in words. Everything is stopped
- * for a moment if that can be done soon; at_rest says whether it was. */
-MUST_CHECK int boot_debug(struct boot *b, int after_tid, size_t max, Control__DebugReply *reply);
+/* Writes a PsEntry about every process to fd, a regular file (see control.proto). -errno of the
+ * writing. */
+MUST_CHECK int boot_ps(struct boot *b, int fd, Control__PsReply *reply);
+/* The same for tasks, DebugTasks: what each is doing, in words. Everything is stopped for a moment
+ * if that can be done soon; at_rest says whether it was. */
+MUST_CHECK int boot_debug(struct boot *b, int fd, Control__DebugReply *reply);
 /* Counters since this process started. */
 MUST_CHECK int boot_events(struct boot *b, Control__EventsReply *reply);
 

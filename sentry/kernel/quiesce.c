@@ -4,9 +4,15 @@
 
 #include "state/base/log.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <string.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* A pause asks again every 20 ms; every so many times also those who were asked before. */
+#define ROUNDS_OF_KICKS 10
 
 struct kernel_runtime {
 	struct mutex lock;      /* RANK_KERNEL_STATE */
@@ -14,6 +20,7 @@ struct kernel_runtime {
 	pthread_cond_t go;      /* with lock: what parked threads wait for */
 	unsigned threads;       /* host threads of tasks that have not ended */
 	unsigned parked;
+	_Atomic u32 at_rest; /* futex word: all have parked since a pause looked */
 	unsigned pauses;
 	_Atomic bool stopping; /* pauses > 0, readable without the lock */
 	bool dying;
@@ -67,8 +74,11 @@ static void rt_wait(struct kernel_runtime *rt, pthread_cond_t *cond)
 /* One more has parked or ended: supervisors are woken only for the last. */
 static void tell_if_all_locked(struct kernel_runtime *rt)
 {
-	if (rt->parked >= rt->threads)
-		pthread_cond_broadcast(&rt->changed);
+	if (rt->parked < rt->threads)
+		return;
+	pthread_cond_broadcast(&rt->changed);
+	if (!atomic_exchange(&rt->at_rest, 1))
+		syscall(SYS_futex, &rt->at_rest, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 static void *task_thread(void *arg)
@@ -162,7 +172,8 @@ bool runtime_park(struct task *t)
 	return live;
 }
 
-static void interrupt_all(struct kernel *k)
+/* again: those that were asked are on their way, and a kick costs. */
+static void interrupt_all(struct kernel *k, bool again)
 {
 	mutex_lock(&k->tasks_lock);
 	for (u32 tid = 1, left = k->pidns->n_tasks; tid < PID_MAX && left > 0; tid++) {
@@ -171,8 +182,10 @@ static void interrupt_all(struct kernel *k)
 		if (!t)
 			continue;
 		left--;
-		if (t->exit_state == TASK_ALIVE)
-			ctx_interrupt(&t->ctx, INTERRUPT_STOP);
+		if (t->exit_state != TASK_ALIVE ||
+		    (again && (atomic_load(&t->ctx.interrupt) & INTERRUPT_STOP)))
+			continue;
+		ctx_interrupt(&t->ctx, INTERRUPT_STOP);
 	}
 	mutex_unlock(&k->tasks_lock);
 	/* The caller may hold the lock of saves. */
@@ -192,10 +205,39 @@ static void log_culprits(struct kernel *k)
 	mutex_unlock(&k->tasks_lock);
 }
 
+/* Without the lock while it sleeps: thousands queue for it to park. */
+static bool all_parked(struct kernel *k, s64 wait_ns)
+{
+	struct kernel_runtime *rt = k->rt;
+	struct timespec ts = ns_timespec(wait_ns);
+	bool done;
+
+	atomic_store(&rt->at_rest, 0);
+	mutex_lock(&rt->lock);
+	done = rt->parked >= rt->threads;
+	mutex_unlock(&rt->lock);
+	if (!done)
+		syscall(SYS_futex, &rt->at_rest, FUTEX_WAIT_PRIVATE, 0, &ts, NULL, 0);
+	mutex_lock(&rt->lock);
+	done = rt->parked >= rt->threads;
+	if (done && !k->clocks.stopped)
+		k->clocks.stopped = clock_mono(&k->clocks);
+	mutex_unlock(&rt->lock);
+	return done;
+}
+
+static s64 host_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return timespec_ns(&ts);
+}
+
 int kernel_pause(struct kernel *k, s64 timeout_ns)
 {
 	struct kernel_runtime *rt = k->rt;
-	s64 waited = 0;
+	s64 began = host_now();
 
 	mutex_lock(&rt->lock);
 	rt->pauses++;
@@ -204,30 +246,11 @@ int kernel_pause(struct kernel *k, s64 timeout_ns)
 
 	/* A task that is born while the flag is up parks by itself; one that was missed because it
 	 * took its flag down just now is caught by asking again. */
-	for (;;) {
-		bool done;
-
-		interrupt_all(k);
-		mutex_lock(&rt->lock);
-		if (rt->parked < rt->threads) {
-			struct timespec ts;
-
-			clock_gettime(CLOCK_MONOTONIC, &ts);
-			ts = ns_timespec(timespec_ns(&ts) + 20 * NSEC_PER_MSEC);
-			while (rt->parked < rt->threads) {
-				if (pthread_cond_timedwait(&rt->changed, &rt->lock.m, &ts) != 0)
-					break;
-			}
-			if (rt->parked < rt->threads)
-				waited += 20 * NSEC_PER_MSEC;
-		}
-		done = rt->parked >= rt->threads;
-		if (done && !k->clocks.stopped)
-			k->clocks.stopped = clock_mono(&k->clocks);
-		mutex_unlock(&rt->lock);
-		if (done)
+	for (unsigned round = 0;; round++) {
+		interrupt_all(k, round % ROUNDS_OF_KICKS != 0);
+		if (all_parked(k, 20 * NSEC_PER_MSEC))
 			return 0;
-		if (timeout_ns >= 0 && waited >= timeout_ns) {
+		if (timeout_ns >= 0 && host_now() - began >= timeout_ns) {
 			log_culprits(k);
 			kernel_resume(k);
 			return -ETIMEDOUT;

@@ -169,10 +169,15 @@ void task_times(struct task *t, u64 *ret_utime, u64 *ret_stime)
 
 void thread_group_times(struct thread_group *tg, u64 *ret_utime, u64 *ret_stime)
 {
+	GUARD(&tg->kernel->tasks_lock);
+	thread_group_times_locked(tg, ret_utime, ret_stime);
+}
+
+void thread_group_times_locked(struct thread_group *tg, u64 *ret_utime, u64 *ret_stime)
+{
 	u64 u, s;
 	struct task *t;
 
-	GUARD(&tg->kernel->tasks_lock);
 	*ret_utime = tg->dead_utime;
 	*ret_stime = tg->dead_stime;
 	TAILQ_FOREACH (t, &tg->tasks, tg_link) {

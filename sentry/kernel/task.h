@@ -305,3 +305,4 @@ u64 task_rlimit(struct task *t, int resource);
 /* This task's CPU time so far, ns. */
 void task_times(struct task *t, u64 *ret_utime, u64 *ret_stime);
 void thread_group_times(struct thread_group *tg, u64 *ret_utime, u64 *ret_stime);
+void thread_group_times_locked(struct thread_group *tg, u64 *ret_utime, u64 *ret_stime);

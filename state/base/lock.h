@@ -54,6 +54,14 @@ MUST_CHECK bool mutex_trylock(struct mutex *m);
 void mutex_lock_pair(struct mutex *a, struct mutex *b);
 void mutex_unlock_pair(struct mutex *a, struct mutex *b);
 
+/*
+ * The calling thread does not queue for mutexes from now on: it looks again and again until one is
+ * free. Thousands of tasks that queue for the lock of the process tree would keep whoever serves
+ * commands for minutes, because each must get a core before it can pass the lock on; but all that
+ * while the lock is free.
+ */
+void lock_never_queue(void);
+
 void rwlock_init(struct rwlock *l, enum lock_rank rank);
 void rwlock_rdlock(struct rwlock *l);
 void rwlock_wrlock(struct rwlock *l);

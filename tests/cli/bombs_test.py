@@ -299,7 +299,7 @@ def limits_travel(s):
     for flags, memory, pids in (((), 128, 77), (("--memory", "200M", "--pids", "55"), 200, 55)):
         other = s.fresh()
         q = s.start("restore", "--image-path", image, *flags, other)
-        wait_for(lambda: s.run("state", other).status == 0, "the restored")
+        wait_for(lambda: '"running"' in s.run("state", other).out, "the restored")
         r = s.ok("exec", other, "cat", "/proc/meminfo", "/proc/sys/kernel/threads-max")
         expect("%d kB" % (memory << 10) in r.out and r.out.endswith("\n%d\n" % pids), r.out)
         s.ok("kill", other, "KILL")
