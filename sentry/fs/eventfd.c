@@ -135,6 +135,7 @@ static const struct file_ops eventfd_ops = {
 	.read = efd_read,
 	.write = efd_write,
 	.poll = eventfd_poll,
+	.llseek = file_llseek_nowhere,
 	.fdinfo = eventfd_fdinfo,
 	.link_name = eventfd_link_name,
 };

@@ -151,6 +151,8 @@ SYSCALL6(copy_file_range, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out
 	AUTO(file) out = NULL;
 	struct end src = {0}, dst = {0};
 	bool own_in, own_out;
+	struct kstat st;
+	s64 size;
 	long n;
 	int r = fd_get(c, in_fd, &in);
 
@@ -178,8 +180,14 @@ SYSCALL6(copy_file_range, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out
 	if (own_out)
 		dst.pos = file_llseek(out, c, 0, SEEK_CUR);
 	src.at = dst.at = true;
+	/* What lies past the end is not copied, and overlaps nothing. */
+	r = inode_getattr(in->inode, c, &st);
+	if (r < 0)
+		return r;
+	size = (s64)st.size;
 	count = MIN(count, COUNT_MAX);
-	if (in->inode == out->inode && src.pos < dst.pos + (s64)count &&
+	count = src.pos < size ? MIN(count, (u64)(size - src.pos)) : 0;
+	if (count && in->inode == out->inode && src.pos < dst.pos + (s64)count &&
 	    dst.pos < src.pos + (s64)count)
 		return -EINVAL;
 	n = copy(c, &src, &dst, count);
@@ -223,6 +231,12 @@ static long splice_stream(struct ctx *c, struct file *in, struct pipe *out, u8 *
 	return n;
 }
 
+/* An anonymous file: neither of a file system nor a pipe or socket. */
+static bool no_stream(struct file *f)
+{
+	return (f->inode->mode & S_IFMT) == 0;
+}
+
 #define SPLICE_FLAGS 15u /* SPLICE_F_MOVE, NONBLOCK, MORE, GIFT */
 
 SYSCALL6(splice, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out_off, size_t, count, u32,
@@ -252,6 +266,9 @@ SYSCALL6(splice, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out_off, siz
 	if ((pipe_of(in) && !uaddr_null(in_off)) || (pipe_of(out) && !uaddr_null(out_off)))
 		return -ESPIPE;
 	if (!pipe_of(out) && (file_flags(out) & O_APPEND))
+		return -EINVAL;
+	/* Counters, watches and the like give records, not bytes. */
+	if (no_stream(in) || no_stream(out))
 		return -EINVAL;
 	r = end_init(&src, c, in, in_off);
 	if (r == 0)

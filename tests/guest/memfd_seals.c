@@ -179,3 +179,18 @@ GUEST_TEST(a_write_that_would_grow)
 	EXPECT_ERRNO(pwrite(fd, buf, GUEST_PAGE, GUEST_PAGE + 10), EPERM);
 	EXPECT_EQ(pwrite(fd, buf, GUEST_PAGE / 2 - 10, GUEST_PAGE + 10), GUEST_PAGE / 2 - 10);
 }
+
+/* What would seal a file against writing waits for who may write to it. */
+GUEST_TEST(exec_seal_and_a_writer)
+{
+	int fd = sealable();
+	char *m;
+
+	ASSERT_OK(ftruncate(fd, GUEST_PAGE));
+	m = mmap(NULL, GUEST_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_TRUE(m != MAP_FAILED);
+	MAYBE_SAVE();
+	EXPECT_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_EXEC), EBUSY);
+	munmap(m, GUEST_PAGE);
+	EXPECT_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_EXEC));
+}

@@ -139,6 +139,13 @@ GUEST_TEST(packets)
 	EXPECT_EQ(poll(&pf, 1, -1), 1);
 	EXPECT_EQ(read(p.m, buf, sizeof(buf)), 1);
 	EXPECT_EQ(buf[0], TIOCPKT_DOSTOP);
+	pty_flags(p.s, 0, 0, 0, 0, EXTPROC, 0);
+	EXPECT_EQ(poll(&pf, 1, -1), 1);
+	EXPECT_EQ(read(p.m, buf, sizeof(buf)), 1);
+	EXPECT_EQ(buf[0], TIOCPKT_IOCTL);
+	pty_flags(p.s, 0, 0, 0, 0, 0, EXTPROC);
+	EXPECT_EQ(read(p.m, buf, sizeof(buf)), 1);
+	EXPECT_EQ(buf[0], TIOCPKT_IOCTL);
 	on = 0;
 	ASSERT_OK(ioctl(p.m, TIOCPKT, &on));
 	pty_put(p.s, "plain");
@@ -185,4 +192,23 @@ GUEST_TEST(a_reader_that_does_not_read_stops_the_master)
 	while (got < written && (n = read(p.s, buf, sizeof(buf))) > 0)
 		got += n;
 	EXPECT_EQ(got, written);
+}
+
+GUEST_TEST(software_carrier)
+{
+	struct pty_pair p = pty_open_pair();
+	struct termios t;
+	int v = 1;
+
+	ASSERT_OK(ioctl(p.s, TIOCSSOFTCAR, &v));
+	ASSERT_OK(tcgetattr(p.s, &t));
+	EXPECT_TRUE(t.c_cflag & CLOCAL);
+	MAYBE_SAVE();
+	v = 0;
+	EXPECT_OK(ioctl(p.s, TIOCGSOFTCAR, &v));
+	EXPECT_EQ(v, 1);
+	v = 0;
+	EXPECT_OK(ioctl(p.s, TIOCSSOFTCAR, &v));
+	EXPECT_OK(ioctl(p.s, TIOCGSOFTCAR, &v));
+	EXPECT_EQ(v, 0);
 }

@@ -1,5 +1,6 @@
 #include "tests/guest/guest_test.h"
 
+#include <sys/eventfd.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
@@ -299,4 +300,20 @@ GUEST_TEST(copy_ranges)
 	EXPECT_ERRNO(syscall(SYS_copy_file_range, f, &in, f, &out, 5, 0), EINVAL);
 	in = 100;
 	EXPECT_EQ(syscall(SYS_copy_file_range, f, &in, g, NULL, 5, 0), 0);
+	/* What lies past the end overlaps nothing. */
+	in = out = 100;
+	EXPECT_EQ(syscall(SYS_copy_file_range, f, &in, f, &out, 5, 0), 0);
+}
+
+/* Files that give records are no end of a splice. */
+GUEST_TEST(no_streams)
+{
+	int e = ASSERT_OK(eventfd(8, EFD_NONBLOCK));
+
+	pipes();
+	EXPECT_ERRNO(splice(e, NULL, a[1], NULL, 8, 0), EINVAL);
+	EXPECT_EQ(write(a[1], "eight by", 8), 8);
+	EXPECT_ERRNO(splice(a[0], NULL, e, NULL, 8, 0), EINVAL);
+	MAYBE_SAVE();
+	expect_read(a[0], "eight by");
 }

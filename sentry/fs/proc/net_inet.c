@@ -84,12 +84,14 @@ PROC_SHOW(proc_net_icmp6)
 PROC_SHOW(proc_net_raw)
 {
 	udp4_header(t);
+	inet_list(ns_of(c), INET_RAW, AF_INET, line, t);
 	return 0;
 }
 
 PROC_SHOW(proc_net_raw6)
 {
 	udp6_header(t);
+	inet_list(ns_of(c), INET_RAW, AF_INET6, line, t);
 	return 0;
 }
 

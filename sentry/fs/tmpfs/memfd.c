@@ -54,6 +54,9 @@ long memfd_add_seals(struct file *f, struct ctx *c, u32 seals)
 		return -EPERM;
 	if (!ti || (seals & ~ALL_SEALS))
 		return -EINVAL;
+	/* What may be executed is to stay what it is. */
+	if ((seals & SEAL_EXEC) && (READ_ONCE(f->inode->mode) & 0111))
+		seals |= F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
 	/* Not under the lock: it may put the last reference to an address space. */
 	writer = (seals & F_SEAL_WRITE) && mm_any_writer(c->kernel, (struct mappable *)ti->data);
 	GUARD(&f->inode->lock);
@@ -61,9 +64,6 @@ long memfd_add_seals(struct file *f, struct ctx *c, u32 seals)
 		return -EPERM;
 	if ((seals & ~ti->seals & F_SEAL_WRITE) && writer)
 		return -EBUSY;
-	/* What may be executed is to stay what it is. */
-	if ((seals & SEAL_EXEC) && (f->inode->mode & 0111))
-		seals |= F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
 	ti->seals |= seals;
 	return 0;
 }

@@ -150,6 +150,9 @@ void pty_set_termios(struct pty *p, const struct ttymodes *t, struct pty_wakes *
 	if (was != is)
 		pty_note_packet(p, is ? TIOCPKT_DOSTOP : TIOCPKT_NOSTOP,
 		                TIOCPKT_DOSTOP | TIOCPKT_NOSTOP, w);
+	/* Whoever processes the lines hears of every change. */
+	if ((old.lflag | new.lflag) & EXTPROC)
+		pty_note_packet(p, TIOCPKT_IOCTL, 0, w);
 	/* Without IXON nothing typed could start it again. */
 	if (!(new.iflag &IXON) && (old.iflag & IXON) && !p->tco_stopped)
 		pty_set_stopped(p, false, w);

@@ -245,6 +245,25 @@ static long set_exclusive(struct pty *p, bool on)
 	return 0;
 }
 
+/* TIOCSSOFTCAR: CLOCAL alone. */
+static long set_local(struct pty *p, struct ctx *c, u64 arg)
+{
+	struct pty_wakes w = {0};
+	struct ttymodes modes;
+	u32 on;
+	int r = user_get_u32(c, UADDR(arg), &on);
+
+	if (r < 0)
+		return r;
+	mutex_lock(&p->lock);
+	modes = p->term.termios;
+	modes.cflag = on ? modes.cflag | CLOCAL : modes.cflag & ~(u32)CLOCAL;
+	pty_set_termios(p, &modes, &w);
+	mutex_unlock(&p->lock);
+	pty_wake(p, &w);
+	return 0;
+}
+
 static long set_discipline(struct ctx *c, u64 arg)
 {
 	u32 n = 0;
@@ -300,6 +319,10 @@ long pty_ioctl(struct file *f, struct ctx *c, u32 cmd, u64 arg)
 	case TIOCCBRK:
 		r = terminal_check_change(&p->term, c);
 		return r;
+	case TIOCGSOFTCAR:
+		return user_put_u32(c, UADDR(arg), (p->term.termios.cflag & CLOCAL) != 0);
+	case TIOCSSOFTCAR:
+		return set_local(p, c, arg);
 	case TIOCSTI:
 		return simulate(p, c, arg);
 	case TIOCEXCL:

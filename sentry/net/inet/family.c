@@ -1,8 +1,10 @@
 /* socket(2) of AF_INET and AF_INET6. */
+#include "sentry/auth/creds.h"
 #include "sentry/net/inet/tcp.h"
 #include "sentry/net/inet/udp.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 
 static int create(struct ctx *c, u16 family, int type, int protocol, struct sock **ret)
 {
@@ -25,8 +27,10 @@ static int create(struct ctx *c, u16 family, int type, int protocol, struct sock
 			return -EPROTONOSUPPORT;
 		return udp_create(c, family, IPPROTO_UDP, ret);
 	case SOCK_RAW:
-		/* There are no packets to see: as for somebody without CAP_NET_RAW. */
-		return protocol == 0 ? -EPROTONOSUPPORT : -EPERM;
+		if (protocol == 0)
+			return -EPROTONOSUPPORT;
+		return creds_capable(c->creds, CAP_NET_RAW) ? raw_create(c, family, protocol, ret)
+		                                            : -EPERM;
 	default:
 		return -ESOCKTNOSUPPORT;
 	}

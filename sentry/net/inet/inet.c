@@ -10,6 +10,8 @@
 
 enum inet_proto inet_proto_of(const struct sock *sk)
 {
+	if (sk->type == SOCK_RAW)
+		return INET_RAW;
 	switch (sk->protocol) {
 	case IPPROTO_TCP:
 		return INET_TCP;
@@ -64,9 +66,16 @@ int inet_bind(struct sock *sk, struct ctx *c, const struct sockaddr_storage *a, 
 		return -EADDRNOTAVAIL;
 	}
 	if (to.port && to.port < ns->unprivileged_port && inet_proto_of(sk) != INET_PING &&
-	    !creds_capable(c->creds, CAP_NET_BIND_SERVICE))
+	    sk->type != SOCK_RAW && !creds_capable(c->creds, CAP_NET_BIND_SERVICE))
 		return -EACCES;
 	GUARD_WRITE(&ns->lock);
+	if (sk->type == SOCK_RAW) {
+		/* The port is the protocol, from the beginning. */
+		is->local.ip = to.ip;
+		is->local.scope = to.scope;
+		is->bound_ip = !ip_is_any(&to.ip);
+		return 0;
+	}
 	if (is->local.port || is->listening || (stream && is->remote.port))
 		return -EINVAL;
 	if (!to.port && is->ip.v[IPO_BIND_NO_PORT] && !ip_is_any(&to.ip)) {

@@ -19,6 +19,7 @@ enum inet_proto {
 	INET_TCP,
 	INET_UDP,
 	INET_PING, /* ICMP and ICMPv6 echo; ports are identifiers */
+	INET_RAW,  /* ports are protocols */
 	INET_PROTOS
 };
 

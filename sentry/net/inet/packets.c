@@ -45,8 +45,15 @@ static bool filtered(struct udp_sock *u, struct packet *p)
 		.start = wire_ip_header(p),
 		.protocol = ip_is_v4(&p->dst.ip) ? ETH_P_IP : ETH_P_IPV6,
 	};
-	u8 *wire = malloc(fp.len);
+	u8 *wire;
 
+	if (udp_is_raw(u)) {
+		fp = (struct filter_packet){
+			.bytes = p->data, .len = p->len, .protocol = fp.protocol};
+		p->len = filter_run(sk, &fp);
+		return p->len > 0;
+	}
+	wire = malloc(fp.len);
 	BUG_ON(!wire);
 	wire_write(p, proto, wire);
 	fp.bytes = wire;
@@ -58,13 +65,22 @@ static bool filtered(struct udp_sock *u, struct packet *p)
 	return keep != 0;
 }
 
+static bool is_full(const struct udp_sock *u)
+{
+	u64 most = (u64)u->inet.sk.opts.rcvbuf;
+
+	/* UDP alone takes one more than fits. */
+	return u->inet.sk.protocol == IPPROTO_UDP && !udp_is_raw(u) ? u->charge > most
+	                                                            : u->charge >= most;
+}
+
 bool udp_enqueue(struct udp_sock *u, struct packet *p)
 {
 	struct sock *sk = &u->inet.sk;
 
 	mutex_lock(&sk->lock);
-	if ((filter_there(sk) && !filtered(u, p)) || u->charge > (u64)sk->opts.rcvbuf ||
-	    inet_mem_full(inet_ns_of(sk)) || (sock_shut(sk) & SOCK_RCV_CLOSED)) {
+	if ((filter_there(sk) && !filtered(u, p)) || is_full(u) || inet_mem_full(inet_ns_of(sk)) ||
+	    ((sock_shut(sk) & SOCK_RCV_CLOSED) && !udp_is_raw(u))) {
 		u->drops++;
 		mutex_unlock(&sk->lock);
 		free(p);

@@ -27,26 +27,14 @@ int ping_may_create(struct ctx *c)
 	return -EACCES;
 }
 
-static void answer(struct udp_sock *u, struct packet *p)
+/* To the echo socket whose identifier it carries. */
+static void to_ping(struct inet_ns *ns, struct packet *p)
 {
-	struct inet_ns *ns = inet_ns_of(&u->inet.sk);
-	bool v6 = u->inet.sk.family == AF_INET6;
-	struct inet_addr was = p->src;
 	struct inet_sock *is;
-	u32 sum = 0;
-	u16 check;
+	u16 id;
 
-	inet_count(ns, INET_ICMP_ECHO, 1);
-	inet_count(ns, INET_LO_PACKETS, 2);
-	inet_count(ns, INET_LO_BYTES, 2 * (u64)(p->len + (v6 ? 40 : 20)));
-	p->src = p->dst;
-	p->dst = was;
-	p->data[0] = v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY;
-	p->data[2] = p->data[3] = 0;
-	if (v6)
-		sum = wire_pseudo(&p->src.ip, &p->dst.ip, IPPROTO_ICMPV6, p->len);
-	check = wire_sum_end(wire_sum(p->data, p->len, sum));
-	memcpy(p->data + 2, &check, sizeof(check));
+	memcpy(&id, p->data + 4, sizeof(id));
+	p->dst.port = ntohs(id);
 	rwlock_rdlock(&ns->lock);
 	is = obj_get(
 		port_receiver_locked(ns, INET_PING, &(struct inet_addr){.ip = p->src.ip}, &p->dst));
@@ -55,8 +43,45 @@ static void answer(struct udp_sock *u, struct packet *p)
 		free(p);
 		return;
 	}
+	p->src.port = 0;
 	udp_enqueue((struct udp_sock *)is, p);
 	obj_put(is);
+}
+
+static u32 sum_of(const struct packet *p, bool v6)
+{
+	u32 sum = v6 ? wire_pseudo(&p->src.ip, &p->dst.ip, IPPROTO_ICMPV6, p->len) : 0;
+
+	return wire_sum(p->data, p->len, sum);
+}
+
+void icmp_input(struct inet_ns *ns, struct packet *p)
+{
+	bool v6 = !ip_is_v4(&p->dst.ip);
+	u8 proto = v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+	struct inet_addr was = p->src;
+	u16 check;
+
+	inet_count(ns, INET_LO_PACKETS, 1);
+	inet_count(ns, INET_LO_BYTES, p->len + (v6 ? 40 : 20));
+	raw_tap(ns, p, proto);
+	if (p->len < 8 || wire_sum_end(sum_of(p, v6)) != 0) {
+		free(p);
+	} else if (p->data[0] == (v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY)) {
+		to_ping(ns, p);
+	} else if (p->data[0] != (v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO) ||
+	           !ip_is_local(&p->dst.ip)) {
+		free(p); /* broadcasts and groups are not answered */
+	} else {
+		inet_count(ns, INET_ICMP_ECHO, 1);
+		p->src = p->dst;
+		p->dst = was;
+		p->data[0] = v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY;
+		p->data[2] = p->data[3] = 0;
+		check = wire_sum_end(sum_of(p, v6));
+		memcpy(p->data + 2, &check, sizeof(check));
+		icmp_input(ns, p);
+	}
 }
 
 static int destination(struct udp_sock *u, const struct sockmsg *m, struct inet_addr *dst)
@@ -126,10 +151,9 @@ long ping_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		p->src.ip = how.has_src ? how.src.ip : ip_source_for(&p->dst.ip);
 	id = htons(p->src.port);
 	memcpy(p->data + 4, &id, sizeof(id));
-	/* Broadcasts and groups are not answered. */
-	if (ip_is_local(&p->dst.ip))
-		answer(u, p);
-	else
-		free(p);
+	p->data[2] = p->data[3] = 0;
+	id = wire_sum_end(sum_of(p, v6));
+	memcpy(p->data + 2, &id, sizeof(id));
+	icmp_input(inet_ns_of(sk), p);
 	return (long)len;
 }

@@ -543,6 +543,7 @@ static void inet_ns_sample_counters(struct sampler *sp, struct inet_ns *ns)
 	F(VAL, ping_lo)                                        \
 	F(VAL, ping_hi)                                        \
 	F(VAL, default_ttl)                                    \
+	F(SKIP, n_raw)    /* sockets count again */            \
 	F(SKIP, netlinks) /* they enter by themselves */       \
 	F(SKIP, mem)      /* sockets count again */            \
 	F(CUSTOM_ARRAY, counters, inet_ns)

@@ -84,6 +84,7 @@ struct inet_ns {
 	u32 unprivileged_port;
 	u32 ping_lo, ping_hi; /* groups that may make echo sockets; lo > hi: none */
 	u32 default_ttl;
+	_Atomic u32 n_raw; /* raw sockets there are: nobody else's packets need to be made */
 	LIST_HEAD(, netlink_sock) netlinks; /* bound ones; lock */
 	/* Bytes that queues and rings of all sockets take. Above INET_MEM_MAX datagrams are dropped
 	 * and no ring grows beyond its first step. */

@@ -41,7 +41,7 @@ static int udp_connect(struct sock *sk, struct ctx *c, const struct sockaddr_sto
 		return -EINVAL;
 	if (a->ss_family == AF_UNSPEC)
 		return udp_disconnect(u);
-	if (family == AF_INET6 && a->ss_family == AF_INET && !udp_is_ping(u)) {
+	if (family == AF_INET6 && a->ss_family == AF_INET && !udp_is_ping(u) && !udp_is_raw(u)) {
 		if (inet_v6only(is))
 			return -EAFNOSUPPORT;
 		family = AF_INET;
@@ -101,6 +101,8 @@ static void udp_release(struct sock *sk)
 	if (!ns)
 		return;
 	GUARD_WRITE(&ns->lock);
+	if (sk->type == SOCK_RAW && inet_sk(sk)->linked)
+		atomic_fetch_sub(&ns->n_raw, 1);
 	port_remove_locked(ns, inet_sk(sk));
 }
 
@@ -138,6 +140,8 @@ static int udp_setsockopt(struct sock *sk, struct ctx *c, int level, int name, u
 	s32 v;
 	int r, i;
 
+	if (udp_is_raw(u))
+		return raw_setsockopt(sk, c, level, name, val, len);
 	if (level != SOL_UDP || udp_is_ping(u))
 		return inet_setsockopt(sk, c, level, name, val, len);
 	if (len < sizeof(v))
@@ -170,6 +174,8 @@ static int udp_getsockopt(struct sock *sk, struct ctx *c, int level, int name, u
 	struct udp_sock *u = udp_sk(sk);
 	int i;
 
+	if (udp_is_raw(u))
+		return raw_getsockopt(sk, c, level, name, val, len);
 	if (level != SOL_UDP || udp_is_ping(u))
 		return inet_getsockopt(sk, c, level, name, val, len);
 	i = option_find(name);
@@ -178,6 +184,8 @@ static int udp_getsockopt(struct sock *sk, struct ctx *c, int level, int name, u
 
 static long dgram_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 {
+	if (udp_is_raw(udp_sk(sk)))
+		return raw_sendmsg(sk, c, m);
 	return udp_is_ping(udp_sk(sk)) ? ping_sendmsg(sk, c, m) : udp_sendmsg(sk, c, m);
 }
 
@@ -371,13 +379,17 @@ static int udp_sock_after_load(struct loader *l, void *p)
 	struct udp_sock *u = p;
 	int r;
 
-	if (u->inet.sk.type != SOCK_DGRAM)
+	if (u->inet.sk.type != SOCK_DGRAM && u->inet.sk.type != SOCK_RAW)
 		return loader_error(l, "a datagram socket of another type");
+	if (u->csum_at < -1)
+		return loader_error(l, "a checksum at %d", u->csum_at);
 	r = inet_check_loaded(l, &u->inet);
 	if (r < 0)
 		return r;
 	atomic_fetch_add_explicit(&u->inet.sk.ns->inet->mem, u->charge, memory_order_relaxed);
 	u->counted = true;
+	if (udp_is_raw(u) && u->inet.linked)
+		atomic_fetch_add(&u->inet.sk.ns->inet->n_raw, 1);
 	return 0;
 }
 
@@ -391,6 +403,7 @@ static void udp_sock_sample(struct sampler *sp, void *p)
 	u->inet.sk.protocol = IPPROTO_UDP;
 	u->inet.local.port = 7;
 	u->inet.hashed = true;
+	u->csum_at = 2;
 }
 
 /* clang-format off */
@@ -409,7 +422,9 @@ static void udp_sock_sample(struct sampler *sp, void *p)
 	F(SUB, cork_dst, inet_addr)                                                                \
 	F(CUSTOM, cork, udp_sock)                                                                  \
 	F(SKIP, cork_len) /* cork */                                                               \
-	F(ARRAY, v)
+	F(ARRAY, v)                                                                                \
+	F(VAL, csum_at)                                                                            \
+	F(ARRAY, icmp_filter)
 /* clang-format on */
 OBJECT_TYPE(udp_sock, Sentry__UdpSock, sentry__udp_sock__descriptor, UDP_SOCK_FIELDS,
             .base = &inet_sock_type, .ops = &udp_ops, .init = udp_sock_init,
@@ -422,6 +437,7 @@ int udp_create(struct ctx *c, u16 family, u16 protocol, struct sock **ret)
 
 	inet_setup(&u->inet, c, family, SOCK_DGRAM, protocol);
 	u->stamp = -1;
+	u->csum_at = -1;
 	u->counted = true;
 	*ret = &u->inet.sk;
 	return 0;

@@ -1,8 +1,8 @@
 #pragma once
 /*
- * Datagram sockets: UDP (udp(7)) and ICMP echo (icmp(7)). A datagram goes from the sender's memory
- * into the queues of whoever is bound to where it goes, in the sender's call; what does not fit is
- * dropped.
+ * Datagram sockets: UDP (udp(7)), ICMP echo (icmp(7)) and raw ones (raw(7)). A datagram goes from
+ * the sender's memory into the queues of whoever is bound to where it goes, in the sender's call;
+ * what does not fit is dropped.
  *
  * Locking: queues, cork and pending errors under sk.lock (RANK_SOCK) of whose they are; addresses
  * under the port table's lock, as inet.h says. Lifetime: the file's.
@@ -17,10 +17,11 @@ struct packet {
 	STAILQ_ENTRY(packet) link;
 	struct inet_addr src, dst; /* of an error: dst where the datagram was to go */
 	u8 ttl, tos;
-	s64 stamp;  /* realtime, ns */
-	u32 drops;  /* how many were dropped before it */
-	s32 err;    /* error queue: errno */
-	bool local; /* found here, not by a router; info is what may be sent at most */
+	s64 stamp;   /* realtime, ns */
+	u32 drops;   /* how many were dropped before it */
+	bool framed; /* on its way: the header of UDP is in data */
+	s32 err;     /* error queue: errno */
+	bool local;  /* found here, not by a router; info is what may be sent at most */
 	u32 info;
 	u32 len;
 	u8 data[];
@@ -55,6 +56,8 @@ struct udp_sock {
 	u8 *cork;
 	u32 cork_len;
 	s32 v[UDPO_N];
+	s32 csum_at;        /* raw IPv6: where in the data its checksum is; -1: nowhere */
+	u32 icmp_filter[8]; /* raw ICMP: a bit for each type that is left out */
 };
 OBJECT_DECL(udp_sock);
 
@@ -62,9 +65,13 @@ static inline struct udp_sock *udp_sk(struct sock *sk)
 {
 	return (struct udp_sock *)sk;
 }
+static inline bool udp_is_raw(const struct udp_sock *u)
+{
+	return u->inet.sk.type == SOCK_RAW;
+}
 static inline bool udp_is_ping(const struct udp_sock *u)
 {
-	return u->inet.sk.protocol != IPPROTO_UDP;
+	return u->inet.sk.protocol != IPPROTO_UDP && !udp_is_raw(u);
 }
 
 #define UDP_MAX 65507u /* bytes in a datagram over IPv4 */
@@ -106,6 +113,21 @@ long udp_recvmsg(struct sock *sk, struct ctx *c, struct sockmsg *m);
 u32 udp_poll(struct sock *sk, struct poll_table *pt);
 long udp_ioctl(struct sock *sk, struct ctx *c, u32 cmd, u64 arg);
 
-/* ping.c */
+/* Brings p, which it takes over, to the UDP sockets alone. false: nobody is there. */
+bool udp_input(struct inet_ns *ns, struct packet *p);
+
+/* raw.c. Copies of a packet for the raw sockets of its protocol, whose headers are still to be made
+ * (as wire_write makes them). */
+MUST_CHECK int raw_create(struct ctx *c, u16 family, int protocol, struct sock **ret);
+void raw_tap(struct inet_ns *ns, const struct packet *p, u8 proto);
+long raw_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m);
+MUST_CHECK int raw_setsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t val,
+                              u32 len);
+MUST_CHECK int raw_getsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t val,
+                              uaddr_t len);
+
+/* ping.c. icmp_input: an ICMP or ICMPv6 message arrived at an address of this machine; takes it
+ * over. */
+void icmp_input(struct inet_ns *ns, struct packet *p);
 long ping_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m);
 MUST_CHECK int ping_may_create(struct ctx *c);

@@ -106,8 +106,9 @@ static void put_control(struct udp_sock *u, struct ctx *c, struct sockmsg *m,
 
 static void put_name(struct udp_sock *u, struct sockmsg *m, const struct inet_addr *a)
 {
-	m->name_len = inet_addr_format(u->inet.sk.family, &a->ip, udp_is_ping(u) ? 0 : a->port,
-	                               LO_INDEX, &m->name);
+	m->name_len =
+		inet_addr_format(u->inet.sk.family, &a->ip,
+	                         udp_is_ping(u) || udp_is_raw(u) ? 0 : a->port, LO_INDEX, &m->name);
 }
 
 /* recvmsg(MSG_ERRQUEUE): the datagram that an error was about, and the error. */

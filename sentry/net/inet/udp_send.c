@@ -121,25 +121,34 @@ void udp_deliver(struct udp_sock *from, struct packet *p)
 {
 	struct inet_ns *ns = inet_ns_of(&from->inet.sk);
 	bool v6 = !ip_is_v4(&p->dst.ip);
-	struct inet_sock *is;
 
 	count(ns, v6, INET_UDP_OUT, 1);
 	inet_count(ns, INET_LO_PACKETS, 1);
 	inet_count(ns, INET_LO_BYTES, p->len + (v6 ? 48 : 28));
+	raw_tap(ns, p, IPPROTO_UDP);
+	if (!udp_input(ns, p))
+		refused(from, p);
+}
+
+bool udp_input(struct inet_ns *ns, struct packet *p)
+{
+	bool v6 = !ip_is_v4(&p->dst.ip);
+	struct inet_sock *is;
+
 	if (ip_is_multicast(&p->dst.ip) || ip_is_broadcast(&p->dst.ip)) {
 		deliver_many(ns, p);
-		return;
+		return true;
 	}
 	rwlock_rdlock(&ns->lock);
 	is = obj_get(port_receiver_locked(ns, INET_UDP, &p->src, &p->dst));
 	rwlock_unlock(&ns->lock);
 	if (!is) {
 		count(ns, v6, INET_UDP_NOPORTS, 1);
-		refused(from, p);
-		return;
+		return false;
 	}
 	deliver_to((struct udp_sock *)is, p);
 	obj_put(is);
+	return true;
 }
 
 /* ---- sending ---- */

@@ -29,9 +29,15 @@ u32 wire_pseudo(const struct ipaddr *src, const struct ipaddr *dst, u8 proto, u3
 	return wire_sum(src->b + skip, n, wire_sum(dst->b + skip, n, len + proto));
 }
 
+/* The header of UDP is still to be made. */
+static bool frames(const struct packet *p, u8 proto)
+{
+	return proto == IPPROTO_UDP && !p->framed;
+}
+
 u32 wire_size(const struct packet *p, u8 proto)
 {
-	return wire_ip_header(p) + (proto == IPPROTO_UDP ? UDP_HEADER : 0) + p->len;
+	return wire_ip_header(p) + (frames(p, proto) ? UDP_HEADER : 0) + p->len;
 }
 
 static void ip4_header(const struct packet *p, u8 proto, u8 *out, u32 len)
@@ -75,7 +81,7 @@ void wire_write(const struct packet *p, u8 proto, u8 *out)
 		ip4_header(p, proto, out, len);
 	else
 		ip6_header(p, proto, out, len);
-	if (proto == IPPROTO_UDP) {
+	if (frames(p, proto)) {
 		struct udphdr h = {
 			.source = htons(p->src.port),
 			.dest = htons(p->dst.port),
@@ -87,7 +93,7 @@ void wire_write(const struct packet *p, u8 proto, u8 *out)
 	}
 	if (p->len)
 		memcpy(out + at, p->data, p->len);
-	if (proto != IPPROTO_UDP)
+	if (!frames(p, proto))
 		return;
 	at -= UDP_HEADER;
 	sum = wire_sum_end(
