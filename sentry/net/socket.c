@@ -5,6 +5,7 @@
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/net/filter.h"
+#include "sentry/net/inet/ports.h"
 #include "sentry/net/netdev.h"
 #include "sentry/net/sockmsg.h"
 #include "sentry/vfs/fasync.h"
@@ -157,6 +158,12 @@ int sock_take_error(struct sock *sk)
 	if (likely(atomic_load_explicit(&sk->err, memory_order_relaxed) == 0))
 		return 0;
 	return -atomic_exchange(&sk->err, 0);
+}
+
+u32 sock_backlog(const struct sock *sk, int backlog)
+{
+	/* Negative is very many. */
+	return MIN((u32)backlog, (u32)net_setting_get(sk->ns->inet, NET_SOMAXCONN));
 }
 
 void sock_usage(struct sock *sk, struct sock_usage *ret)

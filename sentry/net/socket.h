@@ -183,10 +183,7 @@ static inline void sock_poll_add(struct sock *sk, struct poll_table *pt)
 	poll_add(pt, &sk->wwait);
 }
 /* How many connections may wait, for listen(2)'s argument. */
-static inline u32 sock_backlog(int backlog)
-{
-	return backlog < 0 || backlog > SOCK_SOMAXCONN ? SOCK_SOMAXCONN : (u32)backlog;
-}
+u32 sock_backlog(const struct sock *sk, int backlog);
 /*
  * The usual blocking step: calls op until it does not say -EAGAIN, sleeping on q between. timeo_ns
  * is an option's value (SOCK_NO_TIMEOUT: for ever). -EAGAIN if nonblock or the time is up; when

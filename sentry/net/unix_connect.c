@@ -31,7 +31,7 @@ int unix_listen(struct sock *sk, struct ctx *c, int backlog)
 		r = -EINVAL;
 	} else {
 		mutex_lock(&u->q_lock);
-		u->backlog = sock_backlog(backlog);
+		u->backlog = sock_backlog(sk, backlog);
 		mutex_unlock(&u->q_lock);
 		u->state = UNIX_LISTEN;
 		unix_note_creds(u, c);

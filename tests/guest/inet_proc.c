@@ -1,5 +1,8 @@
 #include "tests/guest/inet_util.h"
 
+#include <netinet/tcp.h>
+#include <sched.h>
+
 static char text[1 << 20];
 
 /* The fields after the slot number of the line about a local port; false: none. */
@@ -84,4 +87,73 @@ GUEST_TEST(others_are_there)
 	}
 	ASSERT_TRUE(guest_read_file("/proc/net/dev", text, sizeof(text)) > 0);
 	EXPECT_TRUE(strstr(text, "    lo:"));
+}
+
+static int setting(const char *name)
+{
+	char path[128];
+	int v = -1000;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
+	f = fopen(path, "r");
+	ASSERT_TRUE(f);
+	EXPECT_EQ(fscanf(f, "%d", &v), 1);
+	fclose(f);
+	return v;
+}
+
+static int set(const char *name, const char *v)
+{
+	char path[128];
+	int fd, r;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return -1;
+	r = write(fd, v, strlen(v)) == (ssize_t)strlen(v) ? 0 : -1;
+	close(fd);
+	return r;
+}
+
+/* Kept, within bounds; some are what new sockets begin with. */
+GUEST_TEST(settings)
+{
+	int fd;
+
+	/* Natively in a network of its own; a sandbox has one of its own. */
+	if (geteuid() != 0)
+		SKIP("not root");
+	if (unshare(CLONE_NEWNET) < 0)
+		EXPECT_TRUE(errno == EINVAL || errno == EPERM);
+	EXPECT_EQ(setting("ipv4/ip_forward"), 0);
+	EXPECT_OK(set("ipv4/ip_forward", "1"));
+	EXPECT_OK(set("ipv4/tcp_sack", "0"));
+	EXPECT_OK(set("ipv4/tcp_keepalive_time", "77"));
+	EXPECT_OK(set("ipv6/bindv6only", "1"));
+	EXPECT_OK(set("core/somaxconn", "9"));
+	EXPECT_OK(set("ipv4/ip_nonlocal_bind", "1"));
+	EXPECT_ERRNO(set("ipv4/tcp_sack", "7000"), EINVAL);
+	EXPECT_ERRNO(set("ipv4/tcp_sack", "word"), EINVAL);
+	MAYBE_SAVE();
+	EXPECT_EQ(setting("ipv4/ip_forward"), 1);
+	EXPECT_EQ(setting("ipv4/tcp_sack"), 0);
+	EXPECT_EQ(setting("core/somaxconn"), 9);
+	fd = ASSERT_OK(socket(AF_INET, SOCK_STREAM, 0));
+	EXPECT_EQ(inet_getint(fd, SOL_TCP, TCP_KEEPIDLE), 77);
+	fd = ASSERT_OK(socket(AF_INET6, SOCK_STREAM, 0));
+	EXPECT_EQ(inet_getint(fd, SOL_IPV6, IPV6_V6ONLY), 1);
+	fd = ASSERT_OK(socket(AF_INET, SOCK_DGRAM, 0));
+	EXPECT_OK(bind(fd,
+	               (struct sockaddr *)&(struct sockaddr_in){
+			       .sin_family = AF_INET, .sin_addr.s_addr = inet_addr("10.9.8.7")},
+	               sizeof(struct sockaddr_in)));
+	/* Not to stay that way for the next case. */
+	EXPECT_OK(set("ipv4/ip_forward", "0"));
+	EXPECT_OK(set("ipv4/tcp_sack", "1"));
+	EXPECT_OK(set("ipv4/tcp_keepalive_time", "7200"));
+	EXPECT_OK(set("ipv6/bindv6only", "0"));
+	EXPECT_OK(set("core/somaxconn", "4096"));
+	EXPECT_OK(set("ipv4/ip_nonlocal_bind", "0"));
 }

@@ -4,6 +4,8 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/net/inet/list.h"
 
+#include <string.h>
+
 static struct inet_ns *ns_of(struct ctx *c)
 {
 	return c->kernel->netns->inet;
@@ -141,11 +143,12 @@ PROC_SHOW(proc_net_sockstat)
 	struct inet_usage u;
 
 	inet_usage(ns_of(c), &u);
-	text_printf(t,
-	            "sockets: used %u\nTCP: inuse %u orphan %u tw %u alloc %u mem 0\n"
-	            "UDP: inuse %u mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
-	            u.tcp4 + u.tcp6 + u.udp4 + u.udp6, u.tcp4, u.orphans, u.tw, u.tcp4 + u.tcp6,
-	            u.udp4);
+	text_printf(
+		t,
+		"sockets: used %u\nTCP: inuse %u orphan %u tw %u alloc %u mem 0\n"
+		"UDP: inuse %u mem 0\nUDPLITE: inuse 0\nRAW: inuse %u\nFRAG: inuse 0 memory 0\n",
+		u.tcp4 + u.tcp6 + u.udp4 + u.udp6, u.tcp4, u.orphans, u.tw, u.tcp4 + u.tcp6, u.udp4,
+		u.raw4);
 	return 0;
 }
 
@@ -155,9 +158,9 @@ PROC_SHOW(proc_net_sockstat6)
 
 	inet_usage(ns_of(c), &u);
 	text_printf(t,
-	            "TCP6: inuse %u\nUDP6: inuse %u\nUDPLITE6: inuse 0\nRAW6: inuse 0\n"
+	            "TCP6: inuse %u\nUDP6: inuse %u\nUDPLITE6: inuse 0\nRAW6: inuse %u\n"
 	            "FRAG6: inuse 0 memory 0\n",
-	            u.tcp6, u.udp6);
+	            u.tcp6, u.udp6, u.raw6);
 	return 0;
 }
 
@@ -170,8 +173,9 @@ PROC_SHOW(proc_net_snmp)
 	            "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams "
 	            "InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes "
 	            "ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates\n"
-	            "Ip: 2 %u %llu 0 0 0 0 0 %llu %llu 0 0 0 0 0 0 0 0 0\n",
-	            ns_of(c)->default_ttl, N(LO_PACKETS), N(LO_PACKETS), N(LO_PACKETS));
+	            "Ip: %u %u %llu 0 0 0 0 0 %llu %llu 0 0 0 0 0 0 0 0 0\n",
+	            net_setting_get(ns_of(c), NET_IP_FORWARD) ? 1 : 2, ns_of(c)->default_ttl,
+	            N(LO_PACKETS), N(LO_PACKETS), N(LO_PACKETS));
 	text_printf(t,
 	            "Icmp: InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs "
 	            "InSrcQuenchs InRedirects InEchos InEchoReps InTimestamps InTimestampReps "
@@ -186,7 +190,7 @@ PROC_SHOW(proc_net_snmp)
 	            "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails "
 	            "EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\n"
 	            "Tcp: 1 200 120000 -1 %llu %llu %llu %llu %u 0 0 0 0 %llu 0\n",
-	            N(TCP_ACTIVE), N(TCP_PASSIVE), N(TCP_FAILS), N(TCP_RESETS), u.tcp4 + u.tcp6,
+	            N(TCP_ACTIVE), N(TCP_PASSIVE), N(TCP_FAILS), N(TCP_RESETS), u.established,
 	            N(TCP_OUTRSTS));
 	text_printf(t,
 	            "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors "
@@ -209,21 +213,161 @@ PROC_SHOW(proc_net_snmp6)
 	return 0;
 }
 
+/* What Linux counts of TCP besides, most of which needs a wire. */
+static const char *const tcp_ext[] = {
+	"SyncookiesSent",
+	"SyncookiesRecv",
+	"SyncookiesFailed",
+	"EmbryonicRsts",
+	"PruneCalled",
+	"RcvPruned",
+	"OfoPruned",
+	"OutOfWindowIcmps",
+	"LockDroppedIcmps",
+	"ArpFilter",
+	"TW",
+	"TWRecycled",
+	"TWKilled",
+	"PAWSActive",
+	"PAWSEstab",
+	"DelayedACKs",
+	"DelayedACKLocked",
+	"DelayedACKLost",
+	"ListenOverflows",
+	"ListenDrops",
+	"TCPHPHits",
+	"TCPPureAcks",
+	"TCPHPAcks",
+	"TCPRenoRecovery",
+	"TCPSackRecovery",
+	"TCPSACKReneging",
+	"TCPSACKReorder",
+	"TCPRenoReorder",
+	"TCPTSReorder",
+	"TCPFullUndo",
+	"TCPPartialUndo",
+	"TCPDSACKUndo",
+	"TCPLossUndo",
+	"TCPLostRetransmit",
+	"TCPRenoFailures",
+	"TCPSackFailures",
+	"TCPLossFailures",
+	"TCPFastRetrans",
+	"TCPSlowStartRetrans",
+	"TCPTimeouts",
+	"TCPLossProbes",
+	"TCPLossProbeRecovery",
+	"TCPRenoRecoveryFail",
+	"TCPSackRecoveryFail",
+	"TCPRcvCollapsed",
+	"TCPBacklogCoalesce",
+	"TCPDSACKOldSent",
+	"TCPDSACKOfoSent",
+	"TCPDSACKRecv",
+	"TCPDSACKOfoRecv",
+	"TCPAbortOnData",
+	"TCPAbortOnClose",
+	"TCPAbortOnMemory",
+	"TCPAbortOnTimeout",
+	"TCPAbortOnLinger",
+	"TCPAbortFailed",
+	"TCPMemoryPressures",
+	"TCPMemoryPressuresChrono",
+	"TCPSACKDiscard",
+	"TCPDSACKIgnoredOld",
+	"TCPDSACKIgnoredNoUndo",
+	"TCPSpuriousRTOs",
+	"TCPMD5NotFound",
+	"TCPMD5Unexpected",
+	"TCPMD5Failure",
+	"TCPSackShifted",
+	"TCPSackMerged",
+	"TCPSackShiftFallback",
+	"TCPBacklogDrop",
+	"PFMemallocDrop",
+	"TCPMinTTLDrop",
+	"TCPDeferAcceptDrop",
+	"IPReversePathFilter",
+	"TCPTimeWaitOverflow",
+	"TCPReqQFullDoCookies",
+	"TCPReqQFullDrop",
+	"TCPRetransFail",
+	"TCPRcvCoalesce",
+	"TCPOFOQueue",
+	"TCPOFODrop",
+	"TCPOFOMerge",
+	"TCPChallengeACK",
+	"TCPSYNChallenge",
+	"TCPFastOpenActive",
+	"TCPFastOpenActiveFail",
+	"TCPFastOpenPassive",
+	"TCPFastOpenPassiveFail",
+	"TCPFastOpenListenOverflow",
+	"TCPFastOpenCookieReqd",
+	"TCPFastOpenBlackhole",
+	"TCPSpuriousRtxHostQueues",
+	"BusyPollRxPackets",
+	"TCPAutoCorking",
+	"TCPFromZeroWindowAdv",
+	"TCPToZeroWindowAdv",
+	"TCPWantZeroWindowAdv",
+	"TCPSynRetrans",
+	"TCPOrigDataSent",
+	"TCPHystartTrainDetect",
+	"TCPHystartTrainCwnd",
+	"TCPHystartDelayDetect",
+	"TCPHystartDelayCwnd",
+	"TCPACKSkippedSynRecv",
+	"TCPACKSkippedPAWS",
+	"TCPACKSkippedSeq",
+	"TCPACKSkippedFinWait2",
+	"TCPACKSkippedTimeWait",
+	"TCPACKSkippedChallenge",
+	"TCPWinProbe",
+	"TCPKeepAlive",
+	"TCPMTUPFail",
+	"TCPMTUPSuccess",
+	"TCPDelivered",
+	"TCPDeliveredCE",
+	"TCPAckCompressed",
+	"TCPZeroWindowDrop",
+	"TCPRcvQDrop",
+	"TCPWqueueTooBig",
+	"TCPFastOpenPassiveAltKey",
+	"TcpTimeoutRehash",
+	"TcpDuplicateDataRehash",
+	"TCPDSACKRecvSegs",
+	"TCPDSACKIgnoredDubious",
+	"TCPMigrateReqSuccess",
+	"TCPMigrateReqFailure",
+};
+
+static u64 tcp_ext_value(struct ctx *c, const struct inet_usage *u, const char *name)
+{
+	if (strcmp(name, "TW") == 0)
+		return u->tw;
+	if (strcmp(name, "ListenOverflows") == 0 || strcmp(name, "ListenDrops") == 0)
+		return N(TCP_LISTENDROPS);
+	return 0;
+}
+
 PROC_SHOW(proc_net_netstat)
 {
 	struct inet_usage u;
 
 	inet_usage(ns_of(c), &u);
+	text_printf(t, "TcpExt:");
+	for (unsigned n = 0; n < ARRAY_SIZE(tcp_ext); n++)
+		text_printf(t, " %s", tcp_ext[n]);
+	text_printf(t, "\nTcpExt:");
+	for (unsigned n = 0; n < ARRAY_SIZE(tcp_ext); n++)
+		text_printf(t, " %llu", (unsigned long long)tcp_ext_value(c, &u, tcp_ext[n]));
 	text_printf(t,
-	            "TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed EmbryonicRsts "
-	            "PruneCalled TW ListenOverflows ListenDrops TCPTimeouts\n"
-	            "TcpExt: 0 0 0 0 0 %u %llu %llu 0\n",
-	            u.tw, N(TCP_LISTENDROPS), N(TCP_LISTENDROPS));
-	text_printf(t,
-	            "IpExt: InNoRoutes InTruncatedPkts InMcastPkts OutMcastPkts InBcastPkts "
-	            "OutBcastPkts InOctets OutOctets\n"
-	            "IpExt: 0 0 0 0 0 0 %llu %llu\n",
-	            N(LO_BYTES), N(LO_BYTES));
+	            "\nIpExt: InNoRoutes InTruncatedPkts InMcastPkts OutMcastPkts InBcastPkts "
+	            "OutBcastPkts InOctets OutOctets InMcastOctets OutMcastOctets InBcastOctets "
+	            "OutBcastOctets InCsumErrors InNoECTPkts InECT1Pkts InECT0Pkts InCEPkts "
+	            "ReasmOverlaps\nIpExt: 0 0 0 0 0 0 %llu %llu 0 0 0 0 0 %llu 0 0 0 0\n",
+	            N(LO_BYTES), N(LO_BYTES), N(LO_PACKETS));
 	return 0;
 }
 

@@ -23,21 +23,8 @@ static struct inet_ns *ns_of(struct ctx *c)
 	}
 FACT(show_0, "0\n")
 FACT(show_1, "1\n")
-FACT(show_2, "2\n")
-FACT(show_3, "3\n")
-FACT(show_5, "5\n")
-FACT(show_6, "6\n")
-FACT(show_9, "9\n")
 FACT(show_10, "10\n")
-FACT(show_15, "15\n")
 FACT(show_20, "20\n")
-FACT(show_60, "60\n")
-FACT(show_75, "75\n")
-FACT(show_1000, "1000\n")
-FACT(show_4096, "4096\n")
-FACT(show_7200, "7200\n")
-FACT(show_8192, "8192\n")
-FACT(show_somaxconn, "%d\n", SOCK_SOMAXCONN)
 FACT(show_mem_max, "%d\n", SOCK_MEM_MAX)
 FACT(show_optmem, "%d\n", SOCK_OPTMEM_MAX)
 FACT(show_qdisc, "pfifo_fast\n")
@@ -155,6 +142,28 @@ static long store_ttl(struct pseudo_inode *i, struct ctx *c, char *s, size_t len
 	return (long)len;
 }
 
+/* Those of settings.h, by their names. */
+static PROC_SHOW(show_number)
+{
+	int which = net_setting_find(i->key.entry->name);
+
+	text_printf(t, "%d\n", which < 0 ? 0 : net_setting_get(ns_of(c), (unsigned)which));
+	return 0;
+}
+
+static long store_number(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+{
+	int which = net_setting_find(i->key.entry->name), r;
+	s64 v[2];
+
+	if (!may_set(c))
+		return -EPERM;
+	if (which < 0 || parse(s, INT32_MIN, INT32_MAX, 1, v) < 0)
+		return -EINVAL;
+	r = net_setting_set(ns_of(c), (unsigned)which, v[0]);
+	return r < 0 ? r : (long)len;
+}
+
 /* ---- directories ---- */
 
 #define REG(n, fn)                                            \
@@ -165,17 +174,24 @@ static long store_ttl(struct pseudo_inode *i, struct ctx *c, char *s, size_t len
 	{                                                                  \
 		.name = n, .mode = S_IFREG | 0644, .show = fn, .store = to \
 	}
+#define NUMBER(n) SETTING(n, show_number, store_number)
 #define DIR_OF(n, d)                                           \
 	{                                                      \
 		.name = n, .mode = S_IFDIR | 0555, .dir = &(d) \
 	}
 
 static const struct pseudo_entry core_entries[] = {
-	REG("busy_poll", show_0),          REG("busy_read", show_0),
-	REG("default_qdisc", show_qdisc),  REG("netdev_max_backlog", show_1000),
-	REG("optmem_max", show_optmem),    REG("rmem_default", show_mem_max),
-	REG("rmem_max", show_mem_max),     REG("somaxconn", show_somaxconn),
-	REG("wmem_default", show_mem_max), REG("wmem_max", show_mem_max),
+	NUMBER("busy_poll"),
+	NUMBER("busy_read"),
+	REG("default_qdisc", show_qdisc),
+	NUMBER("netdev_max_backlog"),
+	REG("optmem_max", show_optmem),
+	REG("rmem_default", show_mem_max),
+	REG("rmem_max", show_mem_max),
+	NUMBER("somaxconn"),
+	REG("wmem_default", show_mem_max),
+	REG("wmem_max", show_mem_max),
+	NUMBER("netdev_budget"),
 };
 PSEUDO_DIR(proc_sys_net_core, .id = "proc.sys.net.core", PSEUDO_ENTRIES(core_entries));
 
@@ -195,48 +211,62 @@ PSEUDO_DIR(proc_sys_conf4, .id = "proc.sys.net.ipv4.conf", PSEUDO_ENTRIES(conf4_
 
 static const struct pseudo_entry ipv4_entries[] = {
 	DIR_OF("conf", proc_sys_conf4),
-	REG("icmp_echo_ignore_all", show_0),
-	REG("icmp_echo_ignore_broadcasts", show_1),
+	NUMBER("icmp_echo_ignore_all"),
+	NUMBER("icmp_echo_ignore_broadcasts"),
 	REG("igmp_max_memberships", show_20),
 	SETTING("ip_default_ttl", show_ttl, store_ttl),
-	REG("ip_forward", show_0),
+	NUMBER("ip_forward"),
 	SETTING("ip_local_port_range", show_port_range, store_port_range),
 	REG("ip_local_reserved_ports", show_nothing),
-	REG("ip_nonlocal_bind", show_0),
+	NUMBER("ip_nonlocal_bind"),
 	SETTING("ip_unprivileged_port_start", show_unprivileged, store_unprivileged),
 	SETTING("ping_group_range", show_ping_range, store_ping_range),
-	REG("tcp_abort_on_overflow", show_0),
+	NUMBER("tcp_abort_on_overflow"),
 	REG("tcp_allowed_congestion_control", show_congestion),
 	REG("tcp_available_congestion_control", show_congestion),
 	REG("tcp_congestion_control", show_cubic),
-	REG("tcp_ecn", show_2),
-	REG("tcp_fastopen", show_1),
-	REG("tcp_fin_timeout", show_60),
-	REG("tcp_keepalive_intvl", show_75),
-	REG("tcp_keepalive_probes", show_9),
-	REG("tcp_keepalive_time", show_7200),
-	REG("tcp_max_orphans", show_8192),
-	REG("tcp_max_syn_backlog", show_4096),
-	REG("tcp_max_tw_buckets", show_8192),
+	NUMBER("tcp_ecn"),
+	NUMBER("tcp_fastopen"),
+	NUMBER("tcp_fin_timeout"),
+	NUMBER("tcp_keepalive_intvl"),
+	NUMBER("tcp_keepalive_probes"),
+	NUMBER("tcp_keepalive_time"),
+	NUMBER("tcp_max_orphans"),
+	NUMBER("tcp_max_syn_backlog"),
+	NUMBER("tcp_max_tw_buckets"),
 	REG("tcp_mem", show_tcp_mem),
-	REG("tcp_moderate_rcvbuf", show_1),
-	REG("tcp_mtu_probing", show_0),
-	REG("tcp_no_metrics_save", show_0),
-	REG("tcp_retries1", show_3),
-	REG("tcp_retries2", show_15),
+	NUMBER("tcp_moderate_rcvbuf"),
+	NUMBER("tcp_mtu_probing"),
+	NUMBER("tcp_no_metrics_save"),
+	NUMBER("tcp_retries1"),
+	NUMBER("tcp_retries2"),
 	REG("tcp_rmem", show_tcp_rmem),
-	REG("tcp_sack", show_1),
-	REG("tcp_slow_start_after_idle", show_1),
-	REG("tcp_syn_retries", show_6),
-	REG("tcp_synack_retries", show_5),
-	REG("tcp_syncookies", show_1),
-	REG("tcp_timestamps", show_1),
-	REG("tcp_tw_reuse", show_2),
-	REG("tcp_window_scaling", show_1),
+	NUMBER("tcp_sack"),
+	NUMBER("tcp_slow_start_after_idle"),
+	NUMBER("tcp_syn_retries"),
+	NUMBER("tcp_synack_retries"),
+	NUMBER("tcp_syncookies"),
+	NUMBER("tcp_timestamps"),
+	NUMBER("tcp_tw_reuse"),
+	NUMBER("tcp_window_scaling"),
 	REG("tcp_wmem", show_tcp_wmem),
 	REG("udp_mem", show_tcp_mem),
-	REG("udp_rmem_min", show_4096),
-	REG("udp_wmem_min", show_4096),
+	NUMBER("udp_rmem_min"),
+	NUMBER("udp_wmem_min"),
+	NUMBER("icmp_ratelimit"),
+	NUMBER("ip_no_pmtu_disc"),
+	NUMBER("tcp_adv_win_scale"),
+	NUMBER("tcp_autocorking"),
+	NUMBER("tcp_base_mss"),
+	NUMBER("tcp_dsack"),
+	NUMBER("tcp_frto"),
+	NUMBER("tcp_notsent_lowat"),
+	NUMBER("tcp_orphan_retries"),
+	NUMBER("tcp_recovery"),
+	NUMBER("tcp_reordering"),
+	NUMBER("tcp_rfc1337"),
+	NUMBER("tcp_stdurg"),
+	NUMBER("tcp_thin_linear_timeouts"),
 };
 PSEUDO_DIR(proc_sys_net_ipv4, .id = "proc.sys.net.ipv4", PSEUDO_ENTRIES(ipv4_entries));
 
@@ -253,9 +283,8 @@ static const struct pseudo_entry conf6_dirs[] = {
 };
 PSEUDO_DIR(proc_sys_conf6, .id = "proc.sys.net.ipv6.conf", PSEUDO_ENTRIES(conf6_dirs));
 static const struct pseudo_entry ipv6_entries[] = {
-	REG("bindv6only", show_0),
-	DIR_OF("conf", proc_sys_conf6),
-	REG("ip_nonlocal_bind", show_0),
+	NUMBER("bindv6only"),      DIR_OF("conf", proc_sys_conf6), REG("ip_nonlocal_bind", show_0),
+	NUMBER("auto_flowlabels"), NUMBER("ip6frag_time"),         NUMBER("flowlabel_consistency"),
 };
 PSEUDO_DIR(proc_sys_net_ipv6, .id = "proc.sys.net.ipv6", PSEUDO_ENTRIES(ipv6_entries));
 

@@ -31,6 +31,8 @@ void inet_setup(struct inet_sock *is, struct ctx *c, u16 family, u16 type, u16 p
 {
 	sock_setup(&is->sk, c, family, type, protocol);
 	inet_opts_init(&is->ip, family == AF_INET6);
+	is->ip.v[IPO_V6_V6ONLY] =
+		family == AF_INET6 && net_setting_get(is->sk.ns->inet, NET_BINDV6ONLY);
 	is->local.ip = is->remote.ip = family == AF_INET ? ip_any4 : ip_any6;
 }
 
@@ -62,7 +64,7 @@ int inet_bind(struct sock *sk, struct ctx *c, const struct sockaddr_storage *a, 
 		return -EINVAL;
 	} else if (!ip_is_any(&to.ip) && !ip_is_local(&to.ip) && !is->ip.v[IPO_FREEBIND] &&
 	           !is->ip.v[IPO_V6_FREEBIND] && !is->ip.v[IPO_TRANSPARENT] &&
-	           !is->ip.v[IPO_V6_TRANSPARENT]) {
+	           !is->ip.v[IPO_V6_TRANSPARENT] && !net_setting_get(ns, NET_IP_NONLOCAL_BIND)) {
 		return -EADDRNOTAVAIL;
 	}
 	if (to.port && to.port < ns->unprivileged_port && inet_proto_of(sk) != INET_PING &&

@@ -175,11 +175,16 @@ void inet_usage(struct inet_ns *ns, struct inet_usage *ret)
 		LIST_FOREACH (is, &ns->table[INET_TCP][i].listeners, link)
 			(*(is->sk.family == AF_INET ? &ret->tcp4 : &ret->tcp6))++;
 		LIST_FOREACH (is, &ns->table[INET_TCP][i].socks, link) {
+			u8 state = ((struct tcp_sock *)is)->state;
+
 			(*(is->sk.family == AF_INET ? &ret->tcp4 : &ret->tcp6))++;
 			ret->orphans += ((struct tcp_sock *)is)->orphan;
+			ret->established += state == TCPS_ESTABLISHED || state == TCPS_CLOSE_WAIT;
 		}
 		LIST_FOREACH (is, &ns->table[INET_UDP][i].socks, link)
 			(*(is->sk.family == AF_INET ? &ret->udp4 : &ret->udp6))++;
+		LIST_FOREACH (is, &ns->table[INET_RAW][i].socks, link)
+			(*(is->sk.family == AF_INET ? &ret->raw4 : &ret->raw6))++;
 	}
 	ret->tw = ns->n_tws;
 }

@@ -13,6 +13,7 @@ void inet_list(struct inet_ns *ns, enum inet_proto proto, u16 family,
 
 /* For sockstat. */
 struct inet_usage {
-	u32 tcp4, tcp6, tw, udp4, udp6, orphans;
+	u32 tcp4, tcp6, tw, udp4, udp6, orphans, raw4, raw6;
+	u32 established; /* of TCP; ones that are half closed by the peer count */
 };
 void inet_usage(struct inet_ns *ns, struct inet_usage *ret);

@@ -72,6 +72,8 @@ void icmp_input(struct inet_ns *ns, struct packet *p)
 	} else if (p->data[0] != (v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO) ||
 	           !ip_is_local(&p->dst.ip)) {
 		free(p); /* broadcasts and groups are not answered */
+	} else if (net_setting_get(ns, NET_ICMP_ECHO_IGNORE_ALL) && !v6) {
+		free(p);
 	} else {
 		inet_count(ns, INET_ICMP_ECHO, 1);
 		p->src = p->dst;

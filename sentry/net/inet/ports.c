@@ -543,6 +543,7 @@ static void inet_ns_sample_counters(struct sampler *sp, struct inet_ns *ns)
 	F(VAL, ping_lo)                                        \
 	F(VAL, ping_hi)                                        \
 	F(VAL, default_ttl)                                    \
+	F(CUSTOM_ARRAY, settings, inet_ns)                     \
 	F(SKIP, n_raw)    /* sockets count again */            \
 	F(SKIP, netlinks) /* they enter by themselves */       \
 	F(SKIP, mem)      /* sockets count again */            \
@@ -562,6 +563,7 @@ struct inet_ns *inet_ns_new(struct kernel *k)
 	ns->ping_lo = 0;
 	ns->ping_hi = 2147483647;
 	ns->default_ttl = 64;
+	net_settings_init(ns);
 	if (getrandom(&ns->rover, sizeof(ns->rover), GRND_NONBLOCK) != sizeof(ns->rover))
 		ns->rover = (u32)inet_now(ns);
 	return ns;

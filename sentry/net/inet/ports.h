@@ -10,6 +10,7 @@
  */
 #include "sentry/mm/heap.h"
 #include "sentry/net/inet/inet.h"
+#include "sentry/net/inet/settings.h"
 
 #define PORT_HASH    1024u
 #define INET_MEM_MAX (128 * MIB)
@@ -84,6 +85,7 @@ struct inet_ns {
 	u32 unprivileged_port;
 	u32 ping_lo, ping_hi; /* groups that may make echo sockets; lo > hi: none */
 	u32 default_ttl;
+	s32 settings[NET_SETTING_N];
 	_Atomic u32 n_raw; /* raw sockets there are: nobody else's packets need to be made */
 	LIST_HEAD(, netlink_sock) netlinks; /* bound ones; lock */
 	/* Bytes that queues and rings of all sockets take. Above INET_MEM_MAX datagrams are dropped

@@ -314,11 +314,17 @@ int tcp_create(struct ctx *c, u16 family, struct sock **ret)
 {
 	struct tcp_sock *t = tcp_new(family);
 	struct sock_opts *o = &t->inet.sk.opts;
+	const struct inet_ns *ns;
 
 	inet_setup(&t->inet, c, family, SOCK_STREAM, IPPROTO_TCP);
 	o->rcvbuf = TCP_RCVBUF_DEFAULT;
 	o->sndbuf = TCP_SNDBUF_DEFAULT;
 	o->txrehash = 1;
+	ns = inet_ns_of(&t->inet.sk);
+	t->v[TCPO_KEEPIDLE] = net_setting_get(ns, NET_TCP_KEEPALIVE_TIME);
+	t->v[TCPO_KEEPINTVL] = net_setting_get(ns, NET_TCP_KEEPALIVE_INTVL);
+	t->v[TCPO_KEEPCNT] = net_setting_get(ns, NET_TCP_KEEPALIVE_PROBES);
+	t->v[TCPO_SYNCNT] = net_setting_get(ns, NET_TCP_SYN_RETRIES);
 	*ret = &t->inet.sk;
 	return 0;
 }

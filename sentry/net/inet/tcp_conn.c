@@ -45,6 +45,13 @@ static void done_locked(struct tcp_sock *t)
 		port_remove_locked(inet_ns_of(&t->inet.sk), &t->inet);
 }
 
+/* Each end of a connection that a reset ends is one more. */
+static void count_reset(const struct tcp_sock *t)
+{
+	if (t->state == TCPS_ESTABLISHED || t->state == TCPS_CLOSE_WAIT)
+		inet_count(inet_ns_of(&t->inet.sk), INET_TCP_RESETS, 1);
+}
+
 /* A reset arrives at t. */
 void tcp_reset_locked(struct tcp_sock *t)
 {
@@ -56,8 +63,8 @@ void tcp_reset_locked(struct tcp_sock *t)
 		err = ECONNREFUSED;
 	else if (t->state == TCPS_CLOSE_WAIT)
 		err = EPIPE;
+	count_reset(t);
 	done_locked(t);
-	inet_count(inet_ns_of(&t->inet.sk), INET_TCP_RESETS, 1);
 	if (t->orphan)
 		return;
 	atomic_store(&t->inet.sk.err, err);
@@ -123,6 +130,7 @@ static void abort_locked(struct tcp_sock *t)
 	struct tcp_sock *p = t->peer;
 
 	inet_count(inet_ns_of(&t->inet.sk), INET_TCP_OUTRSTS, 1);
+	count_reset(t);
 	done_locked(t);
 	if (p)
 		tcp_reset_locked(p);
@@ -275,6 +283,7 @@ static int start_locked(struct inet_ns *ns, struct tcp_sock *t, const struct ine
 	/* Who is in the table as a listener has a file, whose end has to wait for the lock. */
 	l = port_listener_locked(ns, &is->local, dst);
 	if (!l) {
+		inet_count(ns, INET_TCP_ACTIVE, 1);
 		inet_count(ns, INET_TCP_FAILS, 1);
 		inet_count(ns, INET_TCP_OUTRSTS, 1);
 		return -ECONNREFUSED;

@@ -134,7 +134,7 @@ int tcp_listen(struct sock *sk, struct ctx *c, int backlog)
 	GUARD_WRITE(&ns->lock);
 	if (t->phase != TCP_UNCONNECTED || (t->state != TCPS_CLOSE && t->state != TCPS_LISTEN))
 		return -EINVAL;
-	WRITE_ONCE(t->backlog, sock_backlog(backlog));
+	WRITE_ONCE(t->backlog, sock_backlog(sk, backlog));
 	if (t->state == TCPS_LISTEN)
 		return 0;
 	if (!t->inet.local.port) {
