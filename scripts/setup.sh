@@ -7,7 +7,7 @@ libcriterion-dev python3"
 # What the tests run in sandboxes, and what checks the sources.
 TEST_PACKAGES="clang clang-format sqlite3 perl xz-utils procps time vim-tiny less tmux redis-server
 redis-tools nginx wrk memcached mariadb-server-core mariadb-client postgresql-15 openssh-server
-openssh-client git curl wget openssl"
+openssh-client git curl wget openssl strace"
 
 # install_missing PACKAGE...: apt-get for those that dpkg does not know as installed.
 install_missing() {

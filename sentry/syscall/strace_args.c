@@ -57,6 +57,14 @@ void strace_pointer(struct words *w, u64 v)
 		words_add(w, "NULL");
 }
 
+void strace_ticks(struct words *w, u64 v)
+{
+	words_add(w, "%llu", (unsigned long long)v);
+	if (v)
+		words_add(w, " /* %llu.%02llu s */", (unsigned long long)v / 100,
+		          (unsigned long long)v % 100);
+}
+
 static void memory(struct words *w, const struct call *k, u64 addr, u64 len, bool hex)
 {
 	u8 buf[STRACE_SHOWN];
@@ -75,7 +83,7 @@ void strace_memory(struct words *w, const struct call *k, u64 addr, u64 len)
 	memory(w, k, addr, len, false);
 }
 
-static void string(struct words *w, const struct call *k, u64 addr, size_t max)
+void strace_string(struct words *w, const struct call *k, u64 addr, size_t max)
 {
 	char buf[PATH_MAX + 1];
 	long n;
@@ -94,12 +102,12 @@ static void string(struct words *w, const struct call *k, u64 addr, size_t max)
 
 void strace_path(struct words *w, const struct call *k, u64 addr)
 {
-	string(w, k, addr, PATH_MAX - 1);
+	strace_string(w, k, addr, PATH_MAX - 1);
 }
 
 void strace_text(struct words *w, const struct call *k, u64 addr)
 {
-	string(w, k, addr, STRACE_SHOWN);
+	strace_string(w, k, addr, STRACE_SHOWN);
 }
 
 static void descriptor(struct words *w, int fd, bool directory)
@@ -162,7 +170,8 @@ static void pointed(struct words *w, const struct call *k, const char *word, u64
 	u64 n;
 	bool array = split_count(word + 1, k, name, &n);
 
-	if (!v || !k->c || (word[0] == '*' && k->ret < 0))
+	/* An ifreq says what was asked about even if there is no answer. */
+	if (!v || !k->c || (word[0] == '*' && k->ret < 0 && strcmp(word, "*ifreq") != 0))
 		strace_pointer(w, v);
 	else
 		strace_struct(w, k, name, v, n, array, i);

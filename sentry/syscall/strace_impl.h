@@ -26,8 +26,7 @@ struct call {
 	long ret; /* what the call returned, once it did */
 	bool ended;
 	u64 sp; /* the stack, for what lies on it (R) */
-	/* What arguments that the call changes pointed to when it began (words L, O, *msghdr...).
-	 */
+	/* What arguments that the call changes pointed to when it began (strace_remember). */
 	const u64 *before;
 };
 
@@ -51,10 +50,12 @@ struct call {
  *   L O            a u32 or u64 that goes in and comes out
  *   -              not shown
  *   T              a time that was left, if a sleep was interrupted
- *   C F W G H B K Y V R   of clone, futex, shmget and its like (a table, and a mode), mmap (a
- * table, and a size of huge pages), ioprio_set, ioctl, syslog, mknod, rt_sigreturn "label@N:word":
- * argument N, after a name. A word before them that ends in ":" says how the result is shown
- * (strace_result.c).
+ *   C F W Y V R    of clone, futex (two), syslog, mknod, rt_sigreturn
+ *   N B K          a task's name, an I/O priority, an ioctl
+ *   Gname Hname    bits of the table and a mode; bits and the size of huge pages
+ *
+ * "label@N:word" is argument N after a name. A word before all others that ends in ":" says how
+ * the result is shown (strace_result.c).
  */
 const char *strace_spec(u64 nr, const struct sysargs *a);
 /* ---- strace_variants.c: the words of a call that has other arguments by one of them, or NULL. */
@@ -83,7 +84,11 @@ void strace_memory(struct words *w, const struct call *k, u64 addr, u64 len);
 void strace_path(struct words *w, const struct call *k, u64 addr);
 /* A string up to its NUL, of which as much as of any memory is shown. */
 void strace_text(struct words *w, const struct call *k, u64 addr);
+/* Of a string up to its NUL at most max bytes. */
+void strace_string(struct words *w, const struct call *k, u64 addr, size_t max);
 void strace_pointer(struct words *w, u64 v);
+/* Hundredths of a second. */
+void strace_ticks(struct words *w, u64 v);
 
 /* ---- strace_structs.c ---- */
 /* Prints one thing at addr; false, and nothing of it counts: it can't be read. */

@@ -29,8 +29,8 @@ struct field {
 	const char *name;
 	u16 off, size;
 	/* A word of strace_table.c, or: {name another layout, " characters up to a NUL, r a limit,
-	 * [ three u64, F a file system's id, 4 6 I internet addresses and an interface, ? the rest
-	 * is not shown. */
+	 * [ three u64, t hundredths of seconds, F a file system's id, 4 6 I internet addresses and
+	 * an interface, ? the rest is not shown. */
 	const char *word;
 };
 struct layout {
@@ -101,10 +101,10 @@ static const struct field rusage_fields[] = {F(ru_t, ru_utime, "{timeval"),
                                              F(ru_t, ru_stime, "{timeval"), REST};
 static const struct field rlimit_fields[] = {F(rl_t, rlim_cur, "r"), F(rl_t, rlim_max, "r")};
 static const struct field tms_fields[] = {
-	F(tms_t, tms_utime, "l"),
-	F(tms_t, tms_stime, "l"),
-	F(tms_t, tms_cutime, "l"),
-	F(tms_t, tms_cstime, "l"),
+	F(tms_t, tms_utime, "t"),
+	F(tms_t, tms_stime, "t"),
+	F(tms_t, tms_cutime, "t"),
+	F(tms_t, tms_cstime, "t"),
 };
 static const struct field sysinfo_fields[] = {
 	F(si_t, uptime, "l"),    F(si_t, loads, "[u"),    F(si_t, totalram, "u"),
@@ -283,6 +283,9 @@ static void field_words(struct words *w, const struct call *k, const struct fiel
 			words_add(w, "if_nametoindex(\"lo\")");
 		else
 			words_add(w, "%llu", (unsigned long long)number(f, p));
+		break;
+	case 't':
+		strace_ticks(w, number(f, p));
 		break;
 	case 'F':
 		memcpy(id, p + f->off, sizeof(id));

@@ -37,7 +37,9 @@ const char *strace_name(const char *table, u64 v)
 
 const char *strace_signal_name(int signo, char buf[16])
 {
-	const char *s = signo > 0 && signo < 32 ? sigabbrev_np(signo) : NULL;
+	const char *s = signo == SIGIO            ? "IO"
+	                : signo > 0 && signo < 32 ? sigabbrev_np(signo)
+	                                          : NULL;
 	struct words w = {buf, 0, 16};
 
 	if (s)

@@ -264,7 +264,7 @@ static const struct name pipe_names[] = {
 	OPEN_FLAGS,
 };
 static const struct name fstype_names[] = {
-	N(EXT4_SUPER_MAGIC),
+	N(EXT2_SUPER_MAGIC),
 	N(TMPFS_MAGIC),
 	N(PROC_SUPER_MAGIC),
 	N(SYSFS_MAGIC),

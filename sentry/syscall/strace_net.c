@@ -163,7 +163,7 @@ static void control_words(struct words *w, const struct call *k, u64 addr, u64 l
 {
 	u8 buf[1024] __attribute__((aligned(16)));
 	struct cmsghdr h;
-	size_t n = MIN(len, (u64)sizeof(buf)), at = 0, room, size;
+	size_t n = MIN(len, (u64)sizeof(buf)), at = 0, room, size, start;
 
 	if (n < sizeof(h) || user_copy_in(k->c, buf, UADDR(addr), n) < 0) {
 		strace_pointer(w, addr);
@@ -173,17 +173,20 @@ static void control_words(struct words *w, const struct call *k, u64 addr, u64 l
 	while (at + sizeof(h) <= n) {
 		memcpy(&h, buf + at, sizeof(h));
 		words_add(w, "%s{cmsg_len=%zu, cmsg_level=", at ? ", " : "", h.cmsg_len);
-		strace_value(w, "sol", (u32)h.cmsg_level);
+		if (strace_name("sol", (u32)h.cmsg_level))
+			strace_value(w, "sol", (u32)h.cmsg_level);
+		else
+			words_add(w, "%#x /* SOL_??? */", (u32)h.cmsg_level);
 		words_add(w, ", cmsg_type=");
 		cmsg_type(w, h.cmsg_level, h.cmsg_type);
 		room = n - at - sizeof(h);
 		size = h.cmsg_len < sizeof(h) ? 0 : MIN(h.cmsg_len - sizeof(h), room);
-		if (size > 0) {
-			words_add(w, ", cmsg_data=");
-			if (!cmsg_known(w, k, h.cmsg_level, h.cmsg_type, buf + at + sizeof(h),
-			                size))
-				strace_quote(w, buf + at + sizeof(h), MIN(size, (size_t)32),
-				             size > 32);
+		start = w->n;
+		words_add(w, ", cmsg_data=");
+		if (!size ||
+		    !cmsg_known(w, k, h.cmsg_level, h.cmsg_type, buf + at + sizeof(h), size)) {
+			w->n = start;
+			w->s[start] = 0;
 		}
 		words_add(w, "}");
 		if (h.cmsg_len < sizeof(h))
@@ -298,8 +301,17 @@ static bool show_optval(struct words *w, const struct call *k, u64 addr, unsigne
 
 	if (get && user_get_u32(k->c, UADDR(k->a->a[4]), &len) < 0)
 		return false;
-	if ((s32)len <= 0)
+	if ((s32)len < 0 || (get && !len))
 		return false;
+	if (get && level == SOL_SOCKET && opt == SO_ERROR && len == sizeof(int)) {
+		if (user_get_u32(k->c, UADDR(addr), &size) < 0)
+			return false;
+		if (size && strerrorname_np((int)size))
+			words_add(w, "[%s]", strerrorname_np((int)size));
+		else
+			words_add(w, "[%u]", size);
+		return true;
+	}
 	if (layout) {
 		size = strace_layout_size(layout);
 		if (strcmp(layout, "ip_mreq") == 0 && len < size)
@@ -365,6 +377,13 @@ static bool show_ifreq(struct words *w, const struct call *k, u64 addr, unsigned
 	struct ifreq r;
 
 	STRACE_READ(k, addr, &r);
+	/* What it asks about; there is no answer. */
+	if (k->ret < 0 && request != 0x8910) {
+		words_add(w, "{ifr_name=");
+		strace_quote(w, (u8 *)r.ifr_name, strnlen(r.ifr_name, IFNAMSIZ), false);
+		words_add(w, "}");
+		return true;
+	}
 	switch (request) {
 	case 0x8910: /* SIOCGIFNAME */
 		words_add(w, "{ifr_ifindex=%d, ifr_name=", r.ifr_ifindex);
@@ -415,6 +434,13 @@ static bool show_ifreq(struct words *w, const struct call *k, u64 addr, unsigned
 	return true;
 }
 
+static void conf_size(struct words *w, int len)
+{
+	words_add(w, "%d", len);
+	if (len > 0 && len % sizeof(struct ifreq) == 0)
+		words_add(w, " /* %zu * sizeof(struct ifreq) */", len / sizeof(struct ifreq));
+}
+
 static bool show_ifconf(struct words *w, const struct call *k, u64 addr, unsigned arg)
 {
 	struct ifconf c;
@@ -424,9 +450,12 @@ static bool show_ifconf(struct words *w, const struct call *k, u64 addr, unsigne
 	STRACE_READ(k, addr, &c);
 	n = c.ifc_len > 0 ? (unsigned)c.ifc_len / sizeof(r) : 0;
 	words_add(w, "{ifc_len=");
-	if (c.ifc_buf && k->before && (u32)k->before[arg] != (u32)c.ifc_len)
-		words_add(w, "%d => ", (int)k->before[arg]);
-	words_add(w, "%d /* %u * sizeof(struct ifreq) */, ifc_buf=", c.ifc_len, n);
+	if (c.ifc_buf && k->before && (u32)k->before[arg] != (u32)c.ifc_len) {
+		conf_size(w, (int)k->before[arg]);
+		words_add(w, " => ");
+	}
+	conf_size(w, c.ifc_len);
+	words_add(w, ", ifc_buf=");
 	if (!c.ifc_buf) {
 		words_add(w, "NULL}");
 		return true;

@@ -2,6 +2,8 @@
 #include "sentry/syscall/strace_impl.h"
 #include "sentry/syscall/dispatch.h"
 
+#include <string.h>
+
 static void code_words(struct words *w, const siginfo_t *i)
 {
 	static const char *const tables[65] = {
@@ -28,7 +30,7 @@ static void sender(struct words *w, const siginfo_t *i)
 
 static void value(struct words *w, const siginfo_t *i)
 {
-	if (!i->si_ptr)
+	if (!i->si_ptr && i->si_code != SI_TIMER)
 		return;
 	words_add(w, ", si_int=%d, si_ptr=", i->si_int);
 	strace_pointer(w, (u64)(uintptr_t)i->si_ptr);
@@ -42,8 +44,10 @@ static void child(struct words *w, const siginfo_t *i)
 		words_add(w, "%d", i->si_status);
 	else
 		strace_signal(w, i->si_status);
-	words_add(w, ", si_utime=%lld, si_stime=%lld", (long long)i->si_utime,
-	          (long long)i->si_stime);
+	words_add(w, ", si_utime=");
+	strace_ticks(w, (u64)i->si_utime);
+	words_add(w, ", si_stime=");
+	strace_ticks(w, (u64)i->si_stime);
 }
 
 static void by_signal(struct words *w, const siginfo_t *i)
@@ -82,12 +86,20 @@ static void by_signal(struct words *w, const siginfo_t *i)
 
 void strace_siginfo(struct words *w, const siginfo_t *i)
 {
+	if (!i->si_signo) {
+		words_add(w, "{}");
+		return;
+	}
 	words_add(w, "{si_signo=");
 	strace_signal(w, i->si_signo);
 	words_add(w, ", si_code=");
 	code_words(w, i);
-	if (i->si_errno)
-		words_add(w, ", si_errno=%d", i->si_errno);
+	if (i->si_errno) {
+		const char *name = strerrorname_np(i->si_errno);
+
+		words_add(w, name ? ", si_errno=%s" : ", si_errno=%s%d", name ? name : "",
+		          i->si_errno);
+	}
 	switch (i->si_code) {
 	case SI_USER:
 	case SI_TKILL:

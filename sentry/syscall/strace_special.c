@@ -103,6 +103,9 @@ static void returned_mask(struct words *w, const struct call *k)
 bool strace_special(struct words *w, const struct call *k, const char *word, u64 v, unsigned arg)
 {
 	switch (word[0]) {
+	case 'N':
+		strace_string(w, k, v, TASK_COMM_LEN - 1);
+		return true;
 	case 'C':
 		clone_flags(w, v);
 		return true;

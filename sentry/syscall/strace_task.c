@@ -41,11 +41,7 @@ static bool show_siginfo(struct words *w, const struct call *k, u64 addr, unsign
 	siginfo_t i;
 
 	STRACE_READ(k, addr, &i);
-	/* waitid that found nobody. */
-	if (k->nr == SYS_waitid && !i.si_signo)
-		words_add(w, "{}");
-	else
-		strace_siginfo(w, &i);
+	strace_siginfo(w, &i);
 	return true;
 }
 
@@ -59,9 +55,13 @@ static bool show_sigevent(struct words *w, const struct call *k, u64 addr, unsig
 
 	STRACE_READ(k, addr, &e);
 	sends = e.notify == SIGEV_SIGNAL || e.notify == SIGEV_THREAD_ID;
-	words_add(w, "{sigev_value={sival_int=%d, sival_ptr=", (s32)e.value);
-	strace_pointer(w, e.value);
-	words_add(w, "}, sigev_signo=");
+	words_add(w, "{");
+	if (e.value) {
+		words_add(w, "sigev_value={sival_int=%d, sival_ptr=", (s32)e.value);
+		strace_pointer(w, e.value);
+		words_add(w, "}, ");
+	}
+	words_add(w, "sigev_signo=");
 	strace_word(w, k, sends ? "=signal" : "U", (u32)e.signo, arg);
 	words_add(w, ", sigev_notify=");
 	strace_value(w, "sigev", (u32)e.notify);

@@ -110,7 +110,7 @@ static const struct variant {
 	{SYS_ioctl, 1, SIOCGIFINDEX, "f K *ifreq"},
 	{SYS_ioctl, 1, SIOCGIFTXQLEN, "f K *ifreq"},
 
-	{SYS_prctl, 0, PR_SET_NAME, "=prctl S"},
+	{SYS_prctl, 0, PR_SET_NAME, "=prctl N"},
 	{SYS_prctl, 0, PR_GET_NAME, "=prctl *text"},
 	{SYS_prctl, 0, PR_SET_PDEATHSIG, "=prctl =signal"},
 	{SYS_prctl, 0, PR_GET_PDEATHSIG, "=prctl *signo"},

@@ -2,11 +2,13 @@
 """Looking in: ps as a tree, debug, events, features, and what --strace writes."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 
-from harness import expect, main, wait_for
+from harness import Skip, expect, main, wait_for
 
 SCRIPT = "sleep 100 & (sleep 101; true) & cat; wait"
 
@@ -129,5 +131,143 @@ def strace(s):
             expect(re.search(r"strace: \[pid +\d+\] ", line), line)
 
 
+# One thread, no clocks, no ports: what it prints depends on the decoding alone.
+SUBJECT = r"""
+import ctypes, fcntl, os, select, signal, socket, struct
+os.access("/begin", 0)
+a, b = socket.socketpair()
+a.sendmsg([b"one", b"two"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("ii", 0, 1))])
+b.recvmsg(10, 100)
+b.setblocking(False)
+try: b.recv(5)
+except BlockingIOError: pass
+a.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+a.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) and a.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+t = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+t.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+t.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))
+try: t.bind(("2001:db8::1", 80, 3, 0))
+except OSError: pass
+u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+u.bind("\0look-test")
+try: u.connect("/nowhere/at/all")
+except OSError: pass
+fcntl.fcntl(0, fcntl.F_GETFD)
+fcntl.fcntl(a, fcntl.F_SETFL, os.O_NONBLOCK | os.O_APPEND)
+f = os.open("/tmp", os.O_TMPFILE | os.O_RDWR, 0o600)
+os.write(f, bytes(range(40)))
+os.pwritev(f, [b"x" * 50, b"\"\\\n", b""], 3)
+os.preadv(f, [bytearray(3), bytearray(4)], 0)
+fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)
+fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+os.fchmod(f, 0o4711)
+os.lseek(f, 0, os.SEEK_HOLE)
+e = select.epoll()
+e.register(a, select.EPOLLIN | select.EPOLLET | select.EPOLLONESHOT)
+e.poll(0)
+e.unregister(a)
+p = select.poll()
+p.register(a, select.POLLOUT)
+p.poll(0)
+select.select([b], [a], [], 0)
+signal.signal(signal.SIGUSR1, lambda *x: None)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGRTMIN + 3])
+os.kill(os.getpid(), signal.SIGUSR1)
+if os.fork() == 0: os._exit(7)
+os.wait()
+c = ctypes.CDLL(None)
+c.prctl(15, b"a name that is long", 0, 0, 0)
+c.prctl(23, 5, 0, 0, 0)
+c.syscall(157, 12345, 1, 2, 3, 4)
+c.syscall(9999, 1, 2, 3, 4, 5, 6)
+c.open(b"/nowhere/" + b"y" * 300, 0o100, 0o600)
+c.write(1, None, 0), c.write(1, 8, 3), c.write(99, b"z", 1)
+c.umask(0o22), c.umask(0o22)
+"""
+
+
+def told(lines, pattern):
+    """What the first process did after /begin, without addresses, ids and times."""
+    first, out, on = None, [], False
+    for line in lines:
+        m = re.search(pattern, line)
+        if not m or m.group(1) != (first or m.group(1)):
+            continue
+        first, text = m.group(1), m.group(2)
+        on = on or "/begin" in text
+        if on and not re.match(r"(brk|mmap|munmap|mprotect|madvise|futex|newfstatat|exit_group)\(", text):
+            text = re.sub(r"0x[0-9a-f]{5,}", "ADDR", re.sub(r"\) += ", ") = ", text))
+            text = re.sub(r"si_[us]time=\d+( /\* \S+ s \*/)?", "si_time", text)
+            text = re.sub(r"(kill|getpid|wait4)\(.*|clone\(.*|si_pid=\d+", r"\1", text)
+            out.append(re.sub(r" <unfinished \.\.\.>|<\.\.\. \w+ resumed>.*", "", text))
+    return [l for l in out if l]
+
+
+def as_strace_prints(s):
+    if not shutil.which("strace"):
+        raise Skip("no strace")
+    native, log = s.path("native.log"), s.path("ours.log")
+    python = ["python3", "-c", SUBJECT]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
+             "timeout": 120}
+    r = subprocess.run(["strace", "-f", "-o", native, "--"] + python, **quiet)
+    if not os.path.exists(native) or r.returncode != 0:
+        raise Skip("strace does not run here: %r" % r)
+    r = subprocess.run([s.stasis, "--root", s.root, "--log", log, "--strace", "do", "--"] + python,
+                       **quiet)
+    expect(r.returncode == 0, repr(r))
+    theirs = told(open(native, errors="replace"), r"^(\d+) +(.*)$")
+    ours = told(open(log, errors="replace"), r"strace: \[pid +(\d+)\] (.*)$")
+    expect(len(theirs) > 60, repr(theirs))
+    for a, b in zip(theirs, ours):
+        expect(a == b, "strace: %s\nwe:     %s" % (a, b))
+    expect(len(theirs) == len(ours), "%d lines and %d" % (len(theirs), len(ours)))
+
+
+def storm(s):
+    """Thousands that fork and die keep nobody from looking, and from ending them."""
+    script = "import os, signal, sys, time\n" \
+             "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n" \
+             "for i in range(600):\n" \
+             "    if os.fork() == 0:\n" \
+             "        while i < 594: signal.pause()\n" \
+             "        while True:\n" \
+             "            try:\n" \
+             "                if os.fork() == 0: os._exit(0)\n" \
+             "            except OSError: pass\n" \
+             "print('ready', flush=True)\n" \
+             "signal.pause()\n"
+    p = s.start("do", "--name", "storm", "--pids", "700", "--", "python3", "-c", script, bufsize=0)
+    expect(p.stdout.readline() == b"ready\n", "no start")
+    lines = s.ok("ps", "storm").out.splitlines()
+    expect(len(lines) > 600, "%d lines" % len(lines))
+    pids = json.loads(s.ok("ps", "--format", "json", "storm").out)
+    expect(len(pids) > 600 and 2 in pids, repr(pids[:5]))
+    expect(s.ok("debug", "storm").out.count("task ") > 600, "debug")
+    data = json.loads(s.ok("events", "--stats", "storm").out)["data"]
+    expect(data["pids"]["current"] > 600, repr(data["pids"]))
+    s.ok("pause", "storm")
+    s.ok("ps", "storm")
+    s.ok("resume", "storm")
+    s.ok("kill", "--all", "storm", "KILL")
+    expect(p.wait(60) == 137, repr(p.returncode))
+
+
+def names(s):
+    """What guests call themselves can neither move the cursor nor break what scripts read."""
+    script = r"""exec -a $'a\nb\033[2Jc\302\233d\377e\303\244"\342\200\256f' sleep 200"""
+    p = s.start("do", "--name", "names", "--", "bash", "-c", "echo ready; " + script, bufsize=0)
+    expect(p.stdout.readline() == b"ready\n", "no start")
+    wait_for(lambda: "200" in s.ok("ps", "names").out.split("\n")[1], "sleep")
+    lines = s.ok("ps", "names").out.rstrip("\n").split("\n")
+    expect(len(lines) == 2 and lines[1].endswith('a?b?[2Jc?d?e\u00e4"?f 200'), repr(lines))
+    expect(len(lines[1]) <= 80 and len(lines[0]) <= 80, repr(lines))
+    expect("\033" not in s.ok("debug", "names").out, "debug")
+    s.fails(2, "ps", "--format", "yaml", "names")
+    s.ok("kill", "names", "KILL")
+    expect(p.wait(60) == 137, repr(p.returncode))
+
+
 if __name__ == "__main__":
-    sys.exit(main([tree_of_processes, debug_of_tasks, counters, features, strace]))
+    sys.exit(main([tree_of_processes, debug_of_tasks, counters, features, strace, as_strace_prints,
+                   storm, names]))
