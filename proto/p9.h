@@ -31,7 +31,8 @@
  *	fid of the new file. Without O_EXCL in flags an existing regular file is opened instead.
  *	uid or gid P9_NOID: the server's choice.
  * Treaddirplus fid offset count -> data
- *	Like Treaddir without "." and "..", each entry being offset[8] attr name[s].
+ *	Like Treaddir without "." and "..", each entry being offset[8] attr name[s]. Fewer bytes
+ *	than count less P9_DIRENT_PLUS_MAX are the end of the directory.
  * Tmulticlunk fids -> nothing
  *	Clunks up to 256 fids; EBADF if one was unknown, the others are clunked all the same.
  * Trenameat2 olddirfid oldname newdirfid newname flags -> nothing
@@ -61,6 +62,9 @@
 #define P9_READ_HEADER  (P9_HEADER_SIZE + 4u)  /* what precedes the data of Rread, Rreaddir */
 #define P9_WRITE_HEADER (P9_HEADER_SIZE + 16u) /* what precedes the data of Twrite */
 #define P9_FIRST_EXT    200u
+
+/* More than any entry of Rreaddirplus. */
+#define P9_DIRENT_PLUS_MAX 512u
 
 /* Bits of p9_qid.type. */
 #define P9_QTDIR     0x80u

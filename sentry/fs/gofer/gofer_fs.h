@@ -23,7 +23,7 @@ struct gofer_inode;
 struct machine;
 struct shmem;
 
-#define GOFER_BUCKETS 1024u
+#define GOFER_BUCKETS 65536u
 
 struct gofer_super {
 	struct super_block sb;

@@ -345,7 +345,7 @@ int gofer_list(struct gofer_inode *dir, struct dir_list *l)
 		if (r < 0 || n == 0)
 			break;
 		r = take_names(ahead, buf, n, l, &offset);
-		if (r < 0)
+		if (r < 0 || (ahead && n + P9_DIRENT_PLUS_MAX < size))
 			break;
 	}
 	p9_client_clunk_later(gs->client, o.fid);
