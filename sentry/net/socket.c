@@ -146,10 +146,7 @@ void sock_setup(struct sock *sk, struct ctx *c, u16 family, u16 type, u16 protoc
 
 void sock_inherit(struct sock *sk, const struct sock *listener)
 {
-	s32 peek_off = sk->opts.peek_off;
-
 	sk->opts = listener->opts;
-	sk->opts.peek_off = peek_off;
 	sk->filter = sock_bpf_get(listener->filter);
 }
 
@@ -178,6 +175,19 @@ void sock_set_error(struct sock *sk, int err)
 	atomic_store(&sk->err, err < 0 ? -err : err);
 	waitq_wake(&sk->rwait, READY_IN | EPOLLERR);
 	waitq_wake(&sk->wwait, READY_OUT | EPOLLERR);
+}
+
+void sock_moved(struct sock *sk, bool peek, s64 n)
+{
+	if (likely(READ_ONCE(sk->opts.peek_off) < 0) || n <= 0)
+		return;
+	GUARD(&sk->lock);
+	if (sk->opts.peek_off < 0)
+		return;
+	if (peek)
+		sk->opts.peek_off = (s32)MIN(sk->opts.peek_off + n, (s64)INT32_MAX);
+	else
+		sk->opts.peek_off = (s32)MAX(sk->opts.peek_off - n, (s64)0);
 }
 
 void sock_wake_writers(struct sock *sk)

@@ -156,6 +156,8 @@ struct file *socket_file_new(struct ctx *c, struct sock *sk, u32 flags);
 void sock_setup(struct sock *sk, struct ctx *c, u16 family, u16 type, u16 protocol);
 /* What an accepted sock takes over from its listener. */
 void sock_inherit(struct sock *sk, const struct sock *listener);
+/* SO_PEEK_OFF, if it is on, after n bytes were looked at or taken. */
+void sock_moved(struct sock *sk, bool peek, s64 n);
 /* The sock of an open file, or NULL. Borrowed. */
 struct sock *sock_of(struct file *f);
 

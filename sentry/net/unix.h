@@ -56,7 +56,8 @@ struct unix_packet {
 	TAILQ_ENTRY(unix_packet) link;
 	struct unix_sock *from; /* owned */
 	u32 len, charge;
-	s64 stamp; /* guest realtime, ns; 0: nobody wanted to know */
+	bool peeked; /* somebody has looked at it */
+	s64 stamp;   /* guest realtime, ns; 0: nobody wanted to know */
 	struct unix_cred cred;
 	struct unix_rights *rights; /* owned; NULL: none */
 	u8 data[];

@@ -325,10 +325,10 @@ static struct unix_packet *pick(struct take_try *t)
 	struct unix_packet *p = TAILQ_FIRST(&t->u->packets);
 
 	t->skip = 0;
-	if (!t->peek || t->peek_off <= 0)
+	if (!t->peek || t->peek_off < 0)
 		return p;
 	t->skip = (u32)t->peek_off;
-	while (p && p->len > 0 && t->skip >= p->len) {
+	while (p && t->skip >= p->len && (p->len || t->skip || p->peeked)) {
 		t->skip -= p->len;
 		p = TAILQ_NEXT(p, link);
 	}
@@ -353,6 +353,7 @@ again:
 	if (p && p->rights && !t->scm_held) {
 		r = -ESTALE;
 	} else if (p && t->peek) {
+		p->peeked = true;
 		t->copied = copy_packet(t, p);
 		if (p->rights)
 			t->rights = unix_rights_copy(p->rights);
@@ -390,17 +391,6 @@ again:
 	return u->sk.type == SOCK_DGRAM && (t->m->flags & MSG_DONTWAIT) ? -EAGAIN : 0;
 }
 
-static void moved_past(struct unix_sock *u, bool peek, s64 n)
-{
-	GUARD(&u->sk.lock);
-	if (u->sk.opts.peek_off < 0)
-		return;
-	if (peek)
-		u->sk.opts.peek_off = (s32)MIN(u->sk.opts.peek_off + n, (s64)INT32_MAX);
-	else
-		u->sk.opts.peek_off = (s32)MAX(u->sk.opts.peek_off - n, (s64)0);
-}
-
 long unix_dgram_recv(struct sock *sk, struct ctx *c, struct sockmsg *m)
 {
 	struct unix_sock *u = unix_of(sk);
@@ -425,8 +415,7 @@ long unix_dgram_recv(struct sock *sk, struct ctx *c, struct sockmsg *m)
 	r = t.copied;
 	if (r >= 0 && (m->flags & MSG_TRUNC))
 		r = p->len - t.skip;
-	if (sk->opts.peek_off >= 0)
-		moved_past(u, t.peek, t.peek ? t.copied : p->len);
+	sock_moved(sk, t.peek, t.peek ? t.copied : p->len);
 	if (r >= 0) {
 		if (m->want_name)
 			m->name_len = p->from->addr_len ? unix_put_name(p->from, &m->name) : 0;

@@ -273,6 +273,7 @@ static int unix_sock_save_packets(struct saver *s, const struct unix_sock *u, Se
 		pm->data.len = p->len;
 		pm->data.data = p->data;
 		pm->stamp = p->stamp;
+		pm->peeked = p->peeked;
 		pm->cred = save_cred(s, &p->cred);
 		pm->rights = save_rights(s, p->rights);
 		m->packets[m->n_packets++] = pm;
@@ -303,6 +304,7 @@ static int unix_sock_load_packets(struct loader *l, struct unix_sock *u, const S
 		if (pm->data.len > 0)
 			memcpy(p->data, pm->data.data, pm->data.len);
 		p->stamp = pm->stamp;
+		p->peeked = pm->peeked;
 		p->cred = load_cred(pm->cred);
 		TAILQ_INSERT_TAIL(&u->packets, p, link);
 		u->n_packets++;
@@ -321,10 +323,12 @@ static void unix_sock_sample_packets(struct sampler *sp, struct unix_sock *u)
 	unix_sock_put(from);
 	memcpy(p->data, "data", 4);
 	p->stamp = 77;
+	p->peeked = true;
 	TAILQ_INSERT_TAIL(&u->packets, p, link);
 	u->n_packets++;
 }
 
+/* clang-format off */
 #define UNIX_SOCK_FIELDS(F)                                                                    \
 	F(BASE, sk, sock)                                                                      \
 	F(SKIP, all_link)                                                                      \
@@ -346,6 +350,7 @@ static void unix_sock_sample_packets(struct sampler *sp, struct unix_sock *u)
 		F(CUSTOM, packets, unix_sock) F(SKIP, n_packets) F(SKIP, inflight)             \
 			F(SKIP, inflight_link) F(SKIP, gc_link) F(SKIP, gc_refs) /* counted */ \
 		F(SKIP, gc_candidate) F(SKIP, gc_live)
+/* clang-format on */
 OBJECT_TYPE(unix_sock, Sentry__UnixSock, sentry__unix_sock__descriptor, UNIX_SOCK_FIELDS,
             .base = &sock_type, .ops = &unix_sock_ops, .init = unix_sock_init,
             .destroy = unix_sock_destroy, .after_load = unix_sock_after_load,

@@ -196,3 +196,32 @@ GUEST_TEST(stamp_by_ioctl)
 	EXPECT_EQ(ns.tv_sec, first.tv_sec);
 	EXPECT_EQ(ns.tv_nsec / 1000, first.tv_usec);
 }
+
+/* SO_PEEK_OFF: peeks walk on through the queue, receives bring them back. */
+GUEST_TEST(peek_offset)
+{
+	int r = inet_bound(AF_INET, SOCK_DGRAM), s = ASSERT_OK(socket(AF_INET, SOCK_DGRAM, 0));
+	struct inet_any a = inet_name(r);
+	char buf[16];
+
+	ASSERT_OK(connect(s, &a.u.sa, a.len));
+	EXPECT_OK(inet_setint(r, SOL_SOCKET, SO_PEEK_OFF, 1));
+	EXPECT_EQ(send(s, "abcdef", 6, 0), 6);
+	EXPECT_EQ(send(s, "", 0, 0), 0);
+	EXPECT_EQ(send(s, "ghij", 4, 0), 4);
+	EXPECT_EQ(recv(r, buf, 2, MSG_PEEK), 2);
+	EXPECT_TRUE(memcmp(buf, "bc", 2) == 0);
+	EXPECT_EQ(recv(r, buf, 3, MSG_PEEK), 3);
+	EXPECT_TRUE(memcmp(buf, "def", 3) == 0);
+	EXPECT_EQ(inet_getint(r, SOL_SOCKET, SO_PEEK_OFF), 6);
+	/* The empty one counts once. */
+	EXPECT_EQ(recv(r, buf, sizeof(buf), MSG_PEEK), 0);
+	MAYBE_SAVE();
+	EXPECT_EQ(recv(r, buf, sizeof(buf), MSG_PEEK), 4);
+	EXPECT_TRUE(memcmp(buf, "ghij", 4) == 0);
+	EXPECT_ERRNO(recv(r, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT), EAGAIN);
+	EXPECT_EQ(recv(r, buf, sizeof(buf), 0), 6);
+	EXPECT_EQ(inet_getint(r, SOL_SOCKET, SO_PEEK_OFF), 4);
+	EXPECT_OK(inet_setint(r, SOL_SOCKET, SO_PEEK_OFF, -1));
+	EXPECT_EQ(recv(r, buf, sizeof(buf), MSG_PEEK), 0);
+}

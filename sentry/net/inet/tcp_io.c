@@ -353,7 +353,7 @@ long tcp_recvmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 	if (m->flags & MSG_OOB)
 		return recv_urgent(t, m);
 	if (m->flags & MSG_PEEK)
-		op.peeked = (u32)m->done;
+		op.peeked = (u32)m->done + (u32)MAX(sk->opts.peek_off, 0);
 	op.target = m->flags & MSG_WAITALL ? want : MIN(want, (u64)MAX(sk->opts.rcvlowat, 1));
 	r = sock_block(c, &sk->rwait, sk->opts.rcvtimeo, (m->flags & MSG_DONTWAIT) != 0, recv_step,
 	               &op);
@@ -361,6 +361,7 @@ long tcp_recvmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		return r;
 	if (r < 0 && m->done == 0)
 		return r;
+	sock_moved(sk, (m->flags & MSG_PEEK) != 0, (s64)m->done);
 	if (m->done && unlikely(sock_wants_stamp(sk)) && READ_ONCE(t->stamp))
 		sockmsg_put_timestamp(m, c, sk, READ_ONCE(t->stamp));
 	if (t->v[TCPO_INQ] && m->control_len) {

@@ -244,6 +244,7 @@ static void save_queue(struct saver *s, const struct packet_list *q, size_t *ret
 		m->drops = p->drops;
 		m->err = p->err;
 		m->local = p->local;
+		m->peeked = p->peeked;
 		m->info = p->info;
 		m->data.data = (u8 *)(uintptr_t)p->data;
 		m->data.len = p->len;
@@ -278,6 +279,7 @@ static int load_queue(struct loader *l, struct packet_list *q, size_t n,
 		p->drops = m->drops;
 		p->err = m->err;
 		p->local = m->local;
+		p->peeked = m->peeked;
 		p->info = m->info;
 		if (p->len)
 			memcpy(p->data, m->data.data, p->len);

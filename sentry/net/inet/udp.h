@@ -19,6 +19,7 @@ struct packet {
 	u8 ttl, tos;
 	s64 stamp;   /* realtime, ns */
 	u32 drops;   /* how many were dropped before it */
+	bool peeked; /* somebody has looked at it */
 	bool framed; /* on its way: the header of UDP is in data */
 	s32 err;     /* error queue: errno */
 	bool local;  /* found here, not by a router; info is what may be sent at most */

@@ -170,14 +170,31 @@ struct recv_op {
 	long copied; /* of what was looked at */
 };
 
-static long copy_packet(struct recv_op *op, const struct packet *p)
+/* From skip on; a buffer that is smaller than the whole is too small. */
+static long copy_packet(struct recv_op *op, const struct packet *p, u32 skip)
 {
-	u64 n = MIN(uiter_count(op->m->it), (u64)p->len);
+	u64 want = uiter_count(op->m->it), n = MIN(want, (u64)(p->len - skip));
 
 	op->len = p->len;
-	if (n < p->len)
+	if (want < p->len - skip)
 		op->m->out_flags |= MSG_TRUNC;
-	return n && uiter_copy_out(op->m->it, p->data, n) != (long)n ? -EFAULT : (long)n;
+	return n && uiter_copy_out(op->m->it, p->data + skip, n) != (long)n ? -EFAULT : (long)n;
+}
+
+/* The one that a peek looks at, and where (SO_PEEK_OFF). sk->lock is held. */
+static struct packet *pick(struct udp_sock *u, u32 *ret_skip)
+{
+	u32 off = (u32)MAX(u->inet.sk.opts.peek_off, 0);
+	struct packet *p;
+
+	STAILQ_FOREACH (p, &u->rxq, link) {
+		if (u->inet.sk.opts.peek_off < 0 || off < p->len ||
+		    (p->len == 0 && off == 0 && !p->peeked))
+			break;
+		off -= p->len;
+	}
+	*ret_skip = off;
+	return p;
 }
 
 static long recv_step(void *arg)
@@ -185,27 +202,29 @@ static long recv_step(void *arg)
 	struct recv_op *op = arg;
 	struct udp_sock *u = op->u;
 	struct sock *sk = &u->inet.sk;
+	bool peek = (op->m->flags & MSG_PEEK) != 0;
 	struct packet *p;
+	u32 skip = 0;
 	int err = sock_take_error(sk);
 
 	if (err)
 		return err;
 	GUARD(&sk->lock);
-	p = STAILQ_FIRST(&u->rxq);
+	p = peek ? pick(u, &skip) : STAILQ_FIRST(&u->rxq);
 	if (!p) {
 		if ((sock_shut(sk) & SOCK_RCV_CLOSED) && !(op->m->flags & MSG_DONTWAIT))
 			return 1;
 		return -EAGAIN;
 	}
-	if (!(op->m->flags & MSG_PEEK)) {
+	if (!peek) {
 		op->p = udp_dequeue(u);
 		return 0;
 	}
 	/* Looked at under the lock; a copy of its head serves what follows. */
 	op->p = packet_new(0);
 	memcpy(op->p, p, sizeof(*p));
-	op->peeked = true;
-	op->copied = copy_packet(op, p);
+	op->peeked = p->peeked = true;
+	op->copied = copy_packet(op, p, skip);
 	return op->copied < 0 ? -EFAULT : 0;
 }
 
@@ -225,13 +244,14 @@ long udp_recvmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		free(op.p);
 		return r < 0 ? r : 0;
 	}
-	r = op.peeked ? op.copied : copy_packet(&op, op.p);
+	r = op.peeked ? op.copied : copy_packet(&op, op.p, 0);
 	if (r >= 0) {
 		put_name(u, m, &op.p->src);
 		put_control(u, c, m, op.p);
 		if (m->flags & MSG_TRUNC)
 			r = op.len;
 	}
+	sock_moved(sk, op.peeked, r);
 	free(op.p);
 	return r;
 }
