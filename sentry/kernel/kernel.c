@@ -167,6 +167,7 @@ static int kernel_after_load(struct loader *l, void *p)
 	F(SKIP, tasks_lock)                           \
 	F(ATOMIC, next_ino)                           \
 	F(ATOMIC, next_id)                            \
+	F(ATOMIC, login_sessions)                     \
 	F(VAL, generation)                            \
 	F(SKIP, signalfd_wait)                        \
 	F(SKIP, rt)      /* threads are made again */ \

@@ -90,6 +90,7 @@ struct kernel {
 	struct mutex tasks_lock;         /* RANK_TASKS */
 	_Atomic u64 next_ino;            /* inode numbers of anonymous files, pipes */
 	_Atomic u64 next_id;             /* anything else that must be unique: mount ids, timers */
+	_Atomic u32 login_sessions;      /* the last number of /proc/PID/sessionid given */
 	u64 generation;                  /* restores so far */
 	struct waitq signalfd_wait;   /* pollers of signalfds: a signal was queued for somebody */
 	struct kernel_runtime *rt;    /* host threads, stop flag */

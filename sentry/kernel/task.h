@@ -179,6 +179,8 @@ struct task {
 	struct task *vfork_child;  /* weak: whom run_vfork waits for; tasks_lock */
 	struct waitq vfork_done;
 	u64 personality;
+	/* /proc/PID/loginuid and sessionid, complemented: an image without them has none. */
+	u32 login_uid, login_session;
 	u64 tsc_mode, timer_slack, timer_slack_default;
 	u32 keep_caps;
 	cpu_set_t affinity;

@@ -184,6 +184,8 @@ static void inherit(struct task *t, struct task *n)
 	mutex_unlock(&t->tg->lock);
 	task_get_comm(t, n->comm);
 	n->personality = t->personality;
+	n->login_uid = t->login_uid;
+	n->login_session = t->login_session;
 	n->tsc_mode = t->tsc_mode;
 	n->timer_slack = n->timer_slack_default = t->timer_slack;
 	n->affinity = t->affinity;

@@ -499,6 +499,8 @@ static int task_after_load(struct loader *l, void *p)
 	F(WEAK, vfork_child, task)                                 \
 	F(SKIP, vfork_done)                                        \
 	F(VAL, personality)                                        \
+	F(VAL, login_uid)                                          \
+	F(VAL, login_session)                                      \
 	F(VAL, tsc_mode)                                           \
 	F(VAL, timer_slack)                                        \
 	F(VAL, timer_slack_default)                                \

@@ -190,12 +190,6 @@ static PROC_SHOW(show_oom_score)
 	return 0;
 }
 
-static PROC_SHOW(show_unset_id)
-{
-	text_printf(t, "%u", UINT32_MAX);
-	return 0;
-}
-
 static PROC_SHOW(show_id_map)
 {
 	text_printf(t, "%10u %10u %10u\n", 0, 0, UINT32_MAX);
@@ -287,7 +281,8 @@ static PROC_SHOW(show_children)
 		REG("gid_map", 0644, .show = show_id_map),                                        \
 		REG("io", 0400, .show = show_io, .may_open = proc_may_inspect),                   \
 		REG("limits", 0444, .show = proc_pid_limits),                                     \
-		REG("loginuid", 0644, .show = show_unset_id),                                     \
+		REG("loginuid", 0644, .show = proc_pid_loginuid,                                  \
+	            .write = proc_pid_loginuid_write),                                            \
 		REG("maps", 0444, .show = proc_pid_maps, .may_open = proc_may_inspect),           \
 		REG("mem", 0600, .read = proc_pid_mem_read, .write = proc_pid_mem_write,          \
 	            .may_open = proc_may_inspect),                                                \
@@ -302,7 +297,7 @@ static PROC_SHOW(show_children)
 		LNK("root", proc_pid_root, proc_pid_root_text),                                   \
 		REG("sched", 0644, .show = proc_pid_sched),                                       \
 		REG("schedstat", 0444, .show = proc_pid_schedstat),                               \
-		REG("sessionid", 0444, .show = show_unset_id),                                    \
+		REG("sessionid", 0444, .show = proc_pid_sessionid),                               \
 		REG("setgroups", 0644, .show = show_setgroups),                                   \
 		REG("smaps", 0444, .show = proc_pid_smaps, .may_open = proc_may_inspect),         \
 		REG("smaps_rollup", 0444, .show = proc_pid_smaps_rollup,                          \

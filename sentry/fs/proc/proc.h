@@ -49,6 +49,10 @@ PROC_SHOW(proc_pid_statm);
 PROC_SHOW(proc_pid_limits);
 PROC_SHOW(proc_pid_sched);
 PROC_SHOW(proc_pid_schedstat);
+/* pid_login.c */
+PROC_SHOW(proc_pid_loginuid);
+PROC_SHOW(proc_pid_sessionid);
+long proc_pid_loginuid_write(struct pseudo_inode *i, struct ctx *c, struct uiter *src, s64 *pos);
 /* pid_status.c */
 PROC_SHOW(proc_pid_status);
 /* pid_mem.c */
