@@ -8,7 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-#define WAITS_MAX 26 /* columns that others make room for; longer ones move their own line */
+#define LEVELS_SHOWN 10u /* deeper ones stand below each other */
+#define WAITS_MAX    26  /* columns that others make room for; longer ones move their own line */
 
 struct table {
 	Control__PsEntry **v; /* by pid */
@@ -43,7 +44,7 @@ static void print_entry(const struct table *t, const Control__PsEntry *e, unsign
 	pad = t->waits - (int)print_clean(*e->waiting ? e->waiting : "-", false);
 	printf("%*s ", MAX(pad, 0), "");
 	if (depth)
-		printf("%*s\\_ ", (int)MIN(depth - 1, 30u) * 4, "");
+		printf("%*s\\_ ", (int)MIN(depth - 1, LEVELS_SHOWN) * 4, "");
 	print_clean(e->command, false);
 	putchar('\n');
 }

@@ -99,14 +99,32 @@ static char *command_of(const struct image_model *m, const struct image_proc *p,
 	return image_printable(comm, strlen(comm));
 }
 
+/* The leader may have ended before its threads: then one of those has what is the process's. */
+static const Sentry__Task *speaker_of(const struct image_model *m, const struct image_proc *p)
+{
+	if (!p->leader || p->leader->exit_state == 0)
+		return p->leader;
+	for (size_t i = 0; i < inspect_count(m->k); i++) {
+		const struct inspect_record *rec = inspect_at(m->k, i);
+		const Sentry__Task *t = (const void *)rec->msg;
+
+		if (t && t->base.descriptor == &sentry__task__descriptor && t->tg == p->id &&
+		    t->exit_state == 0)
+			return t;
+	}
+	return p->leader;
+}
+
 static void fill_proc(struct image_model *m, struct image_proc *p)
 {
+	const Sentry__Task *speaker;
 	const Sentry__TaskContext *ctx;
 	const Sentry__Mm *mm = NULL;
 	size_t i;
 
 	p->leader = image_find(m, p->tg->leader, &sentry__task__descriptor);
-	ctx = p->leader ? p->leader->ctx : NULL;
+	speaker = speaker_of(m, p);
+	ctx = speaker ? speaker->ctx : NULL;
 	if (ctx) {
 		p->fds = image_find(m, ctx->fds, &sentry__fd_table__descriptor);
 		p->fs = image_find(m, ctx->fs, &sentry__fs_context__descriptor);
@@ -117,7 +135,7 @@ static void fill_proc(struct image_model *m, struct image_proc *p)
 			p->virt += mm->vmas[i]->end - mm->vmas[i]->start;
 	for (i = 0; mm && i < mm->n_pmas; i++)
 		p->saved_pages += mm->pmas[i]->len / PAGE_SIZE;
-	p->zombie = p->leader && p->leader->exit_state != 0;
+	p->zombie = speaker && speaker->exit_state != 0;
 	p->command = command_of(m, p, mm);
 }
 

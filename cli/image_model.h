@@ -46,6 +46,8 @@ const void *image_find(const struct image_model *m, u64 id, const ProtobufCMessa
 const void *image_base(const ProtobufCMessage *msg, const ProtobufCMessageDescriptor *d);
 /* What an open file is: a path, or "pipe:[12]". Malloc'd, printable. */
 char *image_file_name(const struct image_model *m, u64 file_id);
+/* What a socket is: "tcp 127.0.0.1:80, listening". Malloc'd, printable; NULL: it is none. */
+char *image_socket_name(const struct image_model *m, u64 sock_id);
 /* Malloc'd, printable, from the mount namespace's root. */
 char *image_path_name(const struct image_model *m, const Sentry__Path *path);
 /* Bytes that may hold anything, for a terminal. Malloc'd. */

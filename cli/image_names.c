@@ -1,6 +1,7 @@
 /* Names of open files in an image: paths through dentries and mounts, or what kind of file it is.
  */
 #include "cli/image_model.h"
+#include "proto/net.pb-c.h"
 #include "state/base/cleanup.h"
 
 #include <ctype.h>
@@ -82,7 +83,9 @@ char *image_file_name(const struct image_model *m, u64 file_id)
 {
 	const struct inspect_record *rec = inspect_find(m->k, file_id);
 	const Sentry__File *f;
+	const Sentry__SocketFile *socket;
 	const Sentry__Inode *inode;
+	AUTO_FREE char *what = NULL;
 	char kind[64];
 	char *out;
 
@@ -92,12 +95,16 @@ char *image_file_name(const struct image_model *m, u64 file_id)
 	if (f && f->path && f->path->dentry && f->path->mount)
 		return image_path_name(m, f->path);
 	kind_name(rec->name, kind, sizeof(kind));
+	socket = image_base(rec->msg, &sentry__socket_file__descriptor);
 	rec = f ? inspect_find(m->k, f->inode) : NULL;
 	inode = rec && rec->msg ? image_base(rec->msg, &sentry__inode__descriptor) : NULL;
 	/* One of stdin, stdout, stderr of the command that started the sandbox. */
 	if (strcmp(kind, "hostfd") == 0)
 		return strdup("passed through from the host");
-	if (asprintf(&out, "%s:[%llu]", kind, inode ? (unsigned long long)inode->ino : 0ull) < 0)
+	if (socket)
+		what = image_socket_name(m, socket->sock);
+	if (asprintf(&out, "%s:[%llu]%s%s", kind, inode ? (unsigned long long)inode->ino : 0ull,
+	             what ? "  " : "", what ? what : "") < 0)
 		return NULL;
 	return out;
 }

@@ -137,6 +137,7 @@ int image_show(const struct image_model *m, const int fds[IMAGE_FILES])
 		       human(p->saved_pages * PAGE_SIZE, saved, sizeof(saved)),
 		       p->command ? p->command : "?", p->zombie ? " (zombie)" : "");
 	}
+	image_show_objects(m);
 	return 0;
 }
 

@@ -73,19 +73,33 @@ static char group_state_locked(struct thread_group *tg)
 
 /* What is known of a process under tasks_lock. */
 struct seen {
-	struct task *leader; /* owned */
+	struct task *task; /* owned; of a process: its leader */
 	u32 ppid, threads, rdev;
 	u64 cpu_ns;
 	s64 start_time;
 	char state;
 };
 
+/* The leader may have ended before its threads: then the first of them speaks for the process. */
+static struct task *speaker_locked(struct task *leader)
+{
+	struct task *t;
+
+	if (leader->exit_state == TASK_ALIVE)
+		return leader;
+	TAILQ_FOREACH (t, &leader->tg->tasks, tg_link) {
+		if (t->exit_state == TASK_ALIVE)
+			return t;
+	}
+	return leader;
+}
+
 static void see_locked(struct task *leader, struct seen *s)
 {
 	struct thread_group *tg = leader->tg;
 	u64 u, st;
 
-	s->leader = task_get(leader);
+	s->task = task_get(speaker_locked(leader));
 	s->ppid = tg->parent ? tg->parent->tgid : 0;
 	s->threads = tg->n_live;
 	if (tg->pgrp && tg->pgrp->session->tty && !tg->no_tty)
@@ -115,7 +129,7 @@ static size_t see_all(struct kernel *k, bool each, struct seen **ret)
 		if (!t || task_run_now(t) == &run_init)
 			continue;
 		if (each)
-			v[n++].leader = task_get(t);
+			v[n++].task = task_get(t);
 		else if (t->tg->leader == t)
 			see_locked(t, &v[n++]);
 	}
@@ -125,7 +139,7 @@ static size_t see_all(struct kernel *k, bool each, struct seen **ret)
 static void see_finish(struct seen *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		obj_put(v[i].leader);
+		obj_put(v[i].task);
 	free(v);
 }
 
@@ -178,10 +192,10 @@ static void terminal_name(u32 rdev, char name[16])
 static void put_entry(struct sink *out, struct kernel *k, const struct seen *s)
 {
 	Control__PsEntry e = CONTROL__PS_ENTRY__INIT;
-	AUTO(creds) cr = task_get_creds(s->leader);
+	AUTO(creds) cr = task_get_creds(s->task);
 	char letter[2] = {s->state, 0}, waits[256], tty[16];
 
-	e.pid = (s32)s->leader->tg->tgid;
+	e.pid = (s32)s->task->tg->tgid;
 	e.ppid = (s32)s->ppid;
 	e.uid = cr ? cr->uid : 0;
 	e.threads = s->threads;
@@ -191,9 +205,9 @@ static void put_entry(struct sink *out, struct kernel *k, const struct seen *s)
 		(u64)(clock_real(&k->clocks) - clock_mono(&k->clocks) + s->start_time);
 	e.cpu_ns = s->cpu_ns;
 	e.state = letter;
-	task_waits_for(s->leader, waits, sizeof(waits));
+	task_waits_for(s->task, waits, sizeof(waits));
 	e.waiting = waits;
-	e.command = command_line(s->leader);
+	e.command = command_line(s->task);
 	sink_put(out, &e.base);
 	free(e.command);
 }
@@ -283,9 +297,9 @@ int boot_debug(struct boot *b, int fd, Control__DebugReply *reply)
 	for (size_t i = 0; i < n && out->r == 0; i++) {
 		Control__DebugTask e = CONTROL__DEBUG_TASK__INIT;
 
-		e.tid = (s32)v[i].leader->tid;
+		e.tid = (s32)v[i].task->tid;
 		e.text = text;
-		task_in_words(v[i].leader, text, sizeof(text));
+		task_in_words(v[i].task, text, sizeof(text));
 		sink_put(out, &e.base);
 	}
 	if (mine)

@@ -40,6 +40,12 @@ static bool waits_for_descriptor(u64 nr)
 	case SYS_epoll_wait:
 	case SYS_epoll_pwait:
 	case SYS_epoll_pwait2:
+	case SYS_pread64:
+	case SYS_preadv:
+	case SYS_pwritev:
+	case SYS_mq_timedsend:
+	case SYS_mq_timedreceive:
+	case SYS_vmsplice:
 		return true;
 	}
 	return false;
@@ -91,6 +97,14 @@ void task_waits_for(struct task *t, char *buf, size_t size)
 	if (!in_a_wait(t))
 		return;
 	name = syscall_name(nr);
+	if (nr == SYS_futex) {
+		snprintf(buf, size, "futex(%#llx)", (unsigned long long)t->regs.rdi);
+		return;
+	}
+	if (nr == SYS_semop || nr == SYS_semtimedop || nr == SYS_msgsnd || nr == SYS_msgrcv) {
+		snprintf(buf, size, "%s(%d)", name, (int)t->regs.rdi);
+		return;
+	}
 	if (!waits_for_descriptor(nr)) {
 		snprintf(buf, size, "%s", name ? name : "?");
 		return;

@@ -268,6 +268,37 @@ def names(s):
     expect(p.wait(60) == 137, repr(p.returncode))
 
 
+def image_of_objects(s):
+    """show and tree say what sockets and terminals an image has, and count every kind."""
+    script = "import os, socket, sys, threading, time, ctypes\n" \
+             "t = socket.socket(); t.bind(('127.0.0.1', 0)); t.listen(3)\n" \
+             "c = socket.create_connection(t.getsockname())\n" \
+             "u = socket.socket(socket.AF_UNIX); u.bind('\\0look'); u.listen(1)\n" \
+             "a, b = socket.socketpair(); a.send(b'12345')\n" \
+             "m, n = os.openpty()\n" \
+             "if os.fork() == 0:\n" \
+             "    threading.Thread(target=lambda: time.sleep(1000)).start()\n" \
+             "    ctypes.CDLL(None).syscall(60, 0)\n" \
+             "print('ready', t.getsockname()[1], flush=True)\n" \
+             "time.sleep(1000)\n"
+    p = s.start("do", "--name", "objects", "--", "python3", "-c", script, bufsize=0)
+    port = p.stdout.readline().decode().split()[1]
+    wait_for(lambda: [l for l in s.ok("ps", "objects").out.splitlines()[2:]
+                      if "clock_nanosleep" in l and "python3" in l], "a thread without its leader")
+    image = s.path("objects.img")
+    s.ok("checkpoint", "--image-path", image, "objects")
+    p.wait(60)
+    shown = s.ok("image", "show", image).out
+    for want in ["  tcp 127.0.0.1:%s, listening, 1 to accept\n" % port, "  unix stream @look, listening",
+                 "  unix stream, connected, 5 bytes not read", "  pts/0, ", " 2 pty file", "objects\n"]:
+        expect(want in shown, "%r is not in %s" % (want, shown))
+    expect(all(len(l) <= 80 for l in shown[shown.index("\nobjects"):].splitlines()), shown)
+    expect("zombie" not in shown, shown)
+    tree = s.ok("image", "tree", image).out
+    expect("unix stream @look, listening" in tree, tree)
+    json.loads(s.ok("image", "decode", image).out)
+
+
 if __name__ == "__main__":
     sys.exit(main([tree_of_processes, debug_of_tasks, counters, features, strace, as_strace_prints,
-                   storm, names]))
+                   storm, names, image_of_objects]))
