@@ -91,6 +91,24 @@ static int one_interface(u32 cmd, struct ifreq *ifr)
 	}
 }
 
+/* lo is up and stays as it is: what asks for just that is done. */
+static int set_flags(struct ctx *c, uaddr_t arg)
+{
+	struct ifreq ifr;
+	int r = user_get(c, arg, &ifr);
+
+	if (r < 0)
+		return r;
+	if (!creds_capable(c->creds, CAP_NET_ADMIN))
+		return -EPERM;
+	ifr.ifr_name[IFNAMSIZ - 1] = 0;
+	if (strcmp(ifr.ifr_name, LO_NAME) != 0)
+		return -ENODEV;
+	return (ifr.ifr_flags & (IFF_UP | IFF_PROMISC | IFF_ALLMULTI | IFF_NOARP)) == IFF_UP
+	               ? 0
+	               : -EOPNOTSUPP;
+}
+
 /* What lo has of an Ethernet card. */
 static int ethtool(struct ctx *c, uaddr_t arg)
 {
@@ -164,8 +182,9 @@ long netdev_ioctl(struct ctx *c, u32 cmd, u64 arg)
 		return r < 0 ? r : user_put(c, UADDR(arg), &ifr);
 	case SIOCETHTOOL:
 		return ethtool(c, UADDR(arg));
-	case SIOCSIFADDR:
 	case SIOCSIFFLAGS:
+		return set_flags(c, UADDR(arg));
+	case SIOCSIFADDR:
 	case SIOCSIFNETMASK:
 	case SIOCSIFMTU:
 	case SIOCSIFHWADDR:

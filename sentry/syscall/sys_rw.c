@@ -60,6 +60,9 @@ static long rw_vector(struct task *t, int fd, uaddr_t iov, u64 n, bool write, bo
 	if (at && pos < 0)
 		return -EINVAL;
 	r = fd_get(c, fd, &f);
+	/* No place in it: which says so before whether it may be read or written. */
+	if (r == 0 && at && !f->seekable)
+		r = file_flags(f) & O_PATH ? -EBADF : -ESPIPE;
 	if (r == 0 && !(write ? file_writable(f) : file_readable(f)))
 		r = -EBADF;
 	if (r == 0)

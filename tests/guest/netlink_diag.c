@@ -6,6 +6,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
+#include <net/if.h>
 #include <sys/un.h>
 
 #ifndef SOL_NETLINK
@@ -235,4 +236,39 @@ GUEST_TEST(local)
 	EXPECT_EQ(seen.n, 1);
 	EXPECT_EQ(seen.state, 1);
 	EXPECT_EQ(seen.port, SOCK_SEQPACKET);
+}
+
+/* lo is up; to bring it up again is fine for who may. */
+GUEST_TEST(link_up)
+{
+	int nl = nl_socket(NETLINK_ROUTE), u = ASSERT_OK(socket(AF_INET, SOCK_DGRAM, 0));
+	struct {
+		struct nlmsghdr h;
+		struct ifinfomsg i;
+	} q = {.h = {.nlmsg_len = sizeof(q),
+	             .nlmsg_type = RTM_NEWLINK,
+	             .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
+	       .i = {.ifi_index = 1, .ifi_flags = IFF_UP, .ifi_change = IFF_UP}};
+	struct {
+		struct nlmsghdr h;
+		struct nlmsgerr e;
+	} a;
+	struct ifreq ifr = {.ifr_name = "lo"};
+
+	ASSERT_OK(ioctl(u, SIOCGIFFLAGS, &ifr));
+	if (geteuid() != 0 || !(ifr.ifr_flags & IFF_UP))
+		SKIP("not root, or lo is down");
+	ASSERT_EQ(send(nl, &q, sizeof(q), 0), sizeof(q));
+	MAYBE_SAVE();
+	ASSERT_OK(recv(nl, &a, sizeof(a), 0));
+	EXPECT_EQ(a.h.nlmsg_type, NLMSG_ERROR);
+	EXPECT_EQ(a.e.error, 0);
+	ifr.ifr_flags = IFF_UP;
+	EXPECT_OK(ioctl(u, SIOCSIFFLAGS, &ifr));
+	memcpy(ifr.ifr_name, "nosuch", 7);
+	EXPECT_ERRNO(ioctl(u, SIOCSIFFLAGS, &ifr), ENODEV);
+	q.i.ifi_index = 12345;
+	ASSERT_EQ(send(nl, &q, sizeof(q), 0), sizeof(q));
+	ASSERT_OK(recv(nl, &a, sizeof(a), 0));
+	EXPECT_EQ(a.e.error, -ENODEV);
 }

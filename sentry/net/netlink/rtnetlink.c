@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define FLAG_LOWER_UP 0x10000u
+#define FLAG_LOCAL    0x80000000u /* of a route that was looked up */
 
 /* ---- building ---- */
 
@@ -161,6 +162,36 @@ static int names_lo(const struct request *q)
 	return 0;
 }
 
+/* lo is up and stays as it is: what asks for just that is done. */
+static int change_link(struct request *q)
+{
+	const struct rtattr *mtu = find_attr(q, sizeof(struct ifinfomsg), IFLA_MTU);
+	static const u16 others[] = {IFLA_ADDRESS,     IFLA_BROADCAST, IFLA_TXQLEN,   IFLA_MASTER,
+	                             IFLA_NET_NS_PID,  IFLA_NET_NS_FD, IFLA_LINKINFO, IFLA_GROUP,
+	                             IFLA_PROMISCUITY, IFLA_OPERSTATE};
+	const u32 flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING;
+	struct ifinfomsg i;
+	u32 v = LO_MTU;
+	int r = names_lo(q);
+
+	if (r < 0)
+		return q->h->nlmsg_type == RTM_NEWLINK && (q->h->nlmsg_flags & NLM_F_CREATE)
+		               ? -EOPNOTSUPP
+		               : r;
+	body(q, &i, sizeof(i));
+	for (unsigned k = 0; k < ARRAY_SIZE(others); k++) {
+		if (find_attr(q, sizeof(i), others[k]))
+			return -EOPNOTSUPP;
+	}
+	if (attr_data(mtu, sizeof(v)))
+		memcpy(&v, attr_data(mtu, sizeof(v)), sizeof(v));
+	if (q->h->nlmsg_type == RTM_DELLINK || v != LO_MTU ||
+	    ((i.ifi_flags ^ flags) & i.ifi_change &
+	     (IFF_UP | IFF_PROMISC | IFF_ALLMULTI | IFF_NOARP)))
+		return -EOPNOTSUPP;
+	return 0;
+}
+
 static int get_link(struct request *q)
 {
 	int r = q->dump ? 0 : names_lo(q);
@@ -236,6 +267,8 @@ static void put_route(struct request *q, const struct route *rt)
 		nl_attr(q->out, RTA_PREFSRC, &src, sizeof(src));
 		nl_attr_u32(q->out, RTA_OIF, LO_INDEX);
 		if (rt->flags & RTM_F_CLONED)
+			nl_attr_u32(q->out, RTA_UID, q->nl->sk.uid);
+		if (rt->flags & RTM_F_CLONED)
 			nl_attr(q->out, RTA_CACHEINFO, &ci, sizeof(ci));
 	} else {
 		nl_attr(q->out, RTA_DST, &ip_loop6, sizeof(ip_loop6));
@@ -262,10 +295,9 @@ static int route_to(struct request *q, const struct rtmsg *m)
 	struct route rt = {
 		.family = m->rtm_family,
 		.type = RTN_LOCAL,
-		.table = m->rtm_family == AF_INET6 || (m->rtm_flags & RTM_F_LOOKUP_TABLE)
-	                         ? RT_TABLE_LOCAL
-	                         : RT_TABLE_MAIN,
-		.flags = m->rtm_family == AF_INET ? RTM_F_CLONED : 0,
+		/* Without rules of one's own, Linux keeps IPv4's local table in the main one. */
+		.table = m->rtm_family == AF_INET6 ? RT_TABLE_LOCAL : RT_TABLE_MAIN,
+		.flags = m->rtm_family == AF_INET ? RTM_F_CLONED | FLAG_LOCAL : 0,
 	};
 	struct ipaddr ip;
 
@@ -363,10 +395,8 @@ int rtnetlink_request(struct netlink_sock *nl, struct ctx *c, const struct nlmsg
 		return 0;
 	if (kind != 2 && !creds_capable(c->creds, CAP_NET_ADMIN))
 		return -EPERM;
-	if (h->nlmsg_type == RTM_DELLINK || h->nlmsg_type == RTM_SETLINK) {
-		r = names_lo(&q);
-		return r < 0 ? r : -EOPNOTSUPP;
-	}
+	if (h->nlmsg_type >= RTM_NEWLINK && h->nlmsg_type <= RTM_SETLINK && kind != 2)
+		return change_link(&q);
 	if (kind != 2)
 		return -EOPNOTSUPP;
 	/* DUMP is two flags: one of them alone asks for a dump where there is nothing else. */
