@@ -92,11 +92,8 @@ int vfs_mknod_path(struct ctx *c, int dirfd, const char *name, u32 mode, u32 rde
 	case S_IFREG:
 	case S_IFIFO:
 	case S_IFSOCK:
-		break;
 	case S_IFCHR:
 	case S_IFBLK:
-		if (!creds_capable(c->creds, CAP_MKNOD))
-			return -EPERM;
 		break;
 	case S_IFDIR:
 		return -EPERM;
@@ -109,7 +106,8 @@ int vfs_mknod_path(struct ctx *c, int dirfd, const char *name, u32 mode, u32 rde
 	if (r < 0)
 		return r;
 	ops = inode_ops_of(path_inode(&n.w.cur));
-	if (!ops->create)
+	if (!ops->create ||
+	    ((S_ISCHR(mode) || S_ISBLK(mode)) && !creds_capable(c->creds, CAP_MKNOD)))
 		return -EPERM;
 	mode = inode_new_mode(c, path_inode(&n.w.cur), mode);
 	r = ops->create(path_inode(&n.w.cur), c, n.w.last, mode, rdev, &inode);
