@@ -76,8 +76,6 @@ SYSCALL4(prlimit64, int, pid, u32, resource, uaddr_t, in, uaddr_t, out)
 	struct rlimit new, old;
 	int r;
 
-	if (resource >= RLIM_NLIMITS)
-		return -EINVAL;
 	if (!uaddr_null(in)) {
 		r = user_get(&t->ctx, in, &new);
 		if (r < 0)
@@ -88,6 +86,8 @@ SYSCALL4(prlimit64, int, pid, u32, resource, uaddr_t, in, uaddr_t, out)
 		return -ESRCH;
 	if (!may_limit(t, o))
 		return -EPERM;
+	if (resource >= RLIM_NLIMITS)
+		return -EINVAL;
 	r = get_limit(o, resource, &old);
 	if (r == 0 && !uaddr_null(in))
 		r = set_limit(t, o, resource, &new);

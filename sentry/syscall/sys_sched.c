@@ -277,6 +277,9 @@ SYSCALL3(sched_setscheduler, int, pid, int, policy, uaddr_t, param)
 
 	if (pid < 0 || policy < 0 || uaddr_null(param))
 		return -EINVAL;
+	/* Its parameters have no place here. */
+	if ((policy & ~SCHED_RESET_ON_FORK) == POLICY_DEADLINE)
+		return -EINVAL;
 	r = user_get_u32(&t->ctx, param, &priority);
 	if (r == 0)
 		r = target(t, pid, &o);

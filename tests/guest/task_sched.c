@@ -3,6 +3,7 @@
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/prctl.h>
 #include <sys/personality.h>
 #include <sys/select.h>
@@ -122,4 +123,15 @@ GUEST_TEST(process_time_has_its_dead_threads)
 		sum += spent[i];
 	}
 	EXPECT_TRUE(cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - start >= sum);
+}
+
+GUEST_TEST(what_is_wrong_first)
+{
+	struct sched_param none = {0};
+	struct rlimit l;
+
+	EXPECT_ERRNO(sched_setscheduler(0, 6 /* SCHED_DEADLINE */, &none), EINVAL);
+	EXPECT_ERRNO(prlimit(99999999, 99, NULL, &l), ESRCH);
+	EXPECT_ERRNO(prlimit(0, 99, NULL, &l), EINVAL);
+	EXPECT_ERRNO(prlimit(99999999, RLIMIT_CORE, (void *)8, NULL), EFAULT);
 }
