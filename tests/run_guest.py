@@ -275,8 +275,7 @@ class Runner:
                         break
                     out = out.replace(MARK, b"", 1)
                     a, b = b, a
-                    if not more:
-                        self.known(root, ident, proc, deadline)
+                    self.known(root, ident, proc, deadline)
                     ident = self.move(root, base, ident, images, mark, proc)
                     images += 1
                     os.close(in_r)
@@ -308,8 +307,11 @@ class Runner:
         return "none"
 
     def known(self, root, ident, proc, deadline):
-        """Waits until there is a container of that name: its mark may have come from an earlier one."""
-        while self.cli(root, ["state", ident], 20)[0] and proc.poll() is None:
+        """Waits until the container of that name runs: the mark may have come from an earlier one."""
+        while proc.poll() is None:
+            status, text = self.cli(root, ["state", ident], 20)
+            if status == 0 and b'"creating"' not in text:
+                return
             if time.monotonic() > deadline:
                 raise Failure("no container %s" % ident)
             time.sleep(0.02)
