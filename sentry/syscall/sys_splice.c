@@ -268,7 +268,7 @@ SYSCALL6(splice, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out_off, siz
 	if (!pipe_of(out) && (file_flags(out) & O_APPEND))
 		return -EINVAL;
 	/* Counters, watches and the like give records, not bytes. */
-	if (no_stream(in) || no_stream(out))
+	if (no_stream(in) || no_stream(out) || inode_is_dir(in->inode))
 		return -EINVAL;
 	r = end_init(&src, c, in, in_off);
 	if (r == 0)

@@ -112,7 +112,8 @@ void notify_inode(struct inode *i, u32 mask)
 	if (!notify_active() || !LIST_FIRST(&i->watches))
 		return;
 	notify_lock();
-	deliver_locked(&d, i, mask | dir_bit(i), NULL, 0, false);
+	/* That the watched one itself moved is said without its kind, as inotify always did. */
+	deliver_locked(&d, i, mask & IN_MOVE_SELF ? mask : mask | dir_bit(i), NULL, 0, false);
 	notify_unlock();
 	dropped_put(&d);
 }

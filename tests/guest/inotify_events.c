@@ -332,3 +332,20 @@ GUEST_TEST(what_has_no_name_may_be_left_out)
 	EXPECT_EVENT("1 IGNORED");
 	EXPECT_NONE();
 }
+
+/* A directory that is moved itself, and one that goes. */
+GUEST_TEST(directories_themselves)
+{
+	EXPECT_OK(mkdir(guest_path("d"), 0755));
+	start();
+	EXPECT_EQ(inotify_add_watch(in, guest_path("d"), IN_MOVE_SELF | IN_DELETE_SELF | IN_ATTRIB),
+	          1);
+	EXPECT_OK(chmod(guest_path("d"), 0700));
+	EXPECT_OK(rename(guest_path("d"), guest_path("e")));
+	MAYBE_SAVE();
+	EXPECT_EVENT("1 ATTRIB|ISDIR");
+	EXPECT_EVENT("1 MOVE_SELF");
+	EXPECT_OK(rmdir(guest_path("e")));
+	EXPECT_EVENT("1 DELETE_SELF");
+	EXPECT_EVENT("1 IGNORED");
+}

@@ -302,6 +302,23 @@ GUEST_TEST(sources)
 	EXPECT_EQ(recv(r, buf, sizeof(buf), 0), 3);
 }
 
+/* A stream may join by the newer options, for what that is worth; who is accepted has not. */
+GUEST_TEST(streams_join)
+{
+	int l = inet_listener(AF_INET, 1), c = ASSERT_OK(socket(AF_INET, SOCK_STREAM, 0)), s;
+	struct group_req g = {.gr_interface = 1};
+	struct inet_any a = inet_name(l);
+
+	((struct sockaddr_in *)&g.gr_group)->sin_family = AF_INET;
+	((struct sockaddr_in *)&g.gr_group)->sin_addr.s_addr = inet_addr("224.0.0.7");
+	ASSERT_OK(setsockopt(l, SOL_IP, MCAST_JOIN_GROUP, &g, sizeof(g)));
+	ASSERT_OK(connect(c, &a.u.sa, a.len));
+	MAYBE_SAVE();
+	s = ASSERT_OK(accept(l, NULL, NULL));
+	EXPECT_ERRNO(setsockopt(s, SOL_IP, MCAST_LEAVE_GROUP, &g, sizeof(g)), EADDRNOTAVAIL);
+	EXPECT_OK(setsockopt(l, SOL_IP, MCAST_LEAVE_GROUP, &g, sizeof(g)));
+}
+
 static void with_itself(int family)
 {
 	int fd = inet_bound(family, SOCK_STREAM);

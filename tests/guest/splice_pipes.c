@@ -312,6 +312,7 @@ GUEST_TEST(no_streams)
 
 	pipes();
 	EXPECT_ERRNO(splice(e, NULL, a[1], NULL, 8, 0), EINVAL);
+	EXPECT_ERRNO(splice(ASSERT_OK(open("/", O_RDONLY)), NULL, a[1], NULL, 8, 0), EINVAL);
 	EXPECT_EQ(write(a[1], "eight by", 8), 8);
 	EXPECT_ERRNO(splice(a[0], NULL, e, NULL, 8, 0), EINVAL);
 	MAYBE_SAVE();

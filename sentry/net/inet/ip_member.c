@@ -187,8 +187,6 @@ static int membership_any(struct inet_sock *is, struct ctx *c, bool add, uaddr_t
 	struct ipaddr group;
 	int r;
 
-	if (is->sk.type == SOCK_STREAM)
-		return -EPROTO;
 	if (len < sizeof(g))
 		return -EINVAL;
 	r = user_get(c, val, &g);
@@ -220,8 +218,6 @@ static int source4(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u
 		return -EINVAL;
 	if (!member_names_lo(0, m.imr_interface.s_addr))
 		return -ENODEV;
-	if (is->sk.type == SOCK_STREAM && include && add)
-		return -EPROTO;
 	return source(is, &group, &src, include, add);
 }
 
@@ -245,8 +241,6 @@ static int source_any(struct inet_sock *is, struct ctx *c, int name, uaddr_t val
 		return -EINVAL;
 	if (g.gsr_interface != LO_INDEX)
 		return -ENODEV;
-	if (is->sk.type == SOCK_STREAM && include && add)
-		return -EPROTO;
 	return source(is, &group, &src, include, add);
 }
 
