@@ -67,6 +67,7 @@ int boot_prepare(const Control__BootConfig *cfg, const struct boot_memory *mem, 
 	BUG_ON(!b);
 	b->cfg = cfg;
 	mutex_init(&b->save_lock, RANK_CONTROL);
+	mutex_init(&b->look_lock, RANK_LOOK);
 	b->machine.ncpu = count_cpus(cfg);
 	b->machine.strace = cfg->strace;
 	b->machine.autosave_every = cfg->autosave_every;
@@ -186,6 +187,7 @@ static void autosave(struct boot *b)
 	int r;
 
 	GUARD(&b->save_lock);
+	GUARD(&b->look_lock);
 	r = kernel_pause(b->kernel, -1);
 	/* What is not told yet goes over to the kernel that follows. */
 	while (r == 0 && n < ARRAY_SIZE(notes) && kernel_take_note(b->kernel, &notes[n]))
@@ -310,7 +312,7 @@ int boot_signal(struct boot *b, int pid, int signo, bool group, bool all)
 
 	if (signo < 0 || signo > SIGNAL_MAX || pid < 0)
 		return -EINVAL;
-	GUARD(&b->save_lock);
+	GUARD(&b->look_lock);
 	if (pid == 0)
 		tg = first_process(b->kernel);
 	else

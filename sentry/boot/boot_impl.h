@@ -3,7 +3,8 @@
  * What the files behind ops.h share: the machine, the kernel of the moment, and how it was asked to
  * be. Nobody else includes it.
  *
- * Locking: kernel is replaced only by the supervisor (boot_wait's thread) with save_lock held.
+ * Locking: kernel is replaced only by the supervisor (boot_wait's thread) with save_lock and
+ * look_lock held. A checkpoint drops look_lock when it has the kernel's state and writes it out.
  * Lifetime: the process's. Saved: no.
  */
 #include "sentry/boot/ops.h"
@@ -24,6 +25,7 @@ struct boot {
 	const Control__BootConfig *cfg;
 	struct machine machine;
 	struct mutex save_lock; /* RANK_CONTROL: one save, pause or signal at a time */
+	struct mutex look_lock; /* RANK_LOOK: ps, events, debug, signals against taking the state */
 	struct kernel *kernel;  /* NULL before create/restore */
 	struct image *image;    /* open between image_open and restore */
 	_Atomic bool ended;

@@ -143,8 +143,8 @@ static u64 now_ns(clockid_t clock)
 	return (u64)timespec_ns(&ts);
 }
 
-static int write_image(struct boot *b, const struct boot_checkpoint *ck, u64 frozen_since,
-                       u64 freezing_ns, struct image_stats *stats, char **ret_why)
+static int write_image(struct boot *b, const struct boot_checkpoint *ck,
+                       const struct snapshot *snap, struct image_stats *stats, char **ret_why)
 {
 	const int fds[IMAGE_FILES] = {ck->inventory, ck->kernel, ck->pagemap, ck->pages, ck->stats};
 	const struct platform *p = b->machine.platform;
@@ -165,19 +165,38 @@ static int write_image(struct boot *b, const struct boot_checkpoint *ck, u64 fro
 		.config = ck->sandbox,
 		.config_len = ck->sandbox_size,
 	};
-	struct snapshot snap;
-	int r;
 
-	stats->freezing_ns = freezing_ns;
-	stats->frozen_since_ns = frozen_since;
-	r = save_kernel(b->kernel, &snap, ret_why);
-	if (r < 0)
-		return r;
 	if (__atomic_load_n(ck->cancel, __ATOMIC_ACQUIRE))
-		r = -ECANCELED;
-	else
-		r = image_write(fds, &snap, &info, stats, ret_why);
-	snapshot_finish(&snap);
+		return -ECANCELED;
+	return image_write(fds, snap, &info, stats, ret_why);
+}
+
+static void let_run(struct boot *b, bool was_paused)
+{
+	consoles_resume(b->machine.consoles);
+	timers_resume(b->machine.timers);
+	if (!was_paused)
+		kernel_resume(b->kernel);
+}
+
+/* Stops everything and takes the kernel's state; what fails leaves it running. */
+static int stop_and_save(struct boot *b, bool was_paused, u64 *ret_stopped,
+                         struct snapshot *ret_snap, char **ret_why)
+{
+	int r = 0;
+
+	GUARD(&b->look_lock);
+	if (!was_paused)
+		r = kernel_pause(b->kernel, 20 * NSEC_PER_SEC);
+	if (r < 0)
+		return boot_why(ret_why, r, "a task can't be stopped: %s; the sandbox runs on",
+		                strerror(-r));
+	*ret_stopped = now_ns(CLOCK_MONOTONIC);
+	timers_pause(b->machine.timers);
+	consoles_pause(b->machine.consoles);
+	r = save_kernel(b->kernel, ret_snap, ret_why);
+	if (r < 0)
+		let_run(b, was_paused);
 	return r;
 }
 
@@ -185,8 +204,9 @@ int boot_checkpoint(struct boot *b, const struct boot_checkpoint *ck, Control__C
                     char **ret_why)
 {
 	struct image_stats stats = {0};
+	struct snapshot snap;
 	bool was_paused;
-	u64 start, stopped;
+	u64 start, stopped = 0;
 	int r;
 
 	GUARD(&b->save_lock);
@@ -194,26 +214,18 @@ int boot_checkpoint(struct boot *b, const struct boot_checkpoint *ck, Control__C
 		return boot_why(ret_why, -ESRCH, "the sandbox has ended");
 	was_paused = b->paused_by_user;
 	start = now_ns(CLOCK_MONOTONIC);
-	if (!was_paused) {
-		r = kernel_pause(b->kernel, 20 * NSEC_PER_SEC);
-		if (r < 0)
-			return boot_why(ret_why, r,
-			                "a task can't be stopped: %s; the sandbox runs on",
-			                strerror(-r));
-	}
-	stopped = now_ns(CLOCK_MONOTONIC);
-	timers_pause(b->machine.timers);
-	consoles_pause(b->machine.consoles);
-	r = write_image(b, ck, start, stopped - start, &stats, ret_why);
-	consoles_resume(b->machine.consoles);
-	timers_resume(b->machine.timers);
+	r = stop_and_save(b, was_paused, &stopped, &snap, ret_why);
+	if (r < 0)
+		return r;
+	stats.freezing_ns = stopped - start;
+	stats.frozen_since_ns = start;
+	r = write_image(b, ck, &snap, &stats, ret_why);
+	snapshot_finish(&snap);
 	if (r == 0 && __atomic_load_n(ck->cancel, __ATOMIC_ACQUIRE))
 		r = -ECANCELED;
-	if (r < 0) {
-		if (!was_paused)
-			kernel_resume(b->kernel);
+	let_run(b, was_paused || r == 0);
+	if (r < 0)
 		return r;
-	}
 	b->paused_by_user = true;
 	ret->pause_ns = now_ns(CLOCK_MONOTONIC) - start;
 	ret->pages = stats.pages_written;

@@ -267,7 +267,7 @@ int boot_ps(struct boot *b, int fd, Control__PsReply *reply)
 	struct seen *v;
 	size_t n;
 
-	GUARD(&b->save_lock);
+	GUARD(&b->look_lock);
 	out = sink_new(fd);
 	n = see_all(b->kernel, false, &v);
 	for (size_t i = 0; i < n && out->r == 0; i++) {
@@ -288,7 +288,7 @@ int boot_debug(struct boot *b, int fd, Control__DebugReply *reply)
 	struct seen *v;
 	size_t n;
 
-	GUARD(&b->save_lock);
+	GUARD(&b->look_lock);
 	if (!paused)
 		mine = kernel_pause(b->kernel, DEBUG_PAUSE) == 0;
 	reply->at_rest = paused || mine;
@@ -373,7 +373,7 @@ int boot_events(struct boot *b, Control__EventsReply *reply)
 	struct mm **mms;
 	size_t n_mms;
 
-	GUARD(&b->save_lock);
+	GUARD(&b->look_lock);
 	n_mms = add_groups(b->kernel, reply, &mms);
 	for (size_t i = 0; i < n_mms; i++) {
 		hold_if_slow(&hold);
