@@ -156,9 +156,12 @@ static long do_accept(struct task *t, int fd, uaddr_t addr, uaddr_t ulen, int fl
 	r = ops->accept(sk, c, file_nonblock(f), &n);
 	if (r < 0)
 		return r;
+	/* Before it has a file: the peer is told even if it is gone by now. */
+	if (!uaddr_null(addr))
+		r = ops->getname(n, c, true, &a, &len);
 	conn = socket_file_new(c, n, flags & SOCK_NONBLOCK ? O_NONBLOCK : 0);
 	if (!uaddr_null(addr)) {
-		if (ops->getname(n, c, true, &a, &len) < 0)
+		if (r < 0)
 			return -ECONNABORTED;
 		r = sockaddr_put(c, &a, len, addr, ulen);
 		if (r < 0)

@@ -185,3 +185,23 @@ GUEST_TEST(shutdown_of_a_listener_resets_those_waiting)
 	EXPECT_TRUE(inet_poll(c, POLLHUP) & POLLERR);
 	EXPECT_EQ(inet_getint(c, SOL_SOCKET, SO_ERROR), ECONNRESET);
 }
+
+/* A connection that was reset while it waited is accepted, with its address. */
+GUEST_TEST(accepted_after_a_reset)
+{
+	int l = inet_listener(AF_INET, 1), c = ASSERT_OK(socket(AF_INET, SOCK_STREAM, 0)), s;
+	struct inet_any a = inet_name(l), peer = {.len = sizeof(peer.u)}, mine;
+	struct linger linger = {1, 0};
+	char b;
+
+	ASSERT_OK(connect(c, &a.u.sa, a.len));
+	mine = inet_name(c);
+	ASSERT_OK(setsockopt(c, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	close(c);
+	MAYBE_SAVE();
+	s = ASSERT_OK(accept(l, &peer.u.sa, &peer.len));
+	EXPECT_EQ(inet_port(&peer), inet_port(&mine));
+	peer.len = sizeof(peer.u);
+	EXPECT_ERRNO(getpeername(s, &peer.u.sa, &peer.len), ENOTCONN);
+	EXPECT_ERRNO(recv(s, &b, 1, 0), ECONNRESET);
+}

@@ -52,7 +52,9 @@ static int tcp_getname(struct sock *sk, struct ctx *c, bool peer, struct sockadd
 	u8 state = READ_ONCE(tcp_sk(sk)->state);
 
 	(void)c;
-	return inet_getname(inet_sk(sk), peer, state != TCPS_CLOSE && state != TCPS_SYN_SENT, ret,
+	/* One that is just being accepted has a peer to show, reset or not. */
+	return inet_getname(inet_sk(sk), peer,
+	                    (state != TCPS_CLOSE && state != TCPS_SYN_SENT) || !sk->file, ret,
 	                    ret_len);
 }
 
