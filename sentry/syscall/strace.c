@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #define LINE   8192
+#define RESULT 2048
 #define COLUMN 40 /* where results begin, if the call is shorter */
 
 /* The call of this host thread's task. */
@@ -110,8 +111,8 @@ void strace_exit(struct task *t, const struct sysargs *a, long ret)
 {
 	struct call k = call_of(t, a);
 	const char *spec = strace_spec(t->sysno, a);
-	char buf[LINE + 64], text[LINE], name[32];
-	struct words rest = {text, 0, sizeof(text)}, w;
+	char buf[LINE + 64], text[LINE], result[RESULT], name[32];
+	struct words rest = {text, 0, sizeof(text)}, res = {result, 0, sizeof(result)}, w;
 	bool more;
 
 	/* It returns what the frame holds. */
@@ -121,12 +122,18 @@ void strace_exit(struct task *t, const struct sysargs *a, long ret)
 	k.ret = ret;
 	k.before = mine.before;
 	text[0] = 0;
+	result[0] = 0;
 	/* execve has another memory by now. */
 	if (!t->ctx.mm || ((t->sysno == SYS_execve || t->sysno == SYS_execveat) && ret == 0))
 		k.c = NULL;
 	mine.by_restart = ret == -ERESTART_RESTARTBLOCK;
 	strace_args(&rest, &k, spec, mine.shown, &more);
 	words_add(&rest, ")");
+	/* It dies of what interrupted the call. */
+	if (!READ_ONCE(t->tg->exiting) || ret > -ERESTARTSYS || ret < -ERESTART_RESTARTBLOCK)
+		strace_result(&res, &k, spec);
+	else
+		words_add(&res, "?");
 	name_of(t->sysno, name, sizeof(name));
 	pthread_mutex_lock(&open_line.lock);
 	break_open_line(t->tid);
@@ -137,12 +144,7 @@ void strace_exit(struct task *t, const struct sysargs *a, long ret)
 		words_add(&w, "<... %s resumed>%s", name, text);
 	else
 		words_add(&w, "%s%s", mine.text, text);
-	words_add(&w, "%*s= ", MAX(COLUMN - (int)w.n, 1), "");
-	/* It dies of what interrupted the call. */
-	if (!READ_ONCE(t->tg->exiting) || ret > -ERESTARTSYS || ret < -ERESTART_RESTARTBLOCK)
-		strace_result(&w, &k, spec);
-	else
-		words_add(&w, "?");
+	words_add(&w, "%*s= %s", MAX(COLUMN - (int)w.n, 1), "", result);
 	write_line(&w);
 	pthread_mutex_unlock(&open_line.lock);
 }
