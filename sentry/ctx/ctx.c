@@ -52,9 +52,10 @@ void ctx_interrupt(struct ctx *c, u32 bits)
 	atomic_fetch_sub(&c->kickers, 1);
 }
 
-static void ctx_waiter_wake(struct waiter *w, u32 events)
+static bool ctx_waiter_wake(struct waiter *w, u32 events)
 {
 	ctx_wake(container_of(w, struct ctx_waiter, w)->c);
+	return true;
 }
 
 void ctx_waiter_init(struct ctx_waiter *cw, struct ctx *c)

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 void waitq_init(struct waitq *q)
 {
@@ -113,12 +114,10 @@ static void wake_waiters(struct waitq *q, u32 events, unsigned n)
 	GUARD(&q->lock);
 	for (w = TAILQ_FIRST(&q->waiters); w; w = next) {
 		next = TAILQ_NEXT(w, link);
-		if (w->exclusive) {
-			if (n == 0)
-				continue;
+		if (!w->exclusive)
+			w->wake(w, events);
+		else if (n > 0 && w->wake(w, events))
 			n--;
-		}
-		w->wake(w, events);
 	}
 }
 
@@ -139,5 +138,5 @@ void waitq_wake_n(struct waitq *q, u32 events, unsigned n)
 
 void waitq_wake(struct waitq *q, u32 events)
 {
-	waitq_wake_n(q, events, ~0u);
+	waitq_wake_n(q, events, events & EPOLLHUP ? ~0u : 1);
 }

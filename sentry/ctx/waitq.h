@@ -15,9 +15,10 @@
 struct waiter {
 	TAILQ_ENTRY(waiter) link;
 	struct waitq *q; /* NULL: not queued */
-	/* events: poll bits that may have become true, ~0 if unspecific. */
-	void (*wake)(struct waiter *w, u32 events);
-	bool exclusive; /* waitq_wake_one stops after one of these */
+	/* events: poll bits that may have become true, ~0 if unspecific. Says whether it was of use
+	 * to somebody. */
+	bool (*wake)(struct waiter *w, u32 events);
+	bool exclusive; /* a wake that is not for all is spent when one of these had use of it */
 };
 struct waitq {
 	struct mutex lock;
@@ -30,9 +31,10 @@ void waitq_init(struct waitq *q);
 void waitq_add(struct waitq *q, struct waiter *w);
 /* Not queued is fine. When it returns, wake is not running and will not be called. */
 void waitq_remove(struct waiter *w);
-/* Wakes everybody. The change that is announced must be visible before the call. */
+/* Wakes everybody, but of those that are exclusive one, unless events say or may say that there is
+ * nothing more to come (EPOLLHUP). The change that is announced must be visible before the call. */
 void waitq_wake(struct waitq *q, u32 events);
-/* Wakes all that are not exclusive and n that are. */
+/* Wakes all that are not exclusive and, of those that are, until n had use of it. */
 void waitq_wake_n(struct waitq *q, u32 events, unsigned n);
 
 /*

@@ -30,21 +30,26 @@ static int item_cmp(const struct epoll_item *a, const struct epoll_item *b)
 RB_PROTOTYPE(epoll_tree, epoll_item, tree_link, item_cmp)
 RB_GENERATE(epoll_tree, epoll_item, tree_link, item_cmp)
 
-static void item_wake(struct waiter *w, u32 events)
+static bool item_wake(struct waiter *w, u32 events)
 {
 	struct epoll_item *it = container_of(w, struct item_waiter, w)->item;
 	struct epoll *ep = it->ep;
-	bool match;
+	bool match, of_use = false;
 
 	mutex_lock(&ep->ready_lock);
 	match = item_armed(it) && (it->events & events) != 0;
 	if (match) {
 		it->wakes++;
 		ready_add(it);
+		/* Where nobody sleeps who is not awake already, another epoll may have use of it
+		 * (EPOLLEXCLUSIVE). */
+		of_use = ep->n_claimed < ep->n_sleepers;
+		ep->n_claimed += of_use;
 	}
 	mutex_unlock(&ep->ready_lock);
 	if (match)
 		waitq_relay(&ep->wait, READY_IN);
+	return of_use;
 }
 
 /* ---- adding and removing ---- */
@@ -425,6 +430,8 @@ static const struct file_ops epoll_ops = {
 	F(SKIP, ready_lock)                        \
 	F(WEAKLIST, ready, epoll_item, ready_link) \
 	F(SKIP, n_ready)                           \
+	F(SKIP, n_sleepers)                        \
+	F(SKIP, n_claimed)                         \
 	F(SKIP, wait)                              \
 	F(SKIP, check_round)                       \
 	F(SKIP, check_depth)

@@ -48,8 +48,9 @@ struct epoll {
 	struct mutex ready_lock;
 	TAILQ_HEAD(, epoll_item) ready;
 	u32 n_ready;
-	struct waitq_relay wait; /* epoll_wait callers and whoever polls this epoll */
-	u64 check_round;         /* of the nesting check, with what it found */
+	u32 n_sleepers, n_claimed; /* callers of epoll_wait, and to how many a wake was promised */
+	struct waitq_relay wait;   /* epoll_wait callers and whoever polls this epoll */
+	u64 check_round;           /* of the nesting check, with what it found */
 	u32 check_depth;
 };
 OBJECT_DECL(epoll);

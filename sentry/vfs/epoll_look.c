@@ -90,6 +90,22 @@ static bool maybe_ready(struct epoll *ep)
 	return ep->n_ready > 0;
 }
 
+/* Who looks for what is ready is not counted: he needs no wake. */
+static void begin_sleep(struct epoll *ep)
+{
+	GUARD(&ep->ready_lock);
+	ep->n_sleepers++;
+}
+
+static void end_sleep(struct epoll *ep, bool woken)
+{
+	GUARD(&ep->ready_lock);
+	ep->n_sleepers--;
+	if (woken && ep->n_claimed > 0)
+		ep->n_claimed--;
+	ep->n_claimed = MIN(ep->n_claimed, ep->n_sleepers);
+}
+
 long epoll_wait_events(struct file *epf, struct ctx *c, uaddr_t events, int max, struct deadline d)
 {
 	struct epoll *ep = obj_cast(epoll, epf);
@@ -116,7 +132,9 @@ long epoll_wait_events(struct file *epf, struct ctx *c, uaddr_t events, int max,
 		}
 		if (r < 0)
 			break;
+		begin_sleep(ep);
 		r = ctx_sleep(c, d);
+		end_sleep(ep, r == 0);
 	}
 	waitq_remove(&cw.w);
 	/* A wake meant for one caller may have come together with the interrupt. */

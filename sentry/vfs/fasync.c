@@ -24,19 +24,20 @@ struct fasync_poll_table {
 
 /* ---- what happened ---- */
 
-static void fasync_wake(struct waiter *w, u32 events)
+static bool fasync_wake(struct waiter *w, u32 events)
 {
 	struct fasync *fa = container_of(w, struct fasync_waiter, w)->fa;
 
 	if (events == ~0u)
 		events = READY_IN;
 	if (atomic_fetch_or(&fa->due, events) != 0)
-		return;
+		return true;
 	fasync_get(fa);
 	if (!later_add(&fa->later)) {
 		atomic_store(&fa->due, 0);
 		fasync_put(fa);
 	}
+	return true;
 }
 
 static void tell(struct fasync *fa, const struct file_owner *o, int code, int fd)

@@ -232,6 +232,49 @@ GUEST_TEST(exclusive_waiters_all_get_one)
 	EXPECT_EQ(woken, 4);
 }
 
+/* Each with an epoll of its own: what one byte wakes is one of them, and the end all. */
+GUEST_TEST(exclusive_epolls)
+{
+	_Atomic int *up = guest_map_shared(GUEST_PAGE);
+	pid_t pid[5];
+	int p[2], before;
+
+	ASSERT_OK(pipe(p));
+	for (int i = 0; i < 5; i++) {
+		struct guest_gate ready;
+
+		guest_gate_init(&ready);
+		pid[i] = guest_fork();
+		if (pid[i] == 0) {
+			struct epoll_event out;
+			int ep = new_ep();
+
+			close(p[1]);
+			EXPECT_OK(add(ep, p[0], EPOLLIN | EPOLLEXCLUSIVE, 0));
+			guest_gate_open(&ready);
+			EXPECT_EQ(epoll_wait(ep, &out, 1, -1), 1);
+			++*up;
+			_exit(0);
+		}
+		guest_gate_wait(&ready);
+		guest_wait_blocked(pid[i]);
+	}
+	MAYBE_SAVE();
+	for (int i = 0; i < 5; i++)
+		guest_wait_blocked(pid[i]);
+	EXPECT_EQ(write(p[1], "x", 1), 1);
+	guest_sleep_ms(100);
+	before = *up;
+	EXPECT_EQ(before, 1);
+	EXPECT_EQ(write(p[1], "y", 1), 1);
+	guest_sleep_ms(100);
+	EXPECT_EQ(*up, 2);
+	close(p[1]);
+	for (int i = 0; i < 5; i++)
+		EXPECT_EQ(guest_reap(pid[i]), 0);
+	EXPECT_EQ(*up, 5);
+}
+
 static int pwait2(int ep, struct epoll_event *out, int n, const struct timespec *ts,
                   const sigset_t *mask)
 {

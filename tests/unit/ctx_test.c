@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 static struct clocks clocks = {.mono_offset = 1000 * NSEC_PER_SEC};
@@ -132,9 +133,10 @@ Test(ctx, interrupts)
 
 static u32 wakes;
 
-static void count_wake(struct waiter *w, u32 events)
+static bool count_wake(struct waiter *w, u32 events)
 {
 	wakes++;
+	return !(events & EPOLLERR);
 }
 
 Test(ctx, exclusive_waiters)
@@ -148,13 +150,18 @@ Test(ctx, exclusive_waiters)
 	waitq_init(&q);
 	for (int i = 0; i < 4; i++)
 		waitq_add(&q, &w[i]);
-	waitq_wake_n(&q, ~0u, 1);
+	waitq_wake_n(&q, EPOLLIN, 1);
 	cr_assert_eq(wakes, 3);
-	waitq_wake(&q, ~0u);
+	waitq_wake(&q, EPOLLHUP);
 	cr_assert_eq(wakes, 7);
+	waitq_wake(&q, EPOLLIN);
+	cr_assert_eq(wakes, 10);
+	/* None of them has use of it: all are asked. */
+	waitq_wake(&q, EPOLLERR);
+	cr_assert_eq(wakes, 14);
 	for (int i = 0; i < 4; i++)
 		waitq_remove(&w[i]);
 	waitq_remove(&w[0]);
 	waitq_wake(&q, ~0u);
-	cr_assert_eq(wakes, 7);
+	cr_assert_eq(wakes, 14);
 }

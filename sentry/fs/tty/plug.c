@@ -90,9 +90,10 @@ static void poke(const struct plug *pl)
 	(void)!write(pl->wake_fd, &one, sizeof(one));
 }
 
-static void pty_changed(struct waiter *w, u32 events)
+static bool pty_changed(struct waiter *w, u32 events)
 {
 	poke(container_of(w, struct plug, waiter));
+	return true;
 }
 
 /* ---- moving ---- */
