@@ -100,6 +100,10 @@ int filter_load(void)
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
 		                     SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffffu, (u32)AT_FDCWD));
+	/* Its own place. */
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sched_setaffinity), 1,
+		                     SCMP_A0(SCMP_CMP_EQ, 0));
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(made); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mknodat), 1,
 		                     SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, made[i]));

@@ -252,6 +252,8 @@ int sandbox_enter(struct gofer *g, const struct gofer_config *cfg, const int *ke
 	if (!all)
 		return -ENOMEM;
 	set_limits(g, cfg);
+	if (sched_getaffinity(0, sizeof(g->cores), &g->cores) < 0)
+		CPU_ZERO(&g->cores);
 	umask(0);
 	/* Reads /proc once, while there is one. */
 	capng_get_caps_process();

@@ -13,6 +13,7 @@
 #include "proto/p9.h"
 
 #include <bsd/sys/tree.h>
+#include <sched.h>
 #include <sys/stat.h>
 
 #define MAX_DEVS           256
@@ -38,7 +39,8 @@ struct gofer {
 		bool used;
 		u64 dev;
 	} devs[MAX_DEVS];
-	u8 *dir_buffer; /* IO_DIR_BUFFER_SIZE, for getdents64 */
+	cpu_set_t cores; /* that we may run on */
+	u8 *dir_buffer;  /* IO_DIR_BUFFER_SIZE, for getdents64 */
 };
 
 enum fid_kind {
@@ -162,7 +164,8 @@ u64 host_qid_path(struct gofer *g, u64 dev, u64 ino);
 	X(TRENAMEAT2, trenameat2)     \
 	X(TUNLINKAT, tunlinkat)       \
 	X(TXATTRWALK, txattrwalk)     \
-	X(TXATTRCREATE, txattrcreate)
+	X(TXATTRCREATE, txattrcreate) \
+	X(TPLACE, tplace)
 #define OP_DECLARE(NAME, name) \
 	MUST_CHECK int op_##name(struct conn *c, const struct p9_##name *t, struct p9_buf *out);
 OPS(OP_DECLARE)

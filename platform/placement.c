@@ -22,6 +22,7 @@
 #define COUNTED 64u
 
 _Atomic u32 g_placement;
+_Thread_local u32 placement_home, placement_dealt;
 
 /* One cache line for each core; cores beyond share them. */
 static struct {
@@ -40,6 +41,8 @@ static u64 rate_before; /* switches per second in the window before the trial */
 static u32 before;      /* the placement there */
 static u32 windows, wait = 1;
 static bool trial;
+static u32 turn, dealing;
+static _Atomic u32 dealt; /* homes, so far */
 
 static s64 now_ns(void)
 {
@@ -57,30 +60,56 @@ void placement_init(bool spins)
 	window_start = now_ns();
 }
 
+enum kind {
+	KIND_FREE,
+	KIND_TOGETHER,
+	KIND_APART,
+	KIND_PAIRS,
+	N_KINDS
+};
+#define KIND(k) (1u << (k))
+
+static enum kind kind_of(u32 where)
+{
+	return where == PLACEMENT_FREE   ? KIND_FREE
+	       : where & PLACEMENT_APART ? KIND_APART
+	       : where & PLACEMENT_PAIRS ? KIND_PAIRS
+	                                 : KIND_TOGETHER;
+}
+
 static void place(u32 where)
 {
 	atomic_store_explicit(&ever_moved, true, memory_order_relaxed);
 	atomic_store_explicit(&g_placement, where, memory_order_relaxed);
 }
 
-/* What may be better than leaving it to the host. */
-static u32 candidate(u64 switches_per_ms, u64 blocks_per_ms)
+static u32 make_kind(enum kind k)
 {
-	if (blocks_per_ms >= BLOCKS_PER_MS)
+	switch (k) {
+	case KIND_TOGETHER:
 		return 1 + current_cpu();
-	if (switches_per_ms < SWITCHES_PER_MS)
-		return PLACEMENT_FREE;
-	if (!can_spin)
-		return 1 + current_cpu();
-	if (2 * platform_runnable() <= CPU_COUNT(&allowed))
+	case KIND_APART:
 		return PLACEMENT_APART | (1 + current_cpu());
-	return PLACEMENT_FREE;
+	case KIND_PAIRS:
+		dealing = (dealing + 1) % PLACEMENT_APART;
+		return PLACEMENT_PAIRS | dealing;
+	default:
+		return PLACEMENT_FREE;
+	}
 }
 
-static bool same_kind(u32 a, u32 b)
+/* What may be better than leaving it to the host: a set of kinds. */
+static u32 candidates(u64 switches_per_ms, u64 blocks_per_ms)
 {
-	return (a == PLACEMENT_FREE) == (b == PLACEMENT_FREE) &&
-	       (a & PLACEMENT_APART) == (b & PLACEMENT_APART);
+	bool few = 2 * platform_runnable() <= CPU_COUNT(&allowed);
+
+	if (blocks_per_ms >= BLOCKS_PER_MS)
+		return KIND(KIND_TOGETHER) | (few ? 0 : KIND(KIND_PAIRS));
+	if (switches_per_ms < SWITCHES_PER_MS)
+		return 0;
+	if (!can_spin)
+		return KIND(KIND_TOGETHER) | (few ? 0 : KIND(KIND_PAIRS));
+	return few ? KIND(KIND_APART) : KIND(KIND_PAIRS) | KIND(KIND_TOGETHER);
 }
 
 static void end_trial(u64 rate)
@@ -95,32 +124,42 @@ static void end_trial(u64 rate)
 	wait = MIN(2 * wait, WAIT_MAX);
 }
 
+/* The next kind to try, in turn: one of the set, or none at all, but not what is. */
+static enum kind next_kind(u32 set, enum kind now)
+{
+	set |= KIND(KIND_FREE);
+	do
+		turn = (turn + 1) % N_KINDS;
+	while (turn == now || !(set & KIND(turn)));
+	return (enum kind)turn;
+}
+
 /* A window has ended. */
 static void decide(u64 rate, u64 blocks_per_ms)
 {
 	u32 now = atomic_load_explicit(&g_placement, memory_order_relaxed);
-	u32 want = candidate(rate / 1000, blocks_per_ms);
+	u32 set = candidates(rate / 1000, blocks_per_ms);
 
 	windows++;
 	if (trial) {
 		end_trial(rate);
 		return;
 	}
-	if (now != PLACEMENT_FREE && !same_kind(now, want)) {
+	if (now != PLACEMENT_FREE && !(set & KIND(kind_of(now)))) {
 		/* The reason is gone. */
 		place(PLACEMENT_FREE);
 		now = PLACEMENT_FREE;
 		windows = 0;
 		wait = 1;
 	}
-	if (now == PLACEMENT_FREE && want == PLACEMENT_FREE) {
+	if (now == PLACEMENT_FREE && !set) {
 		windows = 0;
 		wait = 1;
 	} else if (windows >= wait) {
 		trial = true;
 		before = now;
 		rate_before = rate;
-		place(now == PLACEMENT_FREE ? want : PLACEMENT_FREE);
+		place(make_kind(next_kind(set, kind_of(now))));
 	}
 }
 
@@ -160,6 +199,23 @@ void placement_count_block(void)
 	atomic_fetch_add_explicit(&counts[current_cpu() % COUNTED].blocks, 1, memory_order_relaxed);
 }
 
+/* The nth of the cores that we may use. */
+static u32 nth_core(u32 n)
+{
+	u32 core = 0;
+
+	n %= (u32)CPU_COUNT(&allowed);
+	for (;; core++)
+		if (CPU_ISSET(core, &allowed) && n-- == 0)
+			return core;
+}
+
+void placement_deal(u32 where)
+{
+	placement_dealt = where;
+	placement_home = nth_core(atomic_fetch_add_explicit(&dealt, 1, memory_order_relaxed));
+}
+
 void placement_move(pid_t tid, u32 *placed, u32 where)
 {
 	cpu_set_t set;
@@ -171,6 +227,9 @@ void placement_move(pid_t tid, u32 *placed, u32 where)
 		return;
 	if (where == PLACEMENT_FREE) {
 		set = allowed;
+	} else if (where & PLACEMENT_PAIRS) {
+		CPU_ZERO(&set);
+		CPU_SET(where & ~PLACEMENT_PAIRS, &set);
 	} else if (tid != 0 && where & PLACEMENT_APART) {
 		set = allowed;
 		CPU_CLR((where & ~PLACEMENT_APART) - 1, &set);

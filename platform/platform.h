@@ -201,6 +201,10 @@ MUST_CHECK int context_pull_fpstate(struct context *c, struct fpstate *ret_fp);
  * XSTATE_BV outside xfeatures, MXCSR outside its mask. -EINVAL if fp->size does not match. */
 MUST_CHECK int context_push_fpstate(struct context *c, const struct fpstate *fp);
 
+/* The core, from 1, that threads of the sentry are kept on at the moment; 0: none. Whoever works
+ * for them while they wait is best there. Any thread, cheap. */
+u32 platform_core(void);
+
 /* Tells the platforms how many guest threads want a core now (the sentry counts tasks that are not
  * blocked); spinning stops when it exceeds the cores. Any thread, cheap. */
 void platform_runnable_add(int delta);

@@ -183,6 +183,13 @@ int context_push_fpstate(struct context *c, const struct fpstate *fp)
 	return c->platform->ops->push_fpstate(c, fp);
 }
 
+u32 platform_core(void)
+{
+	u32 where = atomic_load_explicit(&g_placement, memory_order_relaxed);
+
+	return where & PLACEMENT_PAIRS ? 0 : where & ~PLACEMENT_APART;
+}
+
 void platform_runnable_add(int delta)
 {
 	if (delta < 0)

@@ -1,6 +1,7 @@
 /* The mount tree that a sandbox starts with: its root through the gofer, then what the spec lists.
  */
 #define LOG_SUBSYSTEM "boot"
+#include "platform/platform.h"
 #include "sentry/auth/creds.h"
 #include "sentry/boot/boot_impl.h"
 #include "sentry/fs/gofer/client.h"
@@ -30,6 +31,7 @@ int boot_connect_gofers(struct boot *b, const int *fds, size_t n, char **ret_why
 		r = p9_client_create(fds[i], 0, &m->gofers[i]);
 		if (r < 0)
 			return boot_why(ret_why, r, "the gofer does not answer: %s", strerror(-r));
+		p9_client_follow(m->gofers[i], platform_core);
 		m->n_gofers++;
 	}
 	return 0;

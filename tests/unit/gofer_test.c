@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -407,4 +408,27 @@ Test(gofer, attach_points)
 	cr_assert_eq(walk1(x, 6, 7, "x"), -ENOTDIR);
 	cr_assert_eq(RPC(x, TOPENFD, topenfd, ropenfd, &o, 6, P9_NOFID, O_RDONLY), 0);
 	cr_assert_geq(x->fd, 0);
+}
+
+Test(gofer, goes_where_its_client_is)
+{
+	cpu_set_t all, now;
+	struct p9_rplace r;
+	u32 core = 0;
+
+	cr_assert_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+	while (!CPU_ISSET(core, &all))
+		core++;
+	cr_assert_eq(RPC(x, TPLACE, tplace, rplace, &r, core + 1), 0);
+	cr_assert_eq(sched_getaffinity(x->pid, sizeof(now), &now), 0);
+	cr_assert_eq(CPU_COUNT(&now), 1);
+	cr_assert(CPU_ISSET(core, &now));
+	/* One that is not there, or none: anywhere. */
+	cr_assert_eq(RPC(x, TPLACE, tplace, rplace, &r, 1u << 30), 0);
+	cr_assert_eq(sched_getaffinity(x->pid, sizeof(now), &now), 0);
+	cr_assert(CPU_EQUAL(&now, &all));
+	cr_assert_eq(RPC(x, TPLACE, tplace, rplace, &r, core + 1), 0);
+	cr_assert_eq(RPC(x, TPLACE, tplace, rplace, &r, 0), 0);
+	cr_assert_eq(sched_getaffinity(x->pid, sizeof(now), &now), 0);
+	cr_assert(CPU_EQUAL(&now, &all));
 }

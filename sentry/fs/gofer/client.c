@@ -64,6 +64,12 @@ int p9_client_create(int sock, unsigned flags, struct p9_client **ret_c)
 	return 0;
 }
 
+void p9_client_follow(struct p9_client *c, u32 (*core)(void))
+{
+	if (c->extended)
+		c->core = core;
+}
+
 void p9_client_destroy(struct p9_client *c)
 {
 	if (!c)

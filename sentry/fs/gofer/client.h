@@ -24,6 +24,9 @@ struct p9_client;
 
 /* Agrees on a version over a connected stream socket, which is the client's on success. */
 MUST_CHECK int p9_client_create(int sock, unsigned flags, struct p9_client **ret_c);
+/* core says where the calling thread is kept, from 1 (0: nowhere), and the gofer is asked to be
+ * there, too. Before the client is used by more than one thread. */
+void p9_client_follow(struct p9_client *c, u32 (*core)(void));
 /* NULL is fine. Closes the socket: the server forgets all fids. */
 void p9_client_destroy(struct p9_client *c);
 /* Makes every call, running or to come, fail with -EIO. */

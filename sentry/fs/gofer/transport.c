@@ -254,6 +254,19 @@ static void await(struct p9_client *c, struct p9_call *k)
 		pass_on_reading(c);
 }
 
+/* Tells the server where we are if that has changed. What is lost is time only. */
+static void tell_place(struct p9_client *c)
+{
+	struct p9_tplace t = {.core = c->core()};
+	u8 store[SMALL_MESSAGE];
+	struct p9_rplace r;
+
+	if (likely(atomic_load_explicit(&c->placed, memory_order_relaxed) == t.core) ||
+	    atomic_exchange(&c->placed, t.core) == t.core)
+		return;
+	(void)!p9_call_tplace(c, &t, store, NULL, &r);
+}
+
 int p9_rpc(struct p9_client *c, struct p9_call *k, u8 *req, size_t len, const void *data,
            size_t data_len)
 {
@@ -261,6 +274,8 @@ int p9_rpc(struct p9_client *c, struct p9_call *k, u8 *req, size_t len, const vo
 	u8 type = req[4];
 	int r;
 
+	if (c->core && type != P9_TPLACE)
+		tell_place(c);
 	pthread_cond_init(&k->cond, NULL);
 	mutex_lock(&c->lock);
 	r = register_call(c, k, req);

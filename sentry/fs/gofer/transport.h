@@ -33,6 +33,8 @@ struct p9_client {
 	int sock;
 	bool extended; /* immutable once created, as is msize */
 	u32 msize;
+	u32 (*core)(void); /* immutable once in use */
+	_Atomic u32 placed;
 	struct mutex lock;
 	bool dead;         /* also read without the lock */
 	bool reading;      /* some thread is in the socket; it owns rx and fds meanwhile */
@@ -96,7 +98,8 @@ void p9_fid_free(struct p9_client *c, u32 fid);
 	X(TRENAMEAT2, trenameat2, rrenameat2)       \
 	X(TUNLINKAT, tunlinkat, runlinkat)          \
 	X(TXATTRWALK, txattrwalk, rxattrwalk)       \
-	X(TXATTRCREATE, txattrcreate, rxattrcreate)
+	X(TXATTRCREATE, txattrcreate, rxattrcreate) \
+	X(TPLACE, tplace, rplace)
 #define P9_CALL_DECLARE(TYPE, t, r)                                                          \
 	MUST_CHECK int p9_call_##t(struct p9_client *c, const struct p9_##t *req, u8 *store, \
 	                           int *ret_fd, struct p9_##r *ret_r);
