@@ -23,6 +23,9 @@
 	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | \
 	 CLONE_NEWCGROUP)
 
+/* Root's gofer; an ordinary user's makes its own, and must: it maps that user alone. */
+#define GOFER_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS)
+
 /* A file that only its descriptor reaches, holding the packed message. */
 static int config_file(const ProtobufCMessage *config, int *ret_fd, struct error *err)
 {
@@ -68,8 +71,9 @@ struct plan {
 	const int *fds;
 	size_t n_fds;
 	int config_fd;
-	int go_fd;     /* sentry: a byte comes when the ids are mapped; -1: no wait */
-	int report_fd; /* gets errno if exec fails; closed by a successful exec */
+	int go_fd;           /* a byte comes when the ids are mapped; -1: no wait */
+	int (*map)(int pid); /* called if it has a user namespace */
+	int report_fd;       /* gets errno if exec fails; closed by a successful exec */
 };
 
 NORETURN static void child_run(const struct plan *p)
@@ -115,16 +119,12 @@ static int write_proc(int pid, const char *file, const char *text)
 	return 0;
 }
 
-/* Root of the namespace is nobody outside if we may choose, and ourselves if not. */
-static int map_ids(int pid)
+/* Root of the namespace is ourselves outside. */
+static int map_self(int pid)
 {
-	char nobody[32], self[32];
-	int r;
+	char self[32];
+	int r = write_proc(pid, "setgroups", "deny");
 
-	snprintf(nobody, sizeof(nobody), "0 %d 1\n", SENTRY_UID);
-	if (geteuid() == 0 && write_proc(pid, "gid_map", nobody) == 0)
-		return write_proc(pid, "uid_map", nobody);
-	r = write_proc(pid, "setgroups", "deny");
 	if (r < 0 && r != -ENOENT)
 		return r;
 	snprintf(self, sizeof(self), "0 %u 1\n", getegid());
@@ -133,6 +133,48 @@ static int map_ids(int pid)
 		return r;
 	snprintf(self, sizeof(self), "0 %u 1\n", geteuid());
 	return write_proc(pid, "uid_map", self);
+}
+
+/* Root of the namespace is nobody outside if we may choose. */
+static int map_sentry_ids(int pid)
+{
+	char nobody[32];
+
+	snprintf(nobody, sizeof(nobody), "0 %d 1\n", SENTRY_UID);
+	if (geteuid() == 0 && write_proc(pid, "gid_map", nobody) == 0)
+		return write_proc(pid, "uid_map", nobody);
+	return map_self(pid);
+}
+
+/* The ids that we have, each as itself. */
+static int map_same(int pid, const char *file)
+{
+	char path[64], own[4096], map[4096], *line, *rest = own;
+	AUTO_CLOSE int fd = -1;
+	unsigned first, above, count;
+	size_t len = 0;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/%s", file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, own, sizeof(own) - 1);
+	if (n < 0)
+		return -errno;
+	own[n] = 0;
+	while ((line = strsep(&rest, "\n")) &&
+	       sscanf(line, "%u %u %u", &first, &above, &count) == 3)
+		len += (size_t)snprintf(map + len, sizeof(map) - len, "%u %u %u\n", first, first,
+		                        count);
+	return write_proc(pid, file, map);
+}
+
+/*
+ * What root's gofer may do to files it may do by capabilities over the ids of a user namespace of
+ * its own, which are all of them; over the host and whatever else that has, it has none.
+ */
+static int map_gofer_ids(int pid)
+{
+	return map_same(pid, "gid_map") == 0 ? map_same(pid, "uid_map") : map_self(pid);
 }
 
 /* Waits until exec has closed the report pipe, or for the reason why it did not. */
@@ -187,7 +229,7 @@ static int spawn(struct plan *p, const char *id, u64 namespaces, struct child *r
 				? ": this host does not let you make user namespaces"
 				: "");
 	close(TAKE_FD(report_w));
-	r = namespaces ? map_ids(c.pid) : 0;
+	r = namespaces ? p->map(c.pid) : 0;
 	if (r == 0 && namespaces && write(go_w, "", 1) != 1)
 		r = -errno;
 	if (r == 0)
@@ -203,14 +245,12 @@ static int spawn(struct plan *p, const char *id, u64 namespaces, struct child *r
 	return 0;
 }
 
-static int spawn_verb(const char *verb, u64 namespaces, const char *id,
-                      const ProtobufCMessage *config, const int *fds, size_t n_fds,
+static int spawn_verb(struct plan p, const char *id, u64 namespaces, const ProtobufCMessage *config,
                       struct child *ret, struct error *err)
 {
 	AUTO_CLOSE int config_fd = -1;
-	struct plan p = {
-		.argv = {"stasis", verb}, .env = child_environment(), .fds = fds, .n_fds = n_fds};
 
+	p.env = child_environment();
 	if (config_file(config, &config_fd, err) < 0)
 		return -1;
 	p.config_fd = config_fd;
@@ -220,13 +260,19 @@ static int spawn_verb(const char *verb, u64 namespaces, const char *id,
 int spawn_sentry(const char *id, const ProtobufCMessage *config, const int *fds, size_t n_fds,
                  struct child *ret, struct error *err)
 {
-	return spawn_verb("boot", SENTRY_NAMESPACES, id, config, fds, n_fds, ret, err);
+	struct plan p = {
+		.argv = {"stasis", "boot"}, .fds = fds, .n_fds = n_fds, .map = map_sentry_ids};
+
+	return spawn_verb(p, id, SENTRY_NAMESPACES, config, ret, err);
 }
 
 int spawn_gofer(const char *id, const ProtobufCMessage *config, const int *fds, size_t n_fds,
                 struct child *ret, struct error *err)
 {
-	return spawn_verb("gofer", 0, id, config, fds, n_fds, ret, err);
+	struct plan p = {
+		.argv = {"stasis", "gofer"}, .fds = fds, .n_fds = n_fds, .map = map_gofer_ids};
+
+	return spawn_verb(p, id, geteuid() == 0 ? GOFER_NAMESPACES : 0, config, ret, err);
 }
 
 int child_wait(struct child *c)

@@ -47,7 +47,7 @@ def nothing_left(s, members=()):
                           if not ended(pid) and (stat(pid) or ("", ""))[1] == start],
              "what is in its namespaces to go")
     with open("/proc/self/mountinfo") as f:
-        mounts = [line for line in f if s.tmp in line or "stasis" in line]
+        mounts = [line for line in f if s.tmp in line]
     shm = [name for name in os.listdir("/dev/shm") if "stasis" in name]
     root = sorted(os.listdir(s.root)) if os.path.isdir(s.root) else []
     expect(not mounts and not shm and root in ([], [".lock"]), "%r" % [mounts, shm, root])
@@ -101,6 +101,43 @@ def whoever(s, verb, status, word):
     s.gone(ident)
     wait_for(lambda: all(ended(pid) for pid in stubs), "stubs to go")
     nothing_left(s, members)
+
+
+def status(pid):
+    with open("/proc/%d/status" % pid) as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def confinement(s):
+    """Whoever takes over one of our processes has no user, file or capability of the host's."""
+    ident = s.fresh()
+    p = sandbox(s, ident)
+    procs = dict((v, pid) for pid, v in s.processes(ident))
+    confined = [procs["boot"], procs["gofer"]] + descendants(procs["boot"])
+    for pid in confined:
+        try:
+            now = status(pid)
+            spaces = [os.readlink("/proc/%d/ns/%s" % (pid, kind)) for kind in
+                      ("user", "mnt", "net", "ipc", "uts", "cgroup")]
+        except OSError:
+            continue  # a stub that has just ended
+        expect(now["NoNewPrivs"] == "1", repr(now))
+        if pid in procs.values():
+            expect(now["Seccomp"] == "2", repr(now))
+        if pid != procs["gofer"]:
+            expect(int(now["CapPrm"], 16) == 0 and int(now["CapEff"], 16) == 0, repr(now))
+        # The gofer's are over files, in a user namespace of its own.
+        expect(not int(now["CapPrm"], 16) & ~0x1f and int(now["CapBnd"], 16) == 0, repr(now))
+        ours = [os.readlink("/proc/self/ns/%s" % kind) for kind in
+                ("user", "mnt", "net", "ipc", "uts", "cgroup")]
+        expect(not set(ours) & set(spaces), "%d shares %r" % (pid, set(ours) & set(spaces)))
+    if os.geteuid() == 0:
+        expect(not os.listdir("/proc/%d/root/" % procs["boot"]), "the sentry's root")
+        expect(all(n.isdigit() for n in os.listdir("/proc/%d/root/" % procs["gofer"])), "its root")
+    s.ok("kill", ident, "KILL")
+    p.wait(60)
+    s.gone(ident)
+    nothing_left(s)
 
 
 def normal_end(s):
@@ -178,5 +215,5 @@ def everything_killed(s):
 
 
 if __name__ == "__main__":
-    sys.exit(main([normal_end, command_killed, sentry_killed, gofer_killed, stub_killed,
+    sys.exit(main([confinement, normal_end, command_killed, sentry_killed, gofer_killed, stub_killed,
                    stub_template_killed, killed_while_starting, everything_killed]))
