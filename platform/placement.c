@@ -13,16 +13,35 @@
 /* Windows from one trial to the next; it doubles when the trial fails. */
 #define WAIT_MIN 8u
 #define WAIT_MAX 256u
+/* The first comes after as many. */
+#define WAIT_NEW 1u
 /* Tasks that block less often than this, per ms, don't wait for each other... */
 #define BLOCKS_PER_MS 4u
 /* ...and if they don't switch this often either, they are left alone. */
-#define SWITCHES_PER_MS 10u
+#define SWITCHES_PER_MS 40u
 /* The other way must be better by this much, in percent. */
 #define GAIN    15u
 #define COUNTED 64u
+/* A task keeps its core for this many switches after there are cores enough again, */
+#define CALM 64u
+/* and goes without for some after as many, or when it computes. */
+#define STAY       4096u
+#define ROAM_SHORT 4u
+#define ROAM       256u
+/* One that computes is not placed otherwise either, for as many. */
+#define FREE 16u
 
-_Atomic u32 g_placement;
-_Thread_local u32 placement_home, placement_dealt;
+/* What is tried or stays, of all tasks. */
+static _Atomic u32 g_placement;
+
+/* The calling sentry thread's task. */
+static _Thread_local struct {
+	u32 home;  /* 1 + the core of both its threads; 0: none */
+	u32 stays; /* switches there */
+	u32 roams; /* switches without */
+	u32 free;  /* switches without any placement */
+	u32 calm;  /* switches since cores were short */
+} mine = {.roams = ROAM};
 
 /* One cache line for each core; cores beyond share them. */
 static struct {
@@ -31,6 +50,7 @@ static struct {
 
 static cpu_set_t allowed;
 static bool can_spin;
+static int n_cores;
 static bool usable;            /* there is more than one core */
 static atomic_bool ever_moved; /* threads may have a placement from their maker */
 static atomic_flag deciding = ATOMIC_FLAG_INIT;
@@ -39,10 +59,9 @@ static _Atomic s64 window_start;
 static u64 seen_switches, seen_blocks;
 static u64 rate_before; /* switches per second in the window before the trial */
 static u32 before;      /* the placement there */
-static u32 windows, wait = 1;
+static u32 windows, wait = WAIT_NEW;
 static bool trial;
-static u32 turn, dealing;
-static _Atomic u32 dealt; /* homes, so far */
+static u32 turn;
 
 static s64 now_ns(void)
 {
@@ -56,7 +75,8 @@ void placement_init(bool spins)
 {
 	can_spin = spins;
 	if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0)
-		usable = CPU_COUNT(&allowed) > 1;
+		n_cores = CPU_COUNT(&allowed);
+	usable = n_cores > 1;
 	window_start = now_ns();
 }
 
@@ -64,7 +84,6 @@ enum kind {
 	KIND_FREE,
 	KIND_TOGETHER,
 	KIND_APART,
-	KIND_PAIRS,
 	N_KINDS
 };
 #define KIND(k) (1u << (k))
@@ -73,13 +92,11 @@ static enum kind kind_of(u32 where)
 {
 	return where == PLACEMENT_FREE   ? KIND_FREE
 	       : where & PLACEMENT_APART ? KIND_APART
-	       : where & PLACEMENT_PAIRS ? KIND_PAIRS
 	                                 : KIND_TOGETHER;
 }
 
 static void place(u32 where)
 {
-	atomic_store_explicit(&ever_moved, true, memory_order_relaxed);
 	atomic_store_explicit(&g_placement, where, memory_order_relaxed);
 }
 
@@ -90,26 +107,25 @@ static u32 make_kind(enum kind k)
 		return 1 + current_cpu();
 	case KIND_APART:
 		return PLACEMENT_APART | (1 + current_cpu());
-	case KIND_PAIRS:
-		dealing = (dealing + 1) % PLACEMENT_APART;
-		return PLACEMENT_PAIRS | dealing;
 	default:
 		return PLACEMENT_FREE;
 	}
 }
 
+/* There are not two cores for each task that runs. */
+static bool crowded(void)
+{
+	return 2 * platform_runnable() > n_cores;
+}
+
 /* What may be better than leaving it to the host: a set of kinds. */
 static u32 candidates(u64 switches_per_ms, u64 blocks_per_ms)
 {
-	bool few = 2 * platform_runnable() <= CPU_COUNT(&allowed);
-
 	if (blocks_per_ms >= BLOCKS_PER_MS)
-		return KIND(KIND_TOGETHER) | (few ? 0 : KIND(KIND_PAIRS));
+		return KIND(KIND_TOGETHER);
 	if (switches_per_ms < SWITCHES_PER_MS)
 		return 0;
-	if (!can_spin)
-		return KIND(KIND_TOGETHER) | (few ? 0 : KIND(KIND_PAIRS));
-	return few ? KIND(KIND_APART) : KIND(KIND_PAIRS) | KIND(KIND_TOGETHER);
+	return can_spin && !crowded() ? KIND(KIND_APART) : KIND(KIND_TOGETHER);
 }
 
 static void end_trial(u64 rate)
@@ -150,11 +166,11 @@ static void decide(u64 rate, u64 blocks_per_ms)
 		place(PLACEMENT_FREE);
 		now = PLACEMENT_FREE;
 		windows = 0;
-		wait = 1;
+		wait = WAIT_NEW;
 	}
 	if (now == PLACEMENT_FREE && !set) {
 		windows = 0;
-		wait = 1;
+		wait = WAIT_NEW;
 	} else if (windows >= wait) {
 		trial = true;
 		before = now;
@@ -185,12 +201,12 @@ static void look(void)
 	atomic_flag_clear(&deciding);
 }
 
-void placement_count_switch(void)
+static void count_switch(void)
 {
 	u64 n = atomic_fetch_add_explicit(&counts[current_cpu() % COUNTED].switches, 1,
 	                                  memory_order_relaxed);
 
-	if (unlikely(n % LOOK_EACH == 0) && usable)
+	if (unlikely(n % LOOK_EACH == 0))
 		look();
 }
 
@@ -199,21 +215,60 @@ void placement_count_block(void)
 	atomic_fetch_add_explicit(&counts[current_cpu() % COUNTED].blocks, 1, memory_order_relaxed);
 }
 
-/* The nth of the cores that we may use. */
-static u32 nth_core(u32 n)
+/* The core where both threads of the caller's task should be, from 1; 0 if the host may choose. */
+static u32 home(u32 seen)
 {
-	u32 core = 0;
-
-	n %= (u32)CPU_COUNT(&allowed);
-	for (;; core++)
-		if (CPU_ISSET(core, &allowed) && n-- == 0)
-			return core;
+	if (crowded())
+		mine.calm = 0;
+	else if (!mine.home || ++mine.calm > CALM)
+		return 0;
+	if (!mine.home || ++mine.stays > STAY) {
+		if (mine.home)
+			mine.roams = ROAM_SHORT;
+		mine.stays = 0;
+		return seen < CPU_SETSIZE && CPU_ISSET(seen, &allowed) ? 1 + seen : 0;
+	}
+	return mine.home;
 }
 
-void placement_deal(u32 where)
+struct placement placement_next(u32 seen)
 {
-	placement_dealt = where;
-	placement_home = nth_core(atomic_fetch_add_explicit(&dealt, 1, memory_order_relaxed));
+	u32 where;
+
+	if (!usable)
+		return (struct placement){PLACEMENT_FREE, PLACEMENT_FREE};
+	count_switch();
+	where = atomic_load_explicit(&g_placement, memory_order_relaxed);
+	if (unlikely(mine.free))
+		mine.free--;
+	else if (where != PLACEMENT_FREE)
+		return (struct placement){where, where};
+	if (mine.roams) {
+		mine.roams--;
+		mine.home = 0;
+		return (struct placement){home(seen), PLACEMENT_FREE};
+	}
+	mine.home = home(seen);
+	return (struct placement){mine.home, mine.home};
+}
+
+void placement_computes(void)
+{
+	mine.roams = ROAM;
+	mine.free = FREE;
+	mine.home = 0;
+}
+
+u32 placement_beside(void)
+{
+	u32 where = atomic_load_explicit(&g_placement, memory_order_relaxed) & ~PLACEMENT_APART;
+
+	return where ? where : mine.home;
+}
+
+u32 placement_core(void)
+{
+	return atomic_load_explicit(&g_placement, memory_order_relaxed) & ~PLACEMENT_APART;
 }
 
 void placement_move(pid_t tid, u32 *placed, u32 where)
@@ -222,14 +277,13 @@ void placement_move(pid_t tid, u32 *placed, u32 where)
 	u32 from = *placed;
 
 	*placed = where;
+	if (where != PLACEMENT_FREE)
+		atomic_store_explicit(&ever_moved, true, memory_order_relaxed);
 	if (from == PLACEMENT_UNKNOWN && where == PLACEMENT_FREE &&
 	    !atomic_load_explicit(&ever_moved, memory_order_relaxed))
 		return;
 	if (where == PLACEMENT_FREE) {
 		set = allowed;
-	} else if (where & PLACEMENT_PAIRS) {
-		CPU_ZERO(&set);
-		CPU_SET(where & ~PLACEMENT_PAIRS, &set);
 	} else if (tid != 0 && where & PLACEMENT_APART) {
 		set = allowed;
 		CPU_CLR((where & ~PLACEMENT_APART) - 1, &set);

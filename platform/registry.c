@@ -185,9 +185,7 @@ int context_push_fpstate(struct context *c, const struct fpstate *fp)
 
 u32 platform_core(void)
 {
-	u32 where = atomic_load_explicit(&g_placement, memory_order_relaxed);
-
-	return where & PLACEMENT_PAIRS ? 0 : where & ~PLACEMENT_APART;
+	return placement_core();
 }
 
 void platform_runnable_add(int delta)

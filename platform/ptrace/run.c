@@ -202,6 +202,7 @@ static _Thread_local u32 self_placed = PLACEMENT_UNKNOWN;
 
 static int run(struct pt_context *c, struct pt_vehicle *v, struct regs *regs, struct exit_info *e)
 {
+	struct placement want;
 	int r;
 
 	do {
@@ -209,9 +210,9 @@ static int run(struct pt_context *c, struct pt_vehicle *v, struct regs *regs, st
 		if (r < 0)
 			return r;
 		c->fp_state = PT_FP_VEHICLE;
-		placement_count_switch();
-		placement_apply(0, &self_placed);
-		placement_apply(v->tid, &v->placed);
+		want = placement_next(PLACEMENT_NOWHERE);
+		placement_apply(want.self, 0, &self_placed);
+		placement_apply(want.stub, v->tid, &v->placed);
 		if (ptrace(PTRACE_SYSEMU, v->tid, 0, 0) < 0)
 			return -ESRCH;
 		r = pt_wait(v);

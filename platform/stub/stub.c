@@ -94,7 +94,7 @@ int stub_call(struct stub *s, const struct stub_call *calls, u32 n, s64 *ret_res
 	BUG_ON(n > STUB_MAX_CALLS);
 	if (s->dead)
 		return -ESRCH;
-	placement_apply_beside(s->pid, &s->placed);
+	placement_apply(placement_beside(), s->pid, &s->placed);
 	memcpy(s->ctrl->calls, calls, n * sizeof(*calls));
 	s->ctrl->n_calls = n;
 	while (ioctl(s->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) < 0)

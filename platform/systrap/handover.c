@@ -8,6 +8,7 @@
  * wait that is disturbed too often becomes a series of short sleeps, and all sleeps are short
  * enough to notice a stub's death and a kick that the guest does not obey.
  */
+#include "platform/placement.h"
 #include "platform/runnable.h"
 #include "platform/systrap/systrap.h"
 
@@ -130,9 +131,11 @@ static int look_after(struct st_context *c, struct st_vehicle *v, u32 ms, u32 *k
 
 static int sleep_for_turn(struct st_context *c, struct st_vehicle *v)
 {
-	const struct timespec tick = {.tv_nsec = TICK_MS * NSEC_PER_MSEC};
+	/* At first not so long that a thread which computes could be kept on a core with others. */
+	u32 ms = c && v->placed != PLACEMENT_FREE ? PLACEMENT_LONG_MS : TICK_MS;
 	u32 *state = &v->slot->state;
 	u32 now, disturbed = 0, kicked_ms = 0;
+	struct timespec tick;
 	int r = 0;
 
 	while (r == 0) {
@@ -145,9 +148,15 @@ static int sleep_for_turn(struct st_context *c, struct st_vehicle *v)
 			return 0;
 		if (now != (TURN_GUEST | TURN_SLEEPS))
 			return -ESRCH;
+		tick = (struct timespec){.tv_nsec = ms * NSEC_PER_MSEC};
 		if (futex(state, FUTEX_WAIT, now, &tick) < 0 && errno == ETIMEDOUT) {
 			disturbed = 0;
-			r = look_after(c, v, TICK_MS, &kicked_ms);
+			r = look_after(c, v, ms, &kicked_ms);
+			if (ms == PLACEMENT_LONG_MS) {
+				placement_computes();
+				placement_apply(PLACEMENT_FREE, v->tid, &v->placed);
+				ms = TICK_MS;
+			}
 		} else if (++disturbed > DISTURBED && !st_is_ours(v->slot)) {
 			rest();
 			r = look_after(c, v, REST_MS, &kicked_ms);

@@ -264,11 +264,11 @@ static _Thread_local u32 self_placed = PLACEMENT_UNKNOWN;
 /* To the guest and back. */
 static int turn(struct st_platform *p, struct st_context *c)
 {
+	struct placement want = placement_next(READ_ONCE(c->v->slot->cpu));
 	int r;
 
-	placement_count_switch();
-	placement_apply(0, &self_placed);
-	placement_apply(c->v->tid, &c->v->placed);
+	placement_apply(want.self, 0, &self_placed);
+	placement_apply(want.stub, c->v->tid, &c->v->placed);
 	/* Either we see the kick, or the kicker sees us in the guest: the exchange of the turn lies
 	 * between our store and our load, as an exchange does between the kicker's. */
 	atomic_store_explicit(&c->in_guest, true, memory_order_relaxed);
