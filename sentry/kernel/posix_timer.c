@@ -3,58 +3,19 @@
  * periods that passed meanwhile are its overrun (Linux does the same). So no period, however short,
  * keeps the timer thread busy.
  */
-#include "sentry/kernel/posix_timer.h"
+#include "sentry/kernel/posix_timer_impl.h"
 #include "sentry/auth/creds.h"
 #include "sentry/auth/user_count.h"
-#include "sentry/kernel/cpu_clock.h"
 #include "sentry/kernel/itimer.h"
-#include "sentry/time/timer.h"
 
-#include "proto/time.pb-c.h"
 #include "state/fields.h"
 
-#include <bsd/sys/cdefs.h>
-#include <bsd/sys/tree.h>
 #include <linux/capability.h>
 #include <string.h>
 
 /* How often CPU clocks are looked at while a timer counts on one, and how soon a timer whose signal
  * was ignored fires again at the earliest. */
-#define TICK       (4 * NSEC_PER_MSEC)
-#define TIMERS_MAX 65536u
-
-struct ptimer {
-	TAILQ_ENTRY(ptimer) link;
-	RB_ENTRY(ptimer) by_id;
-	struct posix_timers *owner;
-	struct ktimer kt;
-	u32 id;
-	u32 uid; /* whose limit it counts against */
-	s32 clock;
-	int notify, signo;
-	u64 value;
-	u32 tid;              /* SIGEV_THREAD_ID */
-	struct cpu_clock cpu; /* cpu.id 0: not a CPU clock */
-	s32 base;             /* CLOCK_MONOTONIC, _REALTIME or BASE_CPU: what deadline counts on */
-	s64 deadline;         /* 0: not armed */
-	s64 interval;
-	bool fired;
-	u32 overrun, overrun_last;
-};
-#define BASE_CPU (-1)
-
-TAILQ_HEAD(ptimer_list, ptimer);
-RB_HEAD(ptimer_ids, ptimer);
-struct posix_timers {
-	struct obj obj;
-	struct mutex lock;       /* RANK_ITIMER */
-	struct thread_group *tg; /* weak; set before anything is armed */
-	u32 next_id;
-	struct ptimer_list list; /* by id */
-	struct ptimer_ids ids;   /* the same, to be found */
-	u32 count;
-	struct ktimer tick; /* runs while a timer on a CPU clock is armed */
-};
+#define TICK (4 * NSEC_PER_MSEC)
 
 static const struct clocks *clocks_of(const struct posix_timers *p)
 {
@@ -83,7 +44,7 @@ static struct ptimer *find_locked(struct posix_timers *p, u32 id)
 	return ptimer_ids_RB_FIND(&p->ids, &key);
 }
 
-static void add_locked(struct posix_timers *p, struct ptimer *pt)
+void ptimer_add_locked(struct posix_timers *p, struct ptimer *pt)
 {
 	struct ptimer *before;
 
@@ -312,6 +273,17 @@ int posix_timer_delivered(struct posix_timers *p, u64 timer_id)
 
 /* ---- system calls ---- */
 
+struct ptimer *ptimer_new(struct posix_timers *p)
+{
+	struct ptimer *pt = calloc(1, sizeof(*pt));
+
+	if (!pt)
+		return NULL;
+	ktimer_init(&pt->kt, expired);
+	pt->owner = p;
+	return pt;
+}
+
 static int clock_base(s32 clock, s32 *ret)
 {
 	switch (clock) {
@@ -370,11 +342,9 @@ int posix_timer_create(struct posix_timers *p, struct task *t, s32 clock,
 				return -EINVAL;
 		}
 	}
-	pt = calloc(1, sizeof(*pt));
+	pt = ptimer_new(p);
 	if (!pt)
 		return -ENOMEM;
-	ktimer_init(&pt->kt, expired);
-	pt->owner = p;
 	pt->uid = t->ctx.creds->uid;
 	pt->clock = clock;
 	pt->cpu = cpu;
@@ -392,7 +362,7 @@ int posix_timer_create(struct posix_timers *p, struct task *t, s32 clock,
 	pt->signo = sev ? sev->sigev_signo : SIGALRM;
 	pt->value = sev ? (u64)(uintptr_t)sev->sigev_value.sival_ptr : pt->id;
 	pt->tid = sev && sev->sigev_notify == SIGEV_THREAD_ID ? (u32)sev->_sigev_un._tid : 0;
-	add_locked(p, pt);
+	ptimer_add_locked(p, pt);
 	*ret_id = (int)pt->id;
 	return 0;
 }
@@ -561,7 +531,7 @@ void posix_timers_attach(struct posix_timers *p, struct thread_group *tg)
 		arm_locked(pt);
 }
 
-static void posix_timers_init(void *o)
+void posix_timers_init(void *o)
 {
 	struct posix_timers *p = o;
 
@@ -571,114 +541,7 @@ static void posix_timers_init(void *o)
 	ktimer_init(&p->tick, tick_expired);
 }
 
-static void posix_timers_destroy(void *o)
+void posix_timers_destroy(void *o)
 {
 	posix_timers_clear(o);
 }
-
-static int posix_timers_save_list(struct saver *s, const struct posix_timers *o,
-                                  Sentry__PosixTimers *m)
-{
-	struct ptimer *pt;
-
-	m->list = saver_alloc(s, (size_t)o->count * sizeof(*m->list));
-	TAILQ_FOREACH (pt, &o->list, link) {
-		Sentry__PosixTimer *e = saver_msg(s, Sentry__PosixTimer, sentry__posix_timer__init);
-
-		e->id = pt->id;
-		e->uid = pt->uid;
-		e->clock = pt->clock;
-		e->notify = pt->notify;
-		e->signo = pt->signo;
-		e->value = pt->value;
-		e->tid = pt->tid;
-		e->counts_on = pt->base;
-		e->deadline = pt->deadline;
-		e->interval = pt->interval;
-		e->fired = pt->fired;
-		e->overrun = pt->overrun;
-		e->overrun_last = pt->overrun_last;
-		e->cpu_id = pt->cpu.id;
-		e->cpu_thread = pt->cpu.thread;
-		e->cpu_user_only = pt->cpu.user_only;
-		m->list[m->n_list++] = e;
-	}
-	return 0;
-}
-
-static int posix_timers_load_list(struct loader *l, struct posix_timers *o,
-                                  const Sentry__PosixTimers *m)
-{
-	if (m->n_list > TIMERS_MAX)
-		return loader_range(l, "list");
-	for (size_t i = 0; i < m->n_list; i++) {
-		const Sentry__PosixTimer *e = m->list[i];
-		struct ptimer *last = TAILQ_LAST(&o->list, ptimer_list), *pt;
-
-		if (e->id > INT32_MAX || (last && e->id <= last->id))
-			return loader_error(l, "timer ids are not in order");
-		if ((e->counts_on != CLOCK_MONOTONIC && e->counts_on != CLOCK_REALTIME &&
-		     e->counts_on != BASE_CPU) ||
-		    (e->counts_on == BASE_CPU) != (e->cpu_id != 0) || e->deadline < 0 ||
-		    e->interval < 0 || (e->fired && (!e->interval || !e->deadline)) ||
-		    (e->notify != SIGEV_NONE && (e->signo < 1 || e->signo > SIGNAL_MAX)))
-			return loader_error(l, "timer %u makes no sense", e->id);
-		pt = calloc(1, sizeof(*pt));
-		BUG_ON(!pt);
-		ktimer_init(&pt->kt, expired);
-		pt->owner = o;
-		pt->id = e->id;
-		pt->uid = e->uid;
-		pt->clock = e->clock;
-		pt->notify = e->notify;
-		pt->signo = e->signo;
-		pt->value = e->value;
-		pt->tid = e->tid;
-		pt->base = e->counts_on;
-		pt->deadline = e->deadline;
-		pt->interval = e->interval;
-		pt->fired = e->fired;
-		pt->overrun = e->overrun;
-		pt->overrun_last = e->overrun_last;
-		pt->cpu = (struct cpu_clock){e->cpu_thread, e->cpu_user_only, e->cpu_id};
-		user_add(pt->uid, USER_SIGNALS, 1);
-		add_locked(o, pt);
-	}
-	return 0;
-}
-
-static void posix_timers_sample_list(struct sampler *sp, struct posix_timers *o)
-{
-	struct ptimer *pt = calloc(1, sizeof(*pt));
-
-	BUG_ON(!pt);
-	ktimer_init(&pt->kt, expired);
-	*pt = (struct ptimer){.kt = pt->kt,
-	                      .owner = o,
-	                      .id = 3,
-	                      .uid = 1000,
-	                      .clock = CLOCK_REALTIME,
-	                      .notify = SIGEV_THREAD_ID,
-	                      .signo = SIGUSR1,
-	                      .value = sampler_value(sp),
-	                      .tid = 5,
-	                      .base = CLOCK_MONOTONIC,
-	                      .deadline = NSEC_PER_SEC,
-	                      .interval = NSEC_PER_SEC,
-	                      .overrun = 2,
-	                      .overrun_last = 1};
-	user_add(pt->uid, USER_SIGNALS, 1);
-	add_locked(o, pt);
-}
-
-#define POSIX_TIMERS_FIELDS(F)                \
-	F(HDR, obj)                           \
-	F(SKIP, lock)                         \
-	F(SKIP, tg) /* posix_timers_attach */ \
-	F(VAL, next_id)                       \
-	F(CUSTOM, list, posix_timers)         \
-	F(SKIP, ids)   /* entered at load */  \
-	F(SKIP, count) /* counted at load */  \
-	F(SKIP, tick)  /* armed again by posix_timers_attach */
-OBJECT_TYPE(posix_timers, Sentry__PosixTimers, sentry__posix_timers__descriptor,
-            POSIX_TIMERS_FIELDS, .init = posix_timers_init, .destroy = posix_timers_destroy);
