@@ -45,9 +45,17 @@ struct unix_cred {
 	u32 pid, uid, gid;
 };
 
+/* A byte that was sent out of band, in its place among the others. */
+enum unix_urgent {
+	UNIX_PLAIN = 0,
+	UNIX_URGENT = 1, /* the latest, not yet received */
+	UNIX_MARK = 2    /* received; its place still ends a receive */
+};
+
 /* Bytes of a stream's ring that belong together. */
 struct unix_run {
 	u32 len;
+	u32 urgent; /* enum unix_urgent; of such a one len is 1 */
 	struct unix_cred cred;
 	struct unix_rights *rights; /* come with its first byte; owned; NULL: none */
 };
@@ -91,6 +99,7 @@ struct unix_sock {
 	struct ring ring;
 	struct unix_run *runs; /* cover the ring; none: nothing is attached to any of it */
 	u32 n_runs, first_run, max_runs;
+	bool urgent; /* one of them is UNIX_URGENT */
 	TAILQ_HEAD(, unix_packet) packets;
 	u32 n_packets;
 
@@ -195,6 +204,10 @@ MUST_CHECK long unix_dgram_send(struct sock *sk, struct ctx *c, struct sockmsg *
 MUST_CHECK long unix_dgram_recv(struct sock *sk, struct ctx *c, struct sockmsg *m);
 /* What u's stream queue counts as, in bytes. q_lock is held. */
 u32 unix_stream_used(const struct unix_sock *u);
+/* Bytes of it that nobody has received. q_lock is held. */
+u32 unix_stream_unread(const struct unix_sock *u);
+/* SIOCATMARK. */
+bool unix_at_mark(struct unix_sock *u);
 /* Appends a run that covers what was just put into the ring. q_lock is held. */
 void unix_run_append(struct unix_sock *u, const struct unix_run *run);
 /* A packet, not queued; len bytes of data to be filled. */

@@ -70,13 +70,14 @@ bool unix_purge(struct unix_sock *u) NO_LOCK_ANALYSIS
 		mutex_lock(&ns->scm_lock);
 	mutex_lock(&u->q_lock);
 	was_full = unix_full(u);
-	any = u->ring.len > 0 || u->n_packets > 0;
+	any = unix_stream_unread(u) > 0 || u->n_packets > 0;
 	bytes = u->ring.len;
 	runs = u->runs;
 	n_runs = u->n_runs;
 	first_run = u->first_run;
 	u->runs = NULL;
 	u->n_runs = u->first_run = u->max_runs = 0;
+	u->urgent = false;
 	ring_free(&u->ring);
 	TAILQ_CONCAT(&packets, &u->packets, link);
 	u->n_packets = 0;

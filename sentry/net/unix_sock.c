@@ -100,10 +100,16 @@ static bool peer_full(struct unix_sock *u, struct unix_sock *peer)
 	return peer->peer != u;
 }
 
-static bool has_data(struct unix_sock *u)
+static u32 queue_events(struct unix_sock *u)
 {
+	u32 ev = 0;
+
 	GUARD(&u->q_lock);
-	return u->ring.len > 0 || u->n_packets > 0 || u->n_pending > 0;
+	if (u->ring.len > 0 || u->n_packets > 0 || u->n_pending > 0)
+		ev |= READY_IN;
+	if (u->urgent)
+		ev |= EPOLLPRI;
+	return ev;
 }
 
 static u32 unix_poll(struct sock *sk, struct poll_table *pt)
@@ -124,8 +130,7 @@ static u32 unix_poll(struct sock *sk, struct poll_table *pt)
 		ev |= EPOLLHUP;
 	if (shut & SOCK_RCV_CLOSED)
 		ev |= EPOLLRDHUP | READY_IN;
-	if (has_data(u))
-		ev |= READY_IN;
+	ev |= queue_events(u);
 	if (unix_connects(u) && state == UNIX_CLOSED)
 		ev |= EPOLLHUP;
 	if (state != UNIX_LISTEN && has_room(u, peer) &&
@@ -182,7 +187,7 @@ static long bytes_in(struct unix_sock *u)
 
 	GUARD(&u->q_lock);
 	if (u->sk.type == SOCK_STREAM)
-		return u->ring.len;
+		return unix_stream_unread(u);
 	p = TAILQ_FIRST(&u->packets);
 	n = p ? (long)p->len : 0;
 	if (u->sk.type == SOCK_SEQPACKET)
@@ -210,6 +215,11 @@ static long unix_ioctl(struct sock *sk, struct ctx *c, u32 cmd, u64 arg)
 			GUARD(&peer->q_lock);
 			n = (long)unix_stream_used(peer);
 		}
+		break;
+	case SIOCATMARK:
+		if (sk->type != SOCK_STREAM)
+			return -EOPNOTSUPP;
+		n = unix_at_mark(u);
 		break;
 	default:
 		return -ENOTTY;

@@ -225,6 +225,7 @@ static int unix_sock_save_runs(struct saver *s, const struct unix_sock *u, Sentr
 
 		m->runs[i] = saver_msg(s, Sentry__UnixRun, sentry__unix_run__init);
 		m->runs[i]->len = run->len;
+		m->runs[i]->urgent = run->urgent;
 		m->runs[i]->cred = save_cred(s, &run->cred);
 		m->runs[i]->rights = save_rights(s, run->rights);
 	}
@@ -236,12 +237,17 @@ static int unix_sock_load_runs(struct loader *l, struct unix_sock *u, const Sent
 	u64 sum = 0;
 
 	for (size_t i = 0; i < m->n_runs; i++) {
-		struct unix_run run = {m->runs[i]->len, load_cred(m->runs[i]->cred), NULL};
+		struct unix_run run = {m->runs[i]->len, m->runs[i]->urgent,
+		                       load_cred(m->runs[i]->cred), NULL};
 		int r = load_rights(l, m->runs[i]->rights, &run.rights);
 
 		unix_run_append(u, &run);
 		if (r < 0)
 			return r;
+		if (run.urgent > UNIX_MARK || (run.urgent && run.len != 1) ||
+		    (run.urgent == UNIX_URGENT && u->urgent))
+			return loader_error(l, "an urgent byte of a socket that can't be one");
+		u->urgent |= run.urgent == UNIX_URGENT;
 		if (run.len == 0)
 			return loader_error(l, "a run of no bytes in a socket's queue");
 		sum += run.len;
@@ -254,8 +260,10 @@ static int unix_sock_load_runs(struct loader *l, struct unix_sock *u, const Sent
 
 static void unix_sock_sample_runs(struct sampler *sp, struct unix_sock *u)
 {
-	unix_run_append(u, &(struct unix_run){3, unix_no_cred, NULL});
-	unix_run_append(u, &(struct unix_run){5, {7, 8, 9}, NULL});
+	unix_run_append(u, &(struct unix_run){3, UNIX_PLAIN, unix_no_cred, NULL});
+	unix_run_append(u, &(struct unix_run){4, UNIX_PLAIN, {7, 8, 9}, NULL});
+	unix_run_append(u, &(struct unix_run){1, UNIX_URGENT, unix_no_cred, NULL});
+	u->urgent = true;
 }
 
 /* ---- packets ---- */
@@ -346,7 +354,8 @@ static void unix_sock_sample_packets(struct sampler *sp, struct unix_sock *u)
 		F(SKIP, q_lock) F(VAL, backlog) F(SKIP, n_pending) /* counted */               \
 		F(LIST, pending, unix_sock, pending_link) F(SKIP, pending_link)                \
 			F(CUSTOM, ring, unix_sock) F(CUSTOM, runs, unix_sock) F(SKIP, n_runs)  \
-				F(SKIP, first_run) F(SKIP, max_runs) /* with runs */           \
+				F(SKIP, first_run) F(SKIP, max_runs)                           \
+					F(SKIP, urgent) /* with runs */                        \
 		F(CUSTOM, packets, unix_sock) F(SKIP, n_packets) F(SKIP, inflight)             \
 			F(SKIP, inflight_link) F(SKIP, gc_link) F(SKIP, gc_refs) /* counted */ \
 		F(SKIP, gc_candidate) F(SKIP, gc_live)
