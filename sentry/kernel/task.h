@@ -118,7 +118,7 @@ struct thread_group {
 	bool stop_reported, continued; /* wait: WUNTRACED / WCONTINUED state */
 	struct waitq child_wait;       /* wait4: a child changed */
 	struct waitq stop_wait;        /* members of a stopped group sleep here */
-	struct waitq pidfd_wait;       /* pidfds: the group ended or was reaped */
+	struct waitq pidfd_wait;       /* pidfds: the group or a thread ended or was reaped */
 	struct waitq exec_wait;        /* execve and exit: the number of members changed */
 
 	struct rlimit rlimits[RLIM_NLIMITS]; /* lock */

@@ -121,8 +121,6 @@ static int check_flags(struct task *t, const struct clone_args_k *a)
 	if ((f & CLONE_SETTLS) && a->tls >= t->kernel->machine->platform->max_user_addr &&
 	    a->tls >= 1ull << 47)
 		return -EPERM;
-	if ((f & CLONE_THREAD) && (f & CLONE_PIDFD))
-		return -EINVAL;
 	/* clone(2) has one pointer for both. */
 	if ((f & CLONE_PIDFD) && (f & CLONE_PARENT_SETTID) && a->pidfd.a == a->parent_tid.a)
 		return -EINVAL;
@@ -291,9 +289,9 @@ static void unlink_task(struct task *n)
 }
 
 /* CLONE_PIDFD: unlike the ids, a bad address fails the call. */
-static int install_pidfd(struct task *t, struct thread_group *tg, uaddr_t where, int *ret)
+static int install_pidfd(struct task *t, struct task *n, uaddr_t where, int *ret)
 {
-	AUTO(file) f = pidfd_create(&t->ctx, tg, 0);
+	AUTO(file) f = pidfd_create(&t->ctx, n, n->tg == t->tg ? PIDFD_OF_THREAD : 0);
 	int fd = fd_install(&t->ctx, f, 0, true), r;
 
 	if (fd < 0)
@@ -368,7 +366,7 @@ long task_clone(struct task *t, const struct clone_args_k *a)
 	if ((flags & CLONE_CHILD_SETTID) && user_put_u32(&n->ctx, a->child_tid, tid) < 0)
 		log_debug("task %u: CLONE_CHILD_SETTID at a bad address", t->tid);
 	if (flags & CLONE_PIDFD) {
-		r = install_pidfd(t, tg, a->pidfd, &pidfd);
+		r = install_pidfd(t, n, a->pidfd, &pidfd);
 		if (r < 0) {
 			unlink_task(n);
 			drop_resources(n);

@@ -80,6 +80,8 @@ static void become_leader(struct task *t)
 	t->tid = tg->tgid;
 	t->ctx.tid = t->tid;
 	pid_add_locked(k->pidns, t);
+	/* Its own number is gone. */
+	waitq_wake(&tg->pidfd_wait, ~0u);
 	mutex_unlock(&k->tasks_lock);
 	obj_put(self);
 	obj_put(old);

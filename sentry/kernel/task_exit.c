@@ -279,6 +279,7 @@ static struct task *detach_member_locked(struct task *t)
 	TAILQ_REMOVE(&tg->tasks, t, tg_link);
 	mutex_unlock(&tg->lock);
 	t->exit_state = TASK_DEAD;
+	waitq_wake(&tg->pidfd_wait, ~0u);
 	return pid_remove_locked(t->kernel->pidns, t->tid);
 }
 
@@ -302,7 +303,6 @@ struct task *thread_group_reap_locked(struct thread_group *tg, bool waited)
 	}
 	pgrp_leave_locked(tg);
 	tg->leader = NULL;
-	waitq_wake(&tg->pidfd_wait, ~0u);
 	return detach_member_locked(leader);
 }
 

@@ -72,7 +72,7 @@ static int enter_those_of(struct task *t, struct file *pidfd, u32 kinds)
 
 	if (!kinds || kinds & ~KINDS)
 		return -EINVAL;
-	r = pidfd_leader(pidfd, &target);
+	r = pidfd_task(pidfd, &target);
 	if (r < 0)
 		return r;
 	if (!task_may_inspect(t, target))

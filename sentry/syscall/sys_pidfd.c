@@ -12,7 +12,7 @@ SYSCALL2(pidfd_open, int, pid, u32, flags)
 	AUTO(file) f = NULL;
 	bool leads;
 
-	if ((flags & ~(u32)O_NONBLOCK) || pid <= 0)
+	if ((flags & ~(u32)(O_NONBLOCK | PIDFD_OF_THREAD)) || pid <= 0)
 		return -EINVAL;
 	target = task_find(t->kernel, (u32)pid);
 	if (!target)
@@ -20,9 +20,9 @@ SYSCALL2(pidfd_open, int, pid, u32, flags)
 	mutex_lock(&t->kernel->tasks_lock);
 	leads = target->tg->leader == target;
 	mutex_unlock(&t->kernel->tasks_lock);
-	if (!leads)
+	if (!leads && !(flags & PIDFD_OF_THREAD))
 		return -EINVAL;
-	f = pidfd_create(&t->ctx, target->tg, flags);
+	f = pidfd_create(&t->ctx, target, flags);
 	return fd_install(&t->ctx, f, 0, true);
 }
 
@@ -57,7 +57,7 @@ static long send_pgrp(struct task *t, u32 pgid, const siginfo_t *info, int signo
 SYSCALL4(pidfd_send_signal, int, fd, int, signo, uaddr_t, uinfo, u32, flags)
 {
 	siginfo_t info = siginfo_user(signo, SI_USER, t->tg->tgid, t->ctx.creds->uid);
-	AUTO(task) leader = NULL;
+	AUTO(task) target = NULL;
 	AUTO(file) f = NULL;
 	int r;
 
@@ -68,9 +68,11 @@ SYSCALL4(pidfd_send_signal, int, fd, int, signo, uaddr_t, uinfo, u32, flags)
 	if (r < 0)
 		return r;
 	/* A directory of /proc/PID, which was there before there were pidfds, also does. */
-	r = pidfd_leader(f, &leader);
+	r = pidfd_task(f, &target);
 	if (r == -EBADF)
-		r = proc_dir_task(f, &t->ctx, &leader);
+		r = proc_dir_task(f, &t->ctx, &target);
+	else if (!flags && (file_flags(f) & PIDFD_OF_THREAD))
+		flags = SIGNAL_THREAD;
 	if (r == -EBADF)
 		return r;
 	if (signo < 0 || signo > SIGNAL_MAX)
@@ -84,26 +86,26 @@ SYSCALL4(pidfd_send_signal, int, fd, int, signo, uaddr_t, uinfo, u32, flags)
 		if (info.si_signo != signo)
 			return -EINVAL;
 		/* Only to itself may a process pretend to be the kernel or kill(2). */
-		if ((leader != t || flags & SIGNAL_PROCESS_GROUP) &&
+		if ((target != t || flags & SIGNAL_PROCESS_GROUP) &&
 		    (info.si_code >= 0 || info.si_code == SI_TKILL))
 			return -EPERM;
 	} else if (flags & SIGNAL_THREAD) {
 		info.si_code = SI_TKILL;
 	}
 	if (flags & SIGNAL_PROCESS_GROUP)
-		return send_pgrp(t, thread_group_pgid(leader->tg), &info, signo);
-	if (!signal_may_send(t, leader, signo))
+		return send_pgrp(t, target->tid, &info, signo);
+	if (!signal_may_send(t, target, signo))
 		return -EPERM;
 	if (signo == 0)
 		return 0;
-	return flags & SIGNAL_THREAD ? signal_send_task(leader, &info)
-	                             : signal_send_group(leader->tg, &info);
+	return flags & SIGNAL_THREAD ? signal_send_task(target, &info)
+	                             : signal_send_group(target->tg, &info);
 }
 
 SYSCALL3(pidfd_getfd, int, fd, int, target_fd, u32, flags)
 {
 	AUTO(fd_table) fds = NULL;
-	AUTO(task) leader = NULL;
+	AUTO(task) target = NULL;
 	AUTO(file) f = NULL;
 	AUTO(file) theirs = NULL;
 	int r;
@@ -113,12 +115,12 @@ SYSCALL3(pidfd_getfd, int, fd, int, target_fd, u32, flags)
 	r = fd_get(&t->ctx, fd, &f);
 	if (r < 0)
 		return r;
-	r = pidfd_leader(f, &leader);
+	r = pidfd_task(f, &target);
 	if (r < 0)
 		return r;
-	if (!task_may_inspect(t, leader))
+	if (!task_may_inspect(t, target))
 		return -EPERM;
-	fds = task_get_fds(leader);
+	fds = task_get_fds(target);
 	if (!fds)
 		return -ESRCH;
 	r = fd_table_lookup(fds, target_fd, &theirs);

@@ -304,3 +304,21 @@ GUEST_TEST(last_thread_counts)
 	EXPECT_EQ(poll(&p, 1, -1), 1);
 	EXPECT_EQ(guest_reap(pid), 0);
 }
+
+/* The group that has its number, not the one that it is in. */
+GUEST_TEST(group_signals)
+{
+	pid_t pid = sleeper();
+	int fd = ASSERT_OK(pidfd_open_(pid, 0));
+
+	if (pidfd_kill(fd, 0, NULL, 4) < 0 && errno == EINVAL) {
+		kill(pid, SIGKILL);
+		guest_reap(pid);
+		SKIP("a kernel without flags of pidfd_send_signal");
+	}
+	EXPECT_ERRNO(pidfd_kill(fd, 0, NULL, 4), ESRCH);
+	EXPECT_OK(setpgid(pid, pid));
+	MAYBE_SAVE();
+	EXPECT_OK(pidfd_kill(fd, SIGTERM, NULL, 4));
+	EXPECT_EQ(guest_reap(pid), 1000 + SIGTERM);
+}
