@@ -8,10 +8,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
-
-/* An id is a slot and, above it, a serial number that tells its successive users apart. */
-#define SLOT_BITS 15
-#define SLOTS     (1 << SLOT_BITS)
+#include <sys/shm.h>
 
 const struct obj_type *const ipc_types[IPC_KINDS] = {
 	[IPC_SHM] = &shm_segment_type,
@@ -37,7 +34,8 @@ static void object_sample(struct sampler *sp, void *p)
 {
 	struct ipc_object *o = p;
 
-	o->owner.id &= INT32_MAX;
+	/* A slot that there is. */
+	o->owner.id &= INT32_MAX & ~(IPC_SLOTS / 2);
 }
 
 #define OWNER_FIELDS(F) \
@@ -47,6 +45,7 @@ STRUCT_FIELDS(ipc_owner, Sentry__IpcOwner, sentry__ipc_owner__descriptor, OWNER_
 #define OBJECT_FIELDS(F)                            \
 	F(HDR, obj)                                 \
 	F(SKIP, link) /* the namespace's list */    \
+	F(SKIP, by_key)                             \
 	F(SUB, owner, ipc_owner)                    \
 	F(VAL, ctime)                               \
 	F(SKIP, removed) /* such are in no image */ \
@@ -68,19 +67,55 @@ static void ns_destroy(void *p)
 	struct ipcns *ns = p;
 	struct ipc_object *o;
 
+	for (int kind = 0; kind < IPC_KINDS; kind++)
+		ipc_index_finish(&ns->index[kind]);
 	while ((o = TAILQ_FIRST(&ns->objects))) {
 		TAILQ_REMOVE(&ns->objects, o, link);
 		obj_put(o);
 	}
 }
 
-#define NS_FIELDS(F)                       \
-	F(HDR, obj)                        \
-	F(SKIP, lock)                      \
-	F(LIST, objects, ipc_object, link) \
-	F(ARRAY, serial)
+static enum ipc_kind kind_of(const struct ipc_object *o)
+{
+	enum ipc_kind kind = 0;
+
+	while (o->obj.type != ipc_types[kind])
+		kind++;
+	return kind;
+}
+
+/* What is counted besides the objects themselves. */
+static void count(struct ipcns *ns, const struct ipc_object *o, bool added)
+{
+	u32 sems = ipc_sems(o), doomed = (o->owner.mode & SHM_DEST) != 0;
+
+	ns->n_sems += added ? sems : -(u64)sems;
+	ns->n_doomed += added ? doomed : -doomed;
+}
+
+static int ns_after_load(struct loader *l, void *p)
+{
+	struct ipcns *ns = p;
+	struct ipc_object *o;
+
+	TAILQ_FOREACH (o, &ns->objects, link) {
+		if (ipc_index_add(&ns->index[kind_of(o)], o) < 0)
+			return loader_range(l, "objects");
+		count(ns, o, true);
+	}
+	return 0;
+}
+
+#define NS_FIELDS(F)                          \
+	F(HDR, obj)                           \
+	F(SKIP, lock)                         \
+	F(LIST, objects, ipc_object, link)    \
+	F(ARRAY, serial)                      \
+	F(SKIP_ARRAY, index) /* of objects */ \
+	F(SKIP, n_sems)                       \
+	F(SKIP, n_doomed)
 OBJECT_TYPE(ipcns, Sentry__Ipcns, sentry__ipcns__descriptor, NS_FIELDS, .init = ns_init,
-            .destroy = ns_destroy);
+            .destroy = ns_destroy, .after_load = ns_after_load);
 
 struct ipcns *ipcns_new(void)
 {
@@ -100,15 +135,15 @@ static bool is_kind(const struct ipc_object *o, enum ipc_kind kind)
 int ipc_add_locked(struct ipcns *ns, enum ipc_kind kind, struct ctx *c, struct ipc_object *o,
                    s32 key, u32 mode)
 {
-	s32 slot = 0;
+	s32 slot = ipc_index_free_slot(&ns->index[kind]);
+	int r;
 
-	while (slot < (s32)IPC_OBJECTS_MAX && ipc_by_slot_locked(ns, kind, slot))
-		slot++;
-	if (slot == (s32)IPC_OBJECTS_MAX)
-		return -ENOSPC;
+	if (slot < 0)
+		return slot;
 	o->owner = (struct ipc_owner){
 		.key = key,
-		.id = (s32)(ns->serial[kind]++ % (INT32_MAX >> SLOT_BITS)) << SLOT_BITS | slot,
+		.id = (s32)(ns->serial[kind]++ % (INT32_MAX >> IPC_SLOT_BITS)) << IPC_SLOT_BITS |
+	              slot,
 		.uid = c->creds->euid,
 		.gid = c->creds->egid,
 		.cuid = c->creds->euid,
@@ -116,14 +151,28 @@ int ipc_add_locked(struct ipcns *ns, enum ipc_kind kind, struct ctx *c, struct i
 		.mode = mode & IPC_MODE,
 	};
 	o->ctime = ipc_now(c);
+	r = ipc_index_add(&ns->index[kind], o);
+	if (r < 0)
+		return r;
+	count(ns, o, true);
 	obj_get(o);
 	TAILQ_INSERT_TAIL(&ns->objects, o, link);
 	return 0;
 }
 
+void ipc_doom_locked(struct ipcns *ns, struct ipc_object *o)
+{
+	count(ns, o, false);
+	o->owner.mode |= SHM_DEST;
+	ipc_index_forget_key(&ns->index[kind_of(o)], o);
+	count(ns, o, true);
+}
+
 struct ipc_object *ipc_remove_locked(struct ipcns *ns, struct ipc_object *o)
 {
 	TAILQ_REMOVE(&ns->objects, o, link);
+	ipc_index_remove(&ns->index[kind_of(o)], o);
+	count(ns, o, false);
 	o->removed = true;
 	waitq_wake(&o->waitq, ~0u);
 	return o;
@@ -131,52 +180,25 @@ struct ipc_object *ipc_remove_locked(struct ipcns *ns, struct ipc_object *o)
 
 struct ipc_object *ipc_by_key_locked(struct ipcns *ns, enum ipc_kind kind, s32 key)
 {
-	struct ipc_object *o;
-
-	if (key == IPC_PRIVATE)
-		return NULL;
-	TAILQ_FOREACH (o, &ns->objects, link) {
-		if (is_kind(o, kind) && o->owner.key == key)
-			return o;
-	}
-	return NULL;
+	return ipc_index_by_key(&ns->index[kind], key);
 }
 
 struct ipc_object *ipc_by_id_locked(struct ipcns *ns, enum ipc_kind kind, s32 id)
 {
-	struct ipc_object *o;
+	struct ipc_object *o = ipc_by_slot_locked(ns, kind, id & (IPC_SLOTS - 1));
 
-	TAILQ_FOREACH (o, &ns->objects, link) {
-		if (is_kind(o, kind) && o->owner.id == id)
-			return o;
-	}
-	return NULL;
+	return o && o->owner.id == id ? o : NULL;
 }
 
 struct ipc_object *ipc_by_slot_locked(struct ipcns *ns, enum ipc_kind kind, s32 slot)
 {
-	struct ipc_object *o;
-
-	TAILQ_FOREACH (o, &ns->objects, link) {
-		if (is_kind(o, kind) && (o->owner.id & (SLOTS - 1)) == slot)
-			return o;
-	}
-	return NULL;
+	return ipc_index_by_slot(&ns->index[kind], slot);
 }
 
 s32 ipc_top_slot_locked(struct ipcns *ns, enum ipc_kind kind, u32 *ret_used)
 {
-	struct ipc_object *o;
-	s32 top = -1;
-
-	*ret_used = 0;
-	TAILQ_FOREACH (o, &ns->objects, link) {
-		if (!is_kind(o, kind))
-			continue;
-		top = MAX(top, o->owner.id & (SLOTS - 1));
-		++*ret_used;
-	}
-	return top;
+	*ret_used = ns->index[kind].used;
+	return ipc_index_top(&ns->index[kind]);
 }
 
 int ipc_may(struct ctx *c, const struct ipc_object *o, u32 want)
@@ -222,7 +244,7 @@ void ipc_perm_out(const struct ipc_object *o, struct ipc_perm *ret)
 	ret->cuid = o->owner.cuid;
 	ret->cgid = o->owner.cgid;
 	ret->mode = (unsigned short)o->owner.mode;
-	ret->__seq = (unsigned short)(o->owner.id >> SLOT_BITS);
+	ret->__seq = (unsigned short)(o->owner.id >> IPC_SLOT_BITS);
 }
 
 void ipc_perm_set(struct ctx *c, struct ipc_object *o, const struct ipc_perm *p)

@@ -10,6 +10,7 @@
  */
 #include "sentry/ctx/ctx.h"
 #include "sentry/ctx/waitq.h"
+#include "sentry/ipc/ipc_index.h"
 #include "sentry/mm/uaddr.h"
 #include "state/base/lock.h"
 #include "state/object.h"
@@ -17,8 +18,7 @@
 #include <stdio.h>
 #include <sys/ipc.h>
 
-#define IPC_OBJECTS_MAX 32000u /* of each kind */
-#define IPC_MODE        0777u
+#define IPC_MODE 0777u
 
 enum ipc_kind {
 	IPC_SHM,
@@ -35,6 +35,7 @@ struct ipc_owner {
 struct ipc_object {
 	struct obj obj;
 	TAILQ_ENTRY(ipc_object) link;
+	RB_ENTRY(ipc_object) by_key; /* while owner.key is not IPC_PRIVATE */
 	struct ipc_owner owner;
 	s64 ctime;          /* seconds */
 	bool removed;       /* IPC_RMID took it out */
@@ -47,6 +48,9 @@ struct ipcns {
 	struct mutex lock;
 	TAILQ_HEAD(ipc_list, ipc_object) objects;
 	u32 serial[IPC_KINDS]; /* how many were ever made: ids don't come back soon */
+	struct ipc_index index[IPC_KINDS];
+	u64 n_sems;   /* in all sets */
+	u32 n_doomed; /* segments that go with their last user */
 };
 OBJECT_DECL(ipcns);
 
@@ -67,6 +71,8 @@ MUST_CHECK int ipc_add_locked(struct ipcns *ns, enum ipc_kind kind, struct ctx *
                               struct ipc_object *o, s32 key, u32 mode);
 /* Takes it out and wakes who waits; the caller drops the returned reference after the lock. */
 struct ipc_object *ipc_remove_locked(struct ipcns *ns, struct ipc_object *o);
+/* Nobody finds it by its key any more, and it goes when nobody uses it. */
+void ipc_doom_locked(struct ipcns *ns, struct ipc_object *o);
 /* Borrowed; NULL: none. */
 struct ipc_object *ipc_by_key_locked(struct ipcns *ns, enum ipc_kind kind, s32 key);
 struct ipc_object *ipc_by_id_locked(struct ipcns *ns, enum ipc_kind kind, s32 id);
@@ -109,6 +115,8 @@ MUST_CHECK long ipc_msgctl(struct ctx *c, struct ipcns *ns, s32 id, int cmd, uad
 /* A process is gone, its memory too: what SEM_UNDO asked for, and segments that were to go with
  * their last user. RANK_TASKS may be held. */
 void ipc_exit(struct ipcns *ns, struct clocks *clocks, u32 tgid);
+/* How many semaphores o has; 0 if it is no set. */
+u32 ipc_sems(const struct ipc_object *o);
 /* The two halves of it. */
 void ipc_sem_exit_locked(struct ipc_object *o, u32 tgid, s64 now);
 /* The reference that is to be dropped after the lock, or NULL. */

@@ -162,17 +162,9 @@ struct sem_set *sem_find_locked(struct ipcns *ns, s32 id)
 	return o ? obj_cast(sem_set, o) : NULL;
 }
 
-u64 sem_count_locked(struct ipcns *ns)
+u32 ipc_sems(const struct ipc_object *o)
 {
-	struct ipc_object *o;
-	u64 n = 0;
-
-	TAILQ_FOREACH (o, &ns->objects, link) {
-		struct sem_set *s = obj_cast(sem_set, o);
-
-		n += s ? s->n : 0;
-	}
-	return n;
+	return o->obj.type == &sem_set_type ? ((const struct sem_set *)o)->n : 0;
 }
 
 long ipc_semget(struct ctx *c, struct ipcns *ns, s32 key, int n, int flags)
@@ -198,7 +190,7 @@ long ipc_semget(struct ctx *c, struct ipcns *ns, s32 key, int n, int flags)
 		return -ENOENT;
 	if (!fresh)
 		return -EINVAL;
-	if (sem_count_locked(ns) + fresh->n > SEMS_TOTAL)
+	if (ns->n_sems + fresh->n > SEMS_TOTAL)
 		return -ENOSPC;
 	r = ipc_add_locked(ns, IPC_SEM, c, &fresh->object, key, (u32)flags);
 	return r < 0 ? r : fresh->object.owner.id;

@@ -173,7 +173,7 @@ static long info(struct ctx *c, struct ipcns *ns, int cmd, uaddr_t buf)
 	top = ipc_top_slot_locked(ns, IPC_SEM, &used);
 	if (cmd == SEM_INFO) {
 		si.semusz = (int)used;
-		si.semaem = (int)sem_count_locked(ns);
+		si.semaem = (int)ns->n_sems;
 	}
 	mutex_unlock(&ns->lock);
 	r = user_put(c, buf, &si);

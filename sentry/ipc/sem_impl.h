@@ -42,6 +42,5 @@ struct sem_set {
 	TAILQ_HEAD(, sem_waiter) waiting;
 };
 
-/* The set of this id, or NULL; its semaphores, all in all. */
+/* The set of this id, or NULL. */
 struct sem_set *sem_find_locked(struct ipcns *ns, s32 id);
-u64 sem_count_locked(struct ipcns *ns);

@@ -102,6 +102,8 @@ struct ipc_object *ipc_shm_sweep_locked(struct ipcns *ns)
 {
 	struct ipc_object *o;
 
+	if (ns->n_doomed == 0)
+		return NULL;
 	TAILQ_FOREACH (o, &ns->objects, link) {
 		struct shm_segment *s = obj_cast(shm_segment, o);
 
@@ -325,13 +327,10 @@ static long change(struct ctx *c, struct ipcns *ns, s32 id, int cmd, uaddr_t buf
 	r = ipc_may_control(c, &s->object);
 	if (r < 0)
 		return r;
-	if (cmd == IPC_SET) {
+	if (cmd == IPC_SET)
 		ipc_perm_set(c, &s->object, &ds.shm_perm);
-	} else {
-		/* Nobody finds it by its key any more; it goes with its last user. */
-		s->object.owner.mode |= SHM_DEST;
-		s->object.owner.key = IPC_PRIVATE;
-	}
+	else
+		ipc_doom_locked(ns, &s->object);
 	return 0;
 }
 

@@ -160,3 +160,49 @@ GUEST_TEST(undo_at_the_end_of_a_process)
 	EXPECT_EQ(value(id, 1), 4);
 	EXPECT_OK(semctl(id, 0, IPC_RMID));
 }
+
+/* A key that other runs of this program don't use at the same time, n of them in a row. */
+static key_t first_key(int n)
+{
+	return (key_t)(0x5e000000 + getpid() % 4096 * n);
+}
+
+GUEST_TEST(many_sets_are_found_by_id_and_key)
+{
+	enum {
+		N = 700
+	};
+	static int ids[N];
+	key_t key = first_key(N);
+	struct semid_ds ds;
+
+	for (int i = 0; i < N; i++) {
+		ids[i] = semget(key + i, 1, IPC_CREAT | IPC_EXCL | 0600);
+		ASSERT_TRUE(ids[i] >= 0);
+		EXPECT_OK(semctl(ids[i], 0, SETVAL, (union semun){.val = i}));
+	}
+	for (int i = 0; i < N; i += 2)
+		EXPECT_OK(semctl(ids[i], 0, IPC_RMID));
+	MAYBE_SAVE();
+	for (int i = 0; i < N; i++) {
+		if (i % 2) {
+			EXPECT_EQ(semget(key + i, 0, 0), ids[i]);
+			EXPECT_EQ(value(ids[i], 0), i);
+		} else {
+			EXPECT_ERRNO(semget(key + i, 0, 0), ENOENT);
+			EXPECT_ERRNO(value(ids[i], 0), EINVAL);
+		}
+	}
+	/* The keys are free again; what they name now has other ids. */
+	for (int i = 0; i < N; i += 2) {
+		int id = semget(key + i, 1, IPC_CREAT | IPC_EXCL | 0600);
+
+		ASSERT_TRUE(id >= 0);
+		EXPECT_TRUE(id != ids[i]);
+		EXPECT_OK(semctl(id, 0, IPC_STAT, (union semun){.buf = &ds}));
+		EXPECT_EQ(ds.sem_perm.__key, key + i);
+		ids[i] = id;
+	}
+	for (int i = 0; i < N; i++)
+		EXPECT_OK(semctl(ids[i], 0, IPC_RMID));
+}
