@@ -106,7 +106,8 @@ int inet_getname(struct inet_sock *is, bool peer, bool connected, struct sockadd
 	GUARD_READ(&ns->lock);
 	if (peer && (!is->remote.port || !connected))
 		return -ENOTCONN;
-	*ret_len = inet_addr_format(is->sk.family, &a->ip, a->port, a->scope, ret);
+	*ret_len = inet_addr_format(is->sk.family, &a->ip,
+	                            a->port || peer ? a->port : is->past_port, a->scope, ret);
 	return 0;
 }
 
@@ -180,6 +181,7 @@ static void inet_sock_destroy(void *p)
 	F(BASE, sk, sock)                               \
 	F(SUB, local, inet_addr)                        \
 	F(SUB, remote, inet_addr)                       \
+	F(VAL, past_port)                               \
 	F(VAL, bound_ip)                                \
 	F(VAL, bound_port)                              \
 	F(VAL, listening)                               \

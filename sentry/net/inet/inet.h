@@ -26,11 +26,12 @@ enum inet_proto {
 struct inet_sock {
 	struct sock sk;
 	struct inet_addr local, remote; /* port 0: not bound, not connected */
-	bool bound_ip;   /* local.ip was chosen by bind(2): connect and disconnect keep it */
-	bool bound_port; /* the same of local.port */
-	bool listening;  /* TCP: in the table as a listener */
-	bool hashed;     /* in the table, or, while loading, to be */
-	bool linked;     /* link is in use */
+	u16 past_port; /* of a connection that is over: what getsockname(2) shows until the next */
+	bool bound_ip; /* local.ip was chosen by bind(2): connect and disconnect keep it */
+	bool bound_port;            /* the same of local.port */
+	bool listening;             /* TCP: in the table as a listener */
+	bool hashed;                /* in the table, or, while loading, to be */
+	bool linked;                /* link is in use */
 	LIST_ENTRY(inet_sock) link; /* of the table */
 	struct inet_opts ip;
 };
@@ -69,6 +70,16 @@ MUST_CHECK int ip_getsockopt(struct inet_sock *is, struct ctx *c, int name, uadd
 MUST_CHECK int ip6_setsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u32 len);
 MUST_CHECK int ip6_getsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val,
                               uaddr_t len);
+/* IPV6_ADDRFORM of an AF_INET6 socket, connected or not: makes it one of AF_INET, or says what it
+ * is. */
+MUST_CHECK int inet_set_addrform(struct inet_sock *is, struct ctx *c, uaddr_t val, u32 len,
+                                 bool connected);
+MUST_CHECK int inet_get_addrform(struct inet_sock *is, struct ctx *c, uaddr_t val, uaddr_t len,
+                                 bool connected);
+static inline bool inet_is_addrform(const struct sock *sk, int level, int name)
+{
+	return level == SOL_IPV6 && name == IPV6_ADDRFORM && sk->family == AF_INET6;
+}
 /* SOL_SOCKET, SOL_IP, SOL_IPV6 of any type; -ENOPROTOOPT for other levels. */
 MUST_CHECK int inet_setsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t val,
                                u32 len);

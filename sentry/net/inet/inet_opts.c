@@ -36,6 +36,19 @@ void inet_opts_finish(struct inet_opts *o)
 	o->n_members = 0;
 }
 
+void inet_opts_leave6(struct inet_opts *o)
+{
+	u32 kept = 0;
+
+	for (u32 i = 0; i < o->n_members; i++) {
+		if (ip_is_v4(&o->members[i].group))
+			o->members[kept++] = o->members[i];
+		else
+			free(o->members[i].sources);
+	}
+	o->n_members = kept;
+}
+
 struct mc_member *inet_opts_member(const struct inet_opts *o, const struct ipaddr *group)
 {
 	for (u32 i = 0; i < o->n_members; i++) {

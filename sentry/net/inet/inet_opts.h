@@ -96,6 +96,8 @@ void inet_opts_init(struct inet_opts *o, bool v6);
 /* A copy without memberships. */
 void inet_opts_copy(struct inet_opts *o, const struct inet_opts *from);
 void inet_opts_finish(struct inet_opts *o);
+/* Leaves all groups of IPv6. */
+void inet_opts_leave6(struct inet_opts *o);
 /* NULL: it is none. */
 struct mc_member *inet_opts_member(const struct inet_opts *o, const struct ipaddr *group);
 /* What the member gets of packets from src. */

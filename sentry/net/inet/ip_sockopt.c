@@ -247,6 +247,29 @@ int ip6_setsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u
 	return set_value(is, (unsigned)i, v);
 }
 
+int inet_set_addrform(struct inet_sock *is, struct ctx *c, uaddr_t val, u32 len, bool connected)
+{
+	s32 v;
+	int r = sockopt_get_int(c, val, len, &v);
+
+	if (r < 0)
+		return r;
+	if (v != AF_INET)
+		return -EINVAL;
+	if (!connected)
+		return -ENOTCONN;
+	{
+		GUARD_WRITE(&inet_ns_of(&is->sk)->lock);
+		if (inet_v6only(is) || !ip_is_v4(&is->remote.ip))
+			return -EADDRNOTAVAIL;
+		is->sk.family = AF_INET;
+		is->local.scope = is->remote.scope = 0;
+	}
+	GUARD(&is->sk.lock);
+	inet_opts_leave6(&is->ip);
+	return 0;
+}
+
 /* ---- get ---- */
 
 static bool has_route(struct inet_sock *is)
@@ -335,6 +358,11 @@ static int get_pathmtu(struct inet_sock *is, struct ctx *c, uaddr_t val, uaddr_t
 	}
 	memcpy(&info.ip6m_addr, &a, sizeof(info.ip6m_addr));
 	return sockopt_put(c, val, ulen, &info, sizeof(info));
+}
+
+int inet_get_addrform(struct inet_sock *is, struct ctx *c, uaddr_t val, uaddr_t len, bool connected)
+{
+	return connected ? sockopt_put_int(c, val, len, is->sk.family) : -ENOTCONN;
 }
 
 int ip6_getsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, uaddr_t len)

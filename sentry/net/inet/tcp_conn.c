@@ -243,6 +243,8 @@ static void forget_source(struct inet_ns *ns, struct inet_sock *is)
 {
 	if (!is->bound_port) {
 		port_remove_locked(ns, is);
+		if (is->local.port)
+			is->past_port = is->local.port;
 		is->local.port = 0;
 	}
 	if (!is->bound_ip)

@@ -110,6 +110,9 @@ int tcp_setsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t 
 	s32 v;
 	int r, i;
 
+	if (inet_is_addrform(sk, level, name))
+		return inet_set_addrform(&t->inet, c, val, len,
+		                         READ_ONCE(t->state) == TCPS_ESTABLISHED);
 	if (level != SOL_TCP)
 		return inet_setsockopt(sk, c, level, name, val, len);
 	if (name == TCP_CONGESTION)
@@ -197,6 +200,9 @@ int tcp_getsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t 
 
 	if (level == SOL_SOCKET && name == SO_ACCEPTCONN)
 		return sockopt_put_int(c, val, len, READ_ONCE(t->state) == TCPS_LISTEN);
+	if (inet_is_addrform(sk, level, name))
+		return inet_get_addrform(&t->inet, c, val, len,
+		                         READ_ONCE(t->state) == TCPS_ESTABLISHED);
 	if (level != SOL_TCP)
 		return inet_getsockopt(sk, c, level, name, val, len);
 	switch (name) {

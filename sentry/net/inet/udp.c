@@ -134,6 +134,19 @@ static int option_find(int name)
 	return -ENOPROTOOPT;
 }
 
+/* Not while there is a packet for IPv6 under way. */
+static int set_addrform(struct udp_sock *u, struct ctx *c, uaddr_t val, u32 len)
+{
+	bool busy;
+
+	mutex_lock(&u->inet.sk.lock);
+	busy = u->corked && !ip_is_v4(&u->cork_dst.ip);
+	mutex_unlock(&u->inet.sk.lock);
+	if (busy)
+		return -EBUSY;
+	return inet_set_addrform(&u->inet, c, val, len, READ_ONCE(u->connected));
+}
+
 static int udp_setsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t val, u32 len)
 {
 	struct udp_sock *u = udp_sk(sk);
@@ -142,6 +155,8 @@ static int udp_setsockopt(struct sock *sk, struct ctx *c, int level, int name, u
 
 	if (udp_is_raw(u))
 		return raw_setsockopt(sk, c, level, name, val, len);
+	if (inet_is_addrform(sk, level, name) && !udp_is_ping(u))
+		return set_addrform(u, c, val, len);
 	if (level != SOL_UDP || udp_is_ping(u))
 		return inet_setsockopt(sk, c, level, name, val, len);
 	if (len < sizeof(v))
@@ -176,6 +191,8 @@ static int udp_getsockopt(struct sock *sk, struct ctx *c, int level, int name, u
 
 	if (udp_is_raw(u))
 		return raw_getsockopt(sk, c, level, name, val, len);
+	if (inet_is_addrform(sk, level, name) && !udp_is_ping(u))
+		return inet_get_addrform(&u->inet, c, val, len, READ_ONCE(u->connected));
 	if (level != SOL_UDP || udp_is_ping(u))
 		return inet_getsockopt(sk, c, level, name, val, len);
 	i = option_find(name);
