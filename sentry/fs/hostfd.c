@@ -407,7 +407,9 @@ static struct hostnode *hostnode_new(struct kernel *k, u64 owner, u32 slot)
 	bind(n, k->machine);
 	if (fstat(n->fd, &st) < 0)
 		log_warn("cannot stat descriptor %u", slot);
-	inode_setup(&n->inode, NULL, NULL, kernel_new_ino(k), (st.st_mode & S_IFMT) | 0620);
+	/* /dev/null is everybody's. */
+	inode_setup(&n->inode, NULL, NULL, kernel_new_ino(k),
+	            (st.st_mode & S_IFMT) | (st.st_rdev == makedev(1, 3) ? 0666 : 0620));
 	n->inode.rdev = (u32)st.st_rdev;
 	n->host_seekable = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
 	return n;

@@ -59,15 +59,17 @@ static long set_modes(struct hosttty *tty, int fd, struct ctx *c, u32 cmd, u64 a
 {
 	static const u32 host_cmds[] = {TCSETS, TCSETSW, TCSETSF};
 	enum tty_set_when when;
-	struct ttymodes t;
+	struct ttymodes old, t;
 	int r = terminal_check_change(&tty->term, c);
 
 	if (r < 0)
 		return r;
-	current_modes(tty, fd, &t);
+	current_modes(tty, fd, &old);
+	t = old;
 	r = tty_read_settings(c, cmd, arg, &t, &when);
 	if (r < 0)
 		return r;
+	tty_keep_locked(&tty->term, &old, &t);
 	/* ENOTTY: what took the terminal's place has no modes. */
 	if (ioctl(fd, host_cmds[when], &t) < 0 && errno != ENOTTY)
 		return -errno;
@@ -132,6 +134,8 @@ long hosttty_ioctl(struct hosttty *tty, int fd, struct ctx *c, u32 cmd, u64 arg)
 		return set_modes(tty, fd, c, cmd, arg);
 	current_modes(tty, fd, &t);
 	r = tty_get_settings(c, cmd, arg, &t);
+	if (r == -ENOIOCTLCMD)
+		r = tty_lock_ioctl(&tty->term, c, cmd, arg);
 	if (r != -ENOIOCTLCMD)
 		return r;
 	switch (cmd) {

@@ -361,7 +361,8 @@ static void terminal_sample(struct sampler *sp, void *o)
 	F(WEAK, session, session) \
 	F(VAL, foreground)        \
 	F(VAL, rdev)              \
-	F(SKIP, lock) F(SUB, termios, ttymodes) F(SUB, size, ttysize)
+	F(SKIP, lock)             \
+	F(SUB, termios, ttymodes) F(SUB, locked, ttymodes) F(SUB, size, ttysize)
 OBJECT_TYPE(terminal, Sentry__Terminal, sentry__terminal__descriptor, TERMINAL_FIELDS,
             .abstract = true, .init = terminal_init, .after_load = terminal_after_load,
             .sample = terminal_sample);

@@ -4,8 +4,8 @@
  * group, settings and size; and job control (credentials(7), setsid(2), tty_ioctl(4)).
  *
  * Locking: session and foreground under kernel->tasks_lock; termios and size under lock
- * (RANK_LEAF), rdev is immutable. Lifetime: refcounted; the session that it controls owns it, and
- * so do open files. Saved: all.
+ * (RANK_LEAF), and so are the locks of settings; rdev is immutable. Lifetime: refcounted; the
+ * session that it controls owns it, and so do open files. Saved: all.
  */
 #include "sentry/ctx/ctx.h"
 #include "sentry/kernel/task.h"
@@ -38,6 +38,7 @@ struct terminal {
 	u32 rdev;                /* device number, as in /proc/PID/stat */
 	struct mutex lock;
 	struct ttymodes termios;
+	struct ttymodes locked; /* what is not 0 here no setting changes: TIOCSLCKTRMIOS */
 	struct ttysize size;
 };
 OBJECT_DECL(terminal);

@@ -179,6 +179,8 @@ MUST_CHECK int unix_autobind(struct unix_sock *u);
 /* Enters / leaves the tables. unix_lock is held. */
 void unix_name_enter(struct unix_sock *u);
 void unix_name_leave(struct unix_sock *u);
+/* SIOCUNIXFILE: a new descriptor (O_PATH) of where u is bound. -EPERM, -ENOENT. */
+MUST_CHECK long unix_open_path(struct unix_sock *u, struct ctx *c);
 /* Fills an address; the length. */
 u32 unix_put_name(const struct unix_sock *u, struct sockaddr_storage *ret);
 MUST_CHECK int unix_getname(struct sock *sk, struct ctx *c, bool peer, struct sockaddr_storage *ret,

@@ -1,9 +1,12 @@
 /* Names of AF_UNIX sockets: pathnames, the abstract name space, autobind. */
 #include "sentry/net/unix.h"
 
+#include "sentry/auth/creds.h"
+#include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/namei.h"
 #include "state/base/cleanup.h"
 
+#include <linux/capability.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -217,6 +220,24 @@ int unix_bind(struct sock *sk, struct ctx *c, const struct sockaddr_storage *a, 
 	if (r < 0)
 		return r;
 	return *addr_path(a) ? bind_path(u, c, a, len) : bind_abstract(u, a, len);
+}
+
+long unix_open_path(struct unix_sock *u, struct ctx *c)
+{
+	AUTO(file) f = NULL;
+	AUTO_PATH p = {0};
+	int r;
+
+	if (!creds_capable(c->creds, CAP_NET_ADMIN))
+		return -EPERM;
+	mutex_lock(&u->sk.lock);
+	p = u->path;
+	path_get(&p);
+	mutex_unlock(&u->sk.lock);
+	if (!p.dentry)
+		return -ENOENT;
+	r = path_open_found(c, &p, O_PATH, &f);
+	return r < 0 ? r : fd_install(c, f, 0, true);
 }
 
 u32 unix_put_name(const struct unix_sock *u, struct sockaddr_storage *ret)

@@ -216,6 +216,8 @@ static long unix_ioctl(struct sock *sk, struct ctx *c, u32 cmd, u64 arg)
 			n = (long)unix_stream_used(peer);
 		}
 		break;
+	case SIOCPROTOPRIVATE: /* SIOCUNIXFILE */
+		return unix_open_path(u, c);
 	case SIOCATMARK:
 		if (sk->type != SOCK_STREAM)
 			return -EOPNOTSUPP;

@@ -24,6 +24,8 @@ static const struct name ioctl_names[] = {
 	N(TCSETS),
 	N(TCSETSW),
 	N(TCSETSF),
+	N(TIOCGLCKTRMIOS),
+	N(TIOCSLCKTRMIOS),
 	N(TCGETA),
 	N(TCSETA),
 	N(TCSETAW),

@@ -184,3 +184,36 @@ GUEST_TEST(not_seekable)
 	EXPECT_ERRNO(ioctl(p.s, TIOCGPTN, &c), ENOTTY);
 	EXPECT_ERRNO(ioctl(p.s, 0x1234, &c), ENOTTY);
 }
+
+/* TIOCSLCKTRMIOS: what is locked no setting changes, whoever makes it. */
+GUEST_TEST(locked_settings)
+{
+	struct pty_pair p = pty_open_pair();
+	struct termios t, none = {0}, got;
+
+	EXPECT_OK(ioctl(p.s, TIOCGLCKTRMIOS, &got));
+	EXPECT_TRUE(memcmp(&got, &none, 36) == 0);
+	none.c_lflag = ECHO;
+	none.c_cc[VINTR] = 1;
+	if (ioctl(p.s, TIOCSLCKTRMIOS, &none) < 0 && errno == EPERM)
+		SKIP("settings are locked by root");
+	MAYBE_SAVE();
+	EXPECT_OK(ioctl(p.m, TIOCGLCKTRMIOS, &got));
+	EXPECT_TRUE(memcmp(&got, &none, 36) == 0);
+	ASSERT_OK(tcgetattr(p.s, &t));
+	t.c_lflag &= ~(tcflag_t)(ECHO | ICANON);
+	t.c_cc[VINTR] = 7;
+	t.c_cc[VQUIT] = 8;
+	EXPECT_OK(tcsetattr(p.s, TCSANOW, &t));
+	ASSERT_OK(tcgetattr(p.m, &t));
+	EXPECT_EQ(t.c_lflag & (ECHO | ICANON), ECHO);
+	EXPECT_EQ(t.c_cc[VINTR], 3);
+	EXPECT_EQ(t.c_cc[VQUIT], 8);
+	EXPECT_ERRNO(ioctl(p.s, TIOCSLCKTRMIOS, 8), EFAULT);
+	none.c_lflag = 0;
+	EXPECT_OK(ioctl(p.s, TIOCSLCKTRMIOS, &none));
+	t.c_lflag &= ~(tcflag_t)ECHO;
+	EXPECT_OK(tcsetattr(p.s, TCSANOW, &t));
+	ASSERT_OK(tcgetattr(p.m, &t));
+	EXPECT_EQ(t.c_lflag & ECHO, 0);
+}

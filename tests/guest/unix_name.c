@@ -1,6 +1,7 @@
 #include "tests/guest/guest_test.h"
 
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -282,4 +283,29 @@ GUEST_TEST(names_of_accepted)
 	len = sizeof(a);
 	EXPECT_OK(getpeername(c, (void *)&a, &len));
 	EXPECT_STREQ(a.sun_path, guest_path("srv"));
+}
+
+#define UNIX_OPEN_FILE 0x89e0 /* SIOCUNIXFILE */
+
+/* The node that a socket is bound to, also when its name is gone. */
+GUEST_TEST(node_of_a_socket)
+{
+	int s = sock(SOCK_STREAM), fd;
+	struct stat a, b;
+
+	fd = ioctl(s, UNIX_OPEN_FILE, 0);
+	if (fd < 0 && errno == EPERM)
+		SKIP("nodes are shown to root");
+	EXPECT_EQ(fd, -1);
+	EXPECT_EQ(errno, ENOENT);
+	EXPECT_OK(do_bind(s, "srv"));
+	ASSERT_OK(stat(guest_path("srv"), &a));
+	EXPECT_OK(unlink(guest_path("srv")));
+	MAYBE_SAVE();
+	fd = ASSERT_OK(ioctl(s, UNIX_OPEN_FILE, 0));
+	EXPECT_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	EXPECT_EQ(fcntl(fd, F_GETFL) & O_PATH, O_PATH);
+	ASSERT_OK(fstat(fd, &b));
+	EXPECT_EQ(a.st_mode, b.st_mode);
+	EXPECT_EQ(b.st_nlink, 0);
 }

@@ -1,5 +1,6 @@
 /* Ptys: the object, what passes between its ends, opening and closing. */
 #include "sentry/fs/tty/pty_impl.h"
+#include "sentry/fs/tty/tty_ioctl.h"
 
 #include "sentry/auth/creds.h"
 #include "sentry/fs/tty/devpts.h"
@@ -142,6 +143,7 @@ void pty_set_termios(struct pty *p, const struct ttymodes *t, struct pty_wakes *
 	struct ttymodes old = p->term.termios, new = *t;
 	bool was, is;
 
+	tty_keep_locked(&p->term, &old, &new);
 	new.cflag = (new.cflag & ~(u32)(CSIZE | PARENB)) | CS8 | CREAD;
 	p->term.termios = new;
 	ldisc_mode_changed(&p->ld, &old, &new);

@@ -296,6 +296,8 @@ long pty_ioctl(struct file *f, struct ctx *c, u32 cmd, u64 arg)
 	r = terminal_ioctl(&p->term, c, cmd, arg, pf->master);
 	if (r == -ENOIOCTLCMD)
 		r = get_settings(p, c, cmd, arg);
+	if (r == -ENOIOCTLCMD)
+		r = tty_lock_ioctl(&p->term, c, cmd, arg);
 	if (r != -ENOIOCTLCMD)
 		return r;
 	switch (cmd) {

@@ -1,9 +1,12 @@
 #include "sentry/fs/tty/tty_ioctl.h"
 
+#include "sentry/auth/creds.h"
 #include "sentry/mm/usercopy.h"
+#include "state/base/cleanup.h"
 
 #include <asm/ioctls.h>
 #include <asm/termbits.h>
+#include <linux/capability.h>
 #include <string.h>
 
 /* struct termio of System V: 16 bits of each set of flags. */
@@ -61,6 +64,51 @@ long tty_get_settings(struct ctx *c, u32 cmd, u64 arg, const struct ttymodes *t)
 		return user_copy_out(c, UADDR(arg), &o, sizeof(o));
 	}
 	return -ENOIOCTLCMD;
+}
+
+long tty_lock_ioctl(struct terminal *t, struct ctx *c, u32 cmd, u64 arg)
+{
+	struct ttymodes m = {0};
+	int r;
+
+	switch (cmd) {
+	case TIOCGLCKTRMIOS:
+		mutex_lock(&t->lock);
+		m = t->locked;
+		mutex_unlock(&t->lock);
+		return user_copy_out(c, UADDR(arg), &m, TTYMODES_OLD_SIZE);
+	case TIOCSLCKTRMIOS:
+		if (!creds_capable(c->creds, CAP_SYS_ADMIN))
+			return -EPERM;
+		r = user_copy_in(c, &m, UADDR(arg), TTYMODES_OLD_SIZE);
+		if (r < 0)
+			return r;
+		GUARD(&t->lock);
+		t->locked = m;
+		return 0;
+	}
+	return -ENOIOCTLCMD;
+}
+
+static u32 keep(u32 locked, u32 old, u32 new)
+{
+	return (new & ~locked) | (old & locked);
+}
+
+void tty_keep_locked(struct terminal *t, const struct ttymodes *old, struct ttymodes *new)
+{
+	const struct ttymodes *locked = &t->locked;
+
+	GUARD(&t->lock);
+	new->iflag = keep(locked->iflag, old->iflag, new->iflag);
+	new->oflag = keep(locked->oflag, old->oflag, new->oflag);
+	new->cflag = keep(locked->cflag, old->cflag, new->cflag);
+	new->lflag = keep(locked->lflag, old->lflag, new->lflag);
+	if (locked->line)
+		new->line = old->line;
+	for (unsigned i = 0; i < TTYMODES_NCCS; i++)
+		if (locked->cc[i])
+			new->cc[i] = old->cc[i];
 }
 
 bool tty_sets_settings(u32 cmd)

@@ -16,6 +16,11 @@ enum tty_set_when {
 
 /* TCGETS, TCGETS2, TCGETA: gives the guest t. -ENOIOCTLCMD if cmd is none of these. */
 MUST_CHECK long tty_get_settings(struct ctx *c, u32 cmd, u64 arg, const struct ttymodes *t);
+/* TIOCGLCKTRMIOS, TIOCSLCKTRMIOS: which settings can't be changed. -ENOIOCTLCMD for others. Takes
+ * t->lock. */
+MUST_CHECK long tty_lock_ioctl(struct terminal *t, struct ctx *c, u32 cmd, u64 arg);
+/* Puts what is locked back to what it was. Takes t->lock. */
+void tty_keep_locked(struct terminal *t, const struct ttymodes *old, struct ttymodes *new);
 /* cmd is one of the twelve that change settings. */
 bool tty_sets_settings(u32 cmd);
 /* Reads the new settings of such a command into *t, which comes with those of now. */
