@@ -95,6 +95,10 @@ struct platform_ops {
 	int (*pre_fork)(struct aspace *as);
 	int (*post_fork)(struct aspace *as);
 
+	/* ns of CPU time that the host gave the guest's threads in as, give or take a tick of its;
+	 * -errno. May be NULL: not known. */
+	s64 (*cpu_time)(struct aspace *as);
+
 	int (*new_context)(struct platform *p, struct context **ret);
 	void (*context_release)(struct context *c);
 	int (*switch_to)(struct context *c, struct aspace *as, struct regs *regs,
@@ -119,6 +123,7 @@ struct platform {
 };
 struct aspace {
 	struct platform *platform;
+	_Atomic u64 charged; /* of its CPU time, by aspace_charge */
 };
 struct context {
 	struct platform *platform;
@@ -171,6 +176,11 @@ bool aspace_settled(struct aspace *as, u64 ticket);
  * the address space meanwhile. */
 MUST_CHECK int aspace_pre_fork(struct aspace *as);
 MUST_CHECK int aspace_post_fork(struct aspace *as);
+
+/* A context of as was in the guest for ns of real time: how many of them it really ran, going by
+ * the CPU time that the host gave as and nobody has been charged for yet. alone: nor will anybody
+ * be, since no other context runs there. A system call: not for every switch. */
+MUST_CHECK u64 aspace_charge(struct aspace *as, u64 ns, bool alone);
 
 /* A context is one guest thread's vehicle. It is used by one thread at a time (kick apart), and
  * always by the same thread: the one that first calls switch_to. */

@@ -143,6 +143,26 @@ int aspace_post_fork(struct aspace *as)
 	return ops->post_fork ? ops->post_fork(as) : 0;
 }
 
+/* The host brings the CPU time of a thread that it runs up to date at its ticks. */
+#define TICK_MAX (10 * (u64)NSEC_PER_MSEC)
+
+u64 aspace_charge(struct aspace *as, u64 ns, bool alone)
+{
+	const struct platform_ops *ops = as->platform->ops;
+	s64 cpu = ops->cpu_time ? ops->cpu_time(as) : -ENOSYS;
+	u64 old = atomic_load_explicit(&as->charged, memory_order_relaxed), all, ran;
+
+	if (cpu < 0)
+		return ns;
+	do {
+		all = (u64)cpu + TICK_MAX;
+		ran = MIN(ns, all > old ? all - old : 0);
+		all = alone ? MAX(old + ran, (u64)cpu) : old + ran;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&as->charged, &old, all, memory_order_relaxed, memory_order_relaxed));
+	return ran;
+}
+
 int context_create(struct platform *p, struct context **ret)
 {
 	return p->ops->new_context(p, ret);

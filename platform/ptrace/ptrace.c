@@ -136,6 +136,11 @@ static int protect(struct aspace *as, u64 addr, u64 len, int prot)
 	return stub_protect(&pt_aspace(as)->stub, addr, len, prot);
 }
 
+static s64 cpu_time(struct aspace *as)
+{
+	return stub_cpu_time(&pt_aspace(as)->stub);
+}
+
 static int pre_fork(struct aspace *a)
 {
 	return stub_pre_fork(&pt_aspace(a)->stub);
@@ -223,6 +228,7 @@ const struct platform_ops ptrace_ops = {
 	.protect = protect,
 	.pre_fork = pre_fork,
 	.post_fork = post_fork,
+	.cpu_time = cpu_time,
 	.new_context = new_context,
 	.context_release = context_end,
 	.switch_to = pt_switch,

@@ -53,6 +53,7 @@ struct stub {
 	{SYS_ioctl, 2, (u32)SECCOMP_IOCTL_NOTIF_SEND},                                             \
 	{SYS_ioctl, 2, (u32)STUB_IOCTL_SET_FLAGS},                                                 \
 	{SYS_futex},                                                                               \
+	{SYS_clock_gettime},                                                                       \
 	{SYS_kill, 2, SIGKILL},                                                                    \
 	{SYS_wait4},                                                                               \
 	{SYS_process_vm_readv},                                                                    \
@@ -103,6 +104,9 @@ void stub_reap(struct stub *s);
  */
 MUST_CHECK int stub_call(struct stub *s, const struct stub_call *calls, u32 n, s64 *ret_result,
                          u32 *ret_done);
+
+/* platform_ops.cpu_time. Takes no lock. */
+s64 stub_cpu_time(const struct stub *s);
 
 /* maps.c: the aspace functions of platform.h; arguments checked by the registry. */
 MUST_CHECK int stub_map_file(struct stub *s, u64 addr, int fd, u64 off, u64 len, int prot,

@@ -199,6 +199,11 @@ static int st_protect(struct aspace *a, u64 addr, u64 len, int prot)
 	return stub_protect(&as->stub, addr, len, prot);
 }
 
+static s64 st_cpu_time(struct aspace *a)
+{
+	return stub_cpu_time(&st_aspace(a)->stub);
+}
+
 static int st_pre_fork(struct aspace *a)
 {
 	return stub_pre_fork(&st_aspace(a)->stub);
@@ -387,6 +392,7 @@ const struct platform_ops systrap_ops = {
 	.settled = st_settled,
 	.pre_fork = st_pre_fork,
 	.post_fork = st_post_fork,
+	.cpu_time = st_cpu_time,
 	.new_context = st_new_context,
 	.context_release = st_context_release,
 	.switch_to = st_switch,

@@ -194,7 +194,9 @@ struct task {
 	_Atomic u64 utime, stime, minflt, majflt, nvcsw, nivcsw, syscalls; /* times in ns */
 
 	/* Vehicles: not saved. */
-	_Atomic u64 last_tsc; /* when utime or stime was last brought up to date */
+	_Atomic u64 last_tsc;           /* when utime or stime was last brought up to date */
+	u64 recent_utime, recent_stime; /* of them, not yet held against the host's; the owner */
+	u64 thread_cpu;                 /* CPU time of the thread when it last was; the owner */
 	struct context *context;
 	pthread_t thread;
 	bool has_thread;

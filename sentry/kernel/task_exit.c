@@ -317,7 +317,7 @@ const struct run_state *task_exit_step(struct task *t)
 	bool last, stopped = false, alone;
 
 	t->ctx.deaf_to = INTERRUPT_SIGNAL | INTERRUPT_KILL;
-	task_account(t, false);
+	task_account(t, NULL);
 	mutex_lock(&tg->lock);
 	if (tg->exiting)
 		t->exit_status = tg->exit_status;

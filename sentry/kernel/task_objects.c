@@ -522,8 +522,11 @@ static int task_after_load(struct loader *l, void *p)
 	F(ATOMIC, nivcsw)                                          \
 	F(ATOMIC, syscalls)                                        \
 	F(SKIP, last_tsc) /* host time */                          \
-	F(SKIP, context)  /* platform */                           \
-	F(SKIP, thread)   /* host thread */                        \
+	F(SKIP, recent_utime)                                      \
+	F(SKIP, recent_stime)                                      \
+	F(SKIP, thread_cpu)                                        \
+	F(SKIP, context) /* platform */                            \
+	F(SKIP, thread)  /* host thread */                         \
 	F(SKIP, has_thread)                                        \
 	F(SKIP, run_flags)                                         \
 	F(SKIP, waiting_on)

@@ -4,7 +4,6 @@
  * a task parks.
  */
 #include "sentry/kernel/task_run.h"
-#include "sentry/kernel/itimer.h"
 #include "sentry/kernel/quiesce.h"
 #include "sentry/mm/mm.h"
 
@@ -46,63 +45,9 @@ void task_run_loop(struct task *t)
 
 void task_before_park(struct task *t)
 {
-	task_account(t, false);
+	task_account(t, NULL);
 	if (task_pull_fp(t) < 0)
 		log_warn("task %u: its FP state can't be read from a dead stub", t->tid);
-}
-
-/* ---- CPU time ---- */
-
-/* ns per 2^32 TSC ticks, from the first two looks at both clocks that are far enough apart. */
-static u64 tsc_scale(void)
-{
-	static _Atomic u64 scale, tsc0, ns0;
-	struct timespec ts;
-	u64 s = atomic_load_explicit(&scale, memory_order_relaxed), tsc, ns;
-
-	if (likely(s & 1))
-		return s;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	tsc = __rdtsc();
-	ns = (u64)timespec_ns(&ts);
-	if (!tsc0) {
-		ns0 = ns;
-		tsc0 = tsc;
-		return s ? s : (u64)((1ull << 32) / 2.5);
-	}
-	if (tsc <= tsc0 || ns <= ns0)
-		return s ? s : (u64)((1ull << 32) / 2.5);
-	s = (u64)((unsigned __int128)(ns - ns0) * (1ull << 32) / (tsc - tsc0)) & ~1ull;
-	/* Odd: exact enough to keep. */
-	if (ns - ns0 > 200 * NSEC_PER_MSEC)
-		s |= 1;
-	atomic_store_explicit(&scale, s, memory_order_relaxed);
-	return s;
-}
-
-void task_account(struct task *t, bool guest)
-{
-	u64 now = __rdtsc();
-	u64 ns = (u64)((unsigned __int128)(now - t->last_tsc) * tsc_scale() >> 32);
-
-	if (now < t->last_tsc)
-		ns = 0;
-	atomic_store_explicit(&t->last_tsc, now, memory_order_relaxed);
-	if (guest) {
-		atomic_fetch_add_explicit(&t->utime, ns, memory_order_relaxed);
-	} else {
-		/* Sleep is not CPU time. */
-		u64 slept = t->ctx.slept_ns;
-
-		t->ctx.slept_ns = 0;
-		if (t->ctx.sleeps) {
-			atomic_fetch_add_explicit(&t->nvcsw, t->ctx.sleeps, memory_order_relaxed);
-			t->ctx.sleeps = 0;
-		}
-		ns = ns > slept ? ns - slept : 0;
-		atomic_fetch_add_explicit(&t->stime, ns, memory_order_relaxed);
-	}
-	itimers_account(t->tg->itimers, guest ? ns : 0, guest ? 0 : ns);
 }
 
 /* ---- FP state ---- */
@@ -265,10 +210,11 @@ static const struct run_state *app_step(struct task *t)
 			r = context_push_fpstate(t->context, t->fp);
 			t->fp_dirty = false;
 		}
-		task_account(t, false);
-		if (r == 0)
+		task_account(t, NULL);
+		if (r == 0) {
 			r = context_switch(t->context, as, &t->regs, &e);
-		task_account(t, true);
+			task_account(t, as);
+		}
 		if (unlikely(r < 0)) {
 			log_err("task %u (%s): the platform can't run it: %s", t->tid, t->comm,
 			        strerror(-r));

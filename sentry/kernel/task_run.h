@@ -31,8 +31,9 @@ int sigframe_restore(struct task *t);
 /* Builds the frame for a handler. -EFAULT when the stack is bad. */
 int sigframe_push(struct task *t, const siginfo_t *info, const struct ksigaction *act,
                   sigset64_t old_mask);
-/* Adds guest (true) or kernel time since the last call to the task's counters. */
-void task_account(struct task *t, bool guest);
+/* cpu_account.c: the CPU time since the last call goes to the task's counters, as the guest's, who
+ * was in that aspace, or (NULL) as ours. */
+void task_account(struct task *t, struct aspace *guest);
 /* Ends vfork's hold on the parent: the child no longer uses its memory. */
 void task_vfork_release(struct task *t);
 /* Leaves the address space: the C library's exit words, vfork's parent, then the memory. */

@@ -1,8 +1,11 @@
 #include "tests/guest/guest_test.h"
 
+#include <pthread.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/times.h>
+#include <time.h>
 
 /* Clocks and sleeping. */
 
@@ -187,4 +190,93 @@ GUEST_TEST(file_times_agree_with_the_clock)
 	ASSERT_OK(stat(guest_path("f"), &st));
 	EXPECT_GE(st.st_mtime, before - 1);
 	EXPECT_LE(st.st_mtime, time(NULL) + 1);
+}
+
+/* ---- where more tasks want to run than there are cores: waiting for a core is not running ---- */
+
+#define SPIN_NS 400000000ll
+
+static int64_t usage_ns(int who)
+{
+	struct rusage ru;
+
+	EXPECT_OK(getrusage(who, &ru));
+	return (ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000000000ll +
+	       (ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1000ll;
+}
+
+static long cores(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* Computes until the moment has come. */
+static void spin_until(int64_t end)
+{
+	while (guest_now(CLOCK_MONOTONIC) < end)
+		;
+}
+
+/* n tasks can't have had more than all cores from start to now, but for a tick of the host's each.
+ */
+static void expect_possible(int64_t cpu, int64_t start, long n)
+{
+	int64_t real = guest_now(CLOCK_MONOTONIC) - start;
+
+	EXPECT_TRUE(cpu > 0);
+	EXPECT_TRUE(cpu <= real * cores() + n * 40000000ll);
+}
+
+GUEST_TEST(processes_share_the_cores)
+{
+	long n = cores() * 4;
+	int64_t start = guest_now(CLOCK_MONOTONIC), before = usage_ns(RUSAGE_CHILDREN);
+
+	for (long i = 0; i < n; i++) {
+		pid_t pid = fork();
+
+		ASSERT_TRUE(pid >= 0);
+		if (pid == 0) {
+			spin_until(start + SPIN_NS);
+			_exit(0);
+		}
+	}
+	MAYBE_SAVE();
+	for (long i = 0; i < n; i++)
+		EXPECT_EQ(guest_reap(-1), 0);
+	expect_possible(usage_ns(RUSAGE_CHILDREN) - before, start, n);
+}
+
+static void *spinner(void *arg)
+{
+	spin_until(*(int64_t *)arg + SPIN_NS);
+	return NULL;
+}
+
+GUEST_TEST(threads_share_the_cores)
+{
+	long n = cores() * 4;
+	int64_t start = guest_now(CLOCK_MONOTONIC), before = guest_now(CLOCK_PROCESS_CPUTIME_ID);
+	pthread_t *t = calloc((size_t)n, sizeof(*t));
+
+	ASSERT_TRUE(t != NULL);
+	for (long i = 0; i < n; i++)
+		ASSERT_EQ(pthread_create(&t[i], NULL, spinner, &start), 0);
+	MAYBE_SAVE();
+	for (long i = 0; i < n; i++)
+		pthread_join(t[i], NULL);
+	expect_possible(guest_now(CLOCK_PROCESS_CPUTIME_ID) - before, start, n);
+	free(t);
+}
+
+/* Alone it gets what it uses, whoever else there is: its clock goes on while it computes. */
+GUEST_TEST(computing_is_counted)
+{
+	int64_t start = guest_now(CLOCK_PROCESS_CPUTIME_ID);
+
+	while (guest_now(CLOCK_PROCESS_CPUTIME_ID) - start < 50000000)
+		;
+	MAYBE_SAVE();
+	EXPECT_TRUE(guest_now(CLOCK_PROCESS_CPUTIME_ID) - start >= 50000000);
+	EXPECT_TRUE(usage_ns(RUSAGE_SELF) >= 40000000);
 }

@@ -1,0 +1,94 @@
+/*
+ * CPU time of tasks. How long a turn of the guest, or of us for it, takes is told by the TSC; but
+ * the host may have had other things to do meanwhile. So every millisecond of it, or more, is held
+ * against the CPU time that the host says it gave: the difference was waiting, and is nobody's.
+ */
+#include "sentry/kernel/itimer.h"
+#include "sentry/kernel/task_run.h"
+
+#include <x86intrin.h>
+
+/* Asking the host costs a call: not for less. */
+#define CHARGE_MIN ((u64)NSEC_PER_MSEC)
+
+/* ns per 2^32 TSC ticks, from the first two looks at both clocks that are far enough apart. */
+static u64 tsc_scale(void)
+{
+	static _Atomic u64 scale, tsc0, ns0;
+	struct timespec ts;
+	u64 s = atomic_load_explicit(&scale, memory_order_relaxed), tsc, ns;
+
+	if (likely(s & 1))
+		return s;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	tsc = __rdtsc();
+	ns = (u64)timespec_ns(&ts);
+	if (!tsc0) {
+		ns0 = ns;
+		tsc0 = tsc;
+		return s ? s : (u64)((1ull << 32) / 2.5);
+	}
+	if (tsc <= tsc0 || ns <= ns0)
+		return s ? s : (u64)((1ull << 32) / 2.5);
+	s = (u64)((unsigned __int128)(ns - ns0) * (1ull << 32) / (tsc - tsc0)) & ~1ull;
+	/* Odd: exact enough to keep. */
+	if (ns - ns0 > 200 * NSEC_PER_MSEC)
+		s |= 1;
+	atomic_store_explicit(&scale, s, memory_order_relaxed);
+	return s;
+}
+
+/* Of ns, as many as this thread really ran for since it was asked last. */
+static u64 charge_thread(struct task *t, u64 ns)
+{
+	struct timespec ts;
+	u64 last = t->thread_cpu;
+
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts) < 0)
+		return ns;
+	t->thread_cpu = (u64)timespec_ns(&ts);
+	/* Another thread than the one before a save. */
+	return t->thread_cpu < last ? ns : MIN(ns, t->thread_cpu - last);
+}
+
+/* What of ns is to be counted now; *recent is what was counted since the host was asked. */
+static u64 charge(struct task *t, struct aspace *guest, u64 ns, u64 *recent)
+{
+	u64 all = *recent + ns, ran;
+
+	if (likely(all < CHARGE_MIN)) {
+		*recent = all;
+		return ns;
+	}
+	ran = guest ? aspace_charge(guest, all, READ_ONCE(t->tg->n_live) == 1)
+	            : charge_thread(t, all);
+	ns = ran > *recent ? ran - *recent : 0;
+	*recent = 0;
+	return ns;
+}
+
+void task_account(struct task *t, struct aspace *guest)
+{
+	u64 now = __rdtsc();
+	u64 ns = (u64)((unsigned __int128)(now - t->last_tsc) * tsc_scale() >> 32);
+
+	if (now < t->last_tsc)
+		ns = 0;
+	atomic_store_explicit(&t->last_tsc, now, memory_order_relaxed);
+	if (guest) {
+		ns = charge(t, guest, ns, &t->recent_utime);
+		atomic_fetch_add_explicit(&t->utime, ns, memory_order_relaxed);
+	} else {
+		/* Sleep is not CPU time. */
+		u64 slept = t->ctx.slept_ns;
+
+		t->ctx.slept_ns = 0;
+		if (t->ctx.sleeps) {
+			atomic_fetch_add_explicit(&t->nvcsw, t->ctx.sleeps, memory_order_relaxed);
+			t->ctx.sleeps = 0;
+		}
+		ns = charge(t, NULL, ns > slept ? ns - slept : 0, &t->recent_stime);
+		atomic_fetch_add_explicit(&t->stime, ns, memory_order_relaxed);
+	}
+	itimers_account(t->tg->itimers, guest ? ns : 0, guest ? 0 : ns);
+}
