@@ -190,6 +190,33 @@ void thread_group_times_locked(struct thread_group *tg, u64 *ret_utime, u64 *ret
 	}
 }
 
+void io_counts_add(struct io_counts *sum, const struct io_counts *more)
+{
+	sum->rchar += READ_ONCE(more->rchar);
+	sum->wchar += READ_ONCE(more->wchar);
+	sum->syscr += READ_ONCE(more->syscr);
+	sum->syscw += READ_ONCE(more->syscw);
+}
+
+void task_io(struct task *t, bool whole, struct io_counts *ret)
+{
+	struct io_counts sum = {0};
+	struct task *o;
+
+	if (!whole) {
+		io_counts_add(&sum, &t->io);
+		*ret = sum;
+		return;
+	}
+	GUARD(&t->kernel->tasks_lock);
+	sum = t->tg->dead_io;
+	TAILQ_FOREACH (o, &t->tg->tasks, tg_link) {
+		if (o->exit_state == TASK_ALIVE)
+			io_counts_add(&sum, &o->io);
+	}
+	*ret = sum;
+}
+
 /* ---- after a load ---- */
 
 /* Every pointer below came from an image: nothing is taken on trust that a list could be corrupted

@@ -86,6 +86,11 @@ enum stop_state {
 	STOP_STOPPED
 };
 
+/* What /proc/PID/io tells: bytes and calls of read(2), write(2) and their kin. */
+struct io_counts {
+	u64 rchar, wchar, syscr, syscw;
+};
+
 struct thread_group {
 	struct obj obj;
 	struct kernel *kernel;               /* immutable, weak */
@@ -127,13 +132,18 @@ struct thread_group {
 	/* CPU time and faults of members that are gone, and of reaped children; tasks_lock */
 	u64 dead_utime, dead_stime, child_utime, child_stime;
 	u64 dead_minflt, child_minflt, dead_nvcsw, child_nvcsw;
+	struct io_counts dead_io; /* the same of both together; tasks_lock */
 	u64 maxrss, child_maxrss; /* bytes */
 	s64 start_time;           /* guest monotonic ns; immutable */
 	s32 oom_score_adj;
-	bool no_tty; /* gave its session's terminal up for itself (TIOCNOTTY); tasks_lock */
-	u64 exec_id; /* started by an exec command, which hears of the end; 0: not; immutable */
+	u32 dump_filter; /* coredump_filter, as its difference from the default */
+	bool no_tty;     /* gave its session's terminal up for itself (TIOCNOTTY); tasks_lock */
+	u64 exec_id;     /* started by an exec command, which hears of the end; 0: not; immutable */
 };
 OBJECT_DECL(thread_group);
+
+#define DUMP_FILTER_DEFAULT 0x33u
+#define DUMP_FILTER_MASK    0x1ffu
 
 #define TASK_COMM_LEN 16
 
@@ -192,6 +202,7 @@ struct task {
 	struct seccomp_filter *seccomp; /* owned */
 	/* Counters; written by the owner. */
 	_Atomic u64 utime, stime, minflt, majflt, nvcsw, nivcsw, syscalls; /* times in ns */
+	struct io_counts io; /* read by others with READ_ONCE */
 
 	/* Vehicles: not saved. */
 	_Atomic u64 last_tsc;           /* when utime or stime was last brought up to date */
@@ -240,6 +251,21 @@ static inline const struct run_state *task_run_now(const struct task *t)
 }
 void task_get_comm(struct task *t, char comm[TASK_COMM_LEN]);
 void task_set_comm(struct task *t, const char *comm);
+/* A call of t's that reads (writes) has returned r: counted if it got as far as the file. */
+static inline void task_count_io(struct task *t, bool write, long r)
+{
+	u64 *chars = write ? &t->io.wchar : &t->io.rchar;
+	u64 *calls = write ? &t->io.syscw : &t->io.syscr;
+
+	if (r < 0 && r != -EAGAIN)
+		return;
+	if (r > 0)
+		WRITE_ONCE(*chars, *chars + (u64)r);
+	WRITE_ONCE(*calls, *calls + 1);
+}
+void io_counts_add(struct io_counts *sum, const struct io_counts *more);
+/* t's own, or those of its whole process with what ended threads and reaped children left. */
+void task_io(struct task *t, bool whole, struct io_counts *ret);
 /* 'R' running, 'S' sleeping, 'T' stopped, 'Z' zombie: the letter of /proc/PID/stat. */
 char task_state_letter(struct task *t);
 /* ptrace(2) "Ptrace access mode checking": may looker see target's memory, environment, links? */

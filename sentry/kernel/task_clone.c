@@ -219,6 +219,7 @@ static struct thread_group *fork_group(struct task *t, const struct clone_args_k
 	itimers_limit_changed(tg->itimers);
 	tg->exit_signal = a->exit_signal;
 	tg->oom_score_adj = t->tg->oom_score_adj;
+	tg->dump_filter = READ_ONCE(t->tg->dump_filter);
 	tg->no_tty = t->tg->no_tty;
 	return tg;
 }

@@ -268,6 +268,7 @@ static void add_times_locked(struct thread_group *tg, struct task *t)
 	tg->dead_stime += s;
 	tg->dead_minflt += t->minflt;
 	tg->dead_nvcsw += t->nvcsw;
+	io_counts_add(&tg->dead_io, &t->io);
 }
 
 /* Takes a member that nobody can wait for out of its group and frees its number. */
@@ -294,6 +295,7 @@ struct task *thread_group_reap_locked(struct thread_group *tg, bool waited)
 		p->child_stime += tg->dead_stime + tg->child_stime;
 		p->child_minflt += tg->dead_minflt + tg->child_minflt;
 		p->child_nvcsw += tg->dead_nvcsw + tg->child_nvcsw;
+		io_counts_add(&p->dead_io, &tg->dead_io);
 		p->child_maxrss = MAX(p->child_maxrss, tg->maxrss);
 		p->child_maxrss = MAX(p->child_maxrss, tg->child_maxrss);
 	}

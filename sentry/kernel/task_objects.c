@@ -24,6 +24,9 @@
 /* clang-format on */
 STRUCT_FIELDS(regs, Sentry__Regs, sentry__regs__descriptor, REGS_FIELDS);
 
+#define IO_COUNTS_FIELDS(F) F(VAL, rchar) F(VAL, wchar) F(VAL, syscr) F(VAL, syscw)
+STRUCT_FIELDS(io_counts, Sentry__IoCounts, sentry__io_counts__descriptor, IO_COUNTS_FIELDS);
+
 #define DEADLINE_FIELDS(F) F(VAL, clock) F(VAL, ns)
 STRUCT_FIELDS(deadline, Sentry__Deadline, sentry__deadline__descriptor, DEADLINE_FIELDS);
 
@@ -284,10 +287,12 @@ static int thread_group_after_load(struct loader *l, void *p)
 	F(VAL, child_minflt)                                           \
 	F(VAL, dead_nvcsw)                                             \
 	F(VAL, child_nvcsw)                                            \
+	F(SUB, dead_io, io_counts)                                     \
 	F(VAL, maxrss)                                                 \
 	F(VAL, child_maxrss)                                           \
 	F(VAL, start_time)                                             \
 	F(VAL, oom_score_adj)                                          \
+	F(VAL, dump_filter)                                            \
 	F(VAL, no_tty)                                                 \
 	F(VAL, exec_id)
 OBJECT_TYPE(thread_group, Sentry__ThreadGroup, sentry__thread_group__descriptor,
@@ -521,6 +526,7 @@ static int task_after_load(struct loader *l, void *p)
 	F(ATOMIC, nvcsw)                                           \
 	F(ATOMIC, nivcsw)                                          \
 	F(ATOMIC, syscalls)                                        \
+	F(SUB, io, io_counts)                                      \
 	F(SKIP, last_tsc) /* host time */                          \
 	F(SKIP, recent_utime)                                      \
 	F(SKIP, recent_stime)                                      \

@@ -14,6 +14,7 @@ static long rw_buffer(struct task *t, int fd, uaddr_t buf, u64 len, bool write, 
 	struct ctx *c = &t->ctx;
 	AUTO(file) f = NULL;
 	UITER(it);
+	long done;
 	int r;
 
 	if (at && pos < 0)
@@ -25,8 +26,11 @@ static long rw_buffer(struct task *t, int fd, uaddr_t buf, u64 len, bool write, 
 		return -EINVAL;
 	uiter_init(&it, c, buf, len);
 	if (at)
-		return write ? file_pwrite(f, c, &it, pos) : file_pread(f, c, &it, pos);
-	return write ? file_write(f, c, &it) : file_read(f, c, &it);
+		done = write ? file_pwrite(f, c, &it, pos) : file_pread(f, c, &it, pos);
+	else
+		done = write ? file_write(f, c, &it) : file_read(f, c, &it);
+	task_count_io(t, write, done);
+	return done;
 }
 
 SYSCALL3(read, int, fd, uaddr_t, buf, size_t, len)
@@ -74,6 +78,7 @@ static long rw_vector(struct task *t, int fd, uaddr_t iov, u64 n, bool write, bo
 		done = write ? file_pwrite(f, c, &it, pos) : file_pread(f, c, &it, pos);
 	else
 		done = write ? file_write(f, c, &it) : file_read(f, c, &it);
+	task_count_io(t, write, done);
 	if (done > 0 && write && (flags & (RWF_DSYNC | RWF_SYNC))) {
 		r = file_fsync(f, c, !(flags & RWF_SYNC));
 		if (r < 0)

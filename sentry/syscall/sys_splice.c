@@ -132,6 +132,8 @@ SYSCALL4(sendfile, int, out_fd, int, in_fd, uaddr_t, off, size_t, count)
 	if (count > (u64)(INT64_MAX - src.pos))
 		return -EINVAL;
 	n = copy(c, &src, &dst, count);
+	task_count_io(t, false, n);
+	task_count_io(t, true, n);
 	if (n < 0)
 		return n;
 	if (own) {
@@ -191,6 +193,8 @@ SYSCALL6(copy_file_range, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out
 	    dst.pos < src.pos + (s64)count)
 		return -EINVAL;
 	n = copy(c, &src, &dst, count);
+	task_count_io(t, false, n);
+	task_count_io(t, true, n);
 	if (n < 0)
 		return n;
 	if (own_in)

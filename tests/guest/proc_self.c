@@ -335,3 +335,106 @@ GUEST_TEST(other_processes)
 	EXPECT_EQ(guest_reap(pid), 0);
 	EXPECT_ERRNO(open(path, O_RDONLY), ENOENT);
 }
+
+/* ---- io, coredump_filter ---- */
+
+struct io {
+	long rchar, wchar, syscr, syscw;
+};
+
+static struct io read_io(const char *path)
+{
+	struct io io = {0};
+
+	slurp(path);
+	EXPECT_EQ(sscanf(text, "rchar: %ld wchar: %ld syscr: %ld syscw: %ld", &io.rchar, &io.wchar,
+	                 &io.syscr, &io.syscw),
+	          4);
+	return io;
+}
+
+/* Bytes of reads and writes, of threads and children that are gone too. */
+static void *write_some(void *arg)
+{
+	int fd = *(int *)arg;
+
+	EXPECT_EQ(write(fd, "12345", 5), 5);
+	return NULL;
+}
+
+GUEST_TEST(io_is_counted)
+{
+	int fd = ASSERT_OK(open(guest_path("f"), O_RDWR | O_CREAT, 0600));
+	struct io a = read_io("/proc/self/io"), b;
+	char buf[3000] = "";
+	pthread_t t;
+	pid_t pid;
+
+	EXPECT_EQ(write(fd, buf, 3000), 3000);
+	EXPECT_EQ(pwrite(fd, buf, 1000, 0), 1000);
+	EXPECT_ERRNO(write(-1, buf, 10), EBADF);
+	MAYBE_SAVE();
+	EXPECT_EQ(pthread_create(&t, NULL, write_some, &fd), 0);
+	EXPECT_EQ(pthread_join(t, NULL), 0);
+	pid = ASSERT_OK(fork());
+	if (pid == 0) {
+		write_some(&fd);
+		_exit(0);
+	}
+	EXPECT_EQ(guest_reap(pid), 0);
+	b = read_io("/proc/self/io");
+	EXPECT_EQ(b.wchar - a.wchar, 4010);
+	EXPECT_EQ(b.syscw - a.syscw, 4);
+	a = b;
+	MAYBE_SAVE();
+	EXPECT_EQ(pread(fd, buf, 100, 0), 100);
+	EXPECT_EQ(lseek(fd, 0, SEEK_SET), 0);
+	EXPECT_EQ(read(fd, buf, 50), 50);
+	b = read_io("/proc/self/io");
+	/* What was read of io itself comes on top. */
+	EXPECT_GT(b.rchar - a.rchar, 150);
+	EXPECT_LT(b.rchar - a.rchar, 150 + 512);
+	EXPECT_GE(b.syscr - a.syscr, 3);
+	EXPECT_EQ(b.wchar, a.wchar);
+	a = read_io("/proc/thread-self/io");
+	EXPECT_LE(a.wchar, b.wchar - 10);
+}
+
+static long dump_filter(void)
+{
+	slurp("/proc/self/coredump_filter");
+	return strtol(text, NULL, 16);
+}
+
+static long set_dump_filter(const char *to)
+{
+	int fd = ASSERT_OK(open("/proc/self/coredump_filter", O_WRONLY));
+	long r = write(fd, to, strlen(to));
+	int e = errno;
+
+	close(fd);
+	errno = e;
+	return r;
+}
+
+GUEST_TEST(coredump_filter)
+{
+	pid_t pid;
+
+	EXPECT_EQ(set_dump_filter("0x7"), 3);
+	EXPECT_EQ(dump_filter(), 7);
+	MAYBE_SAVE();
+	EXPECT_EQ(dump_filter(), 7);
+	pid = ASSERT_OK(fork());
+	if (pid == 0) {
+		EXPECT_EQ(dump_filter(), 7);
+		EXPECT_EQ(set_dump_filter("51"), 2);
+		EXPECT_EQ(dump_filter(), 0x33);
+		_exit(0);
+	}
+	EXPECT_EQ(guest_reap(pid), 0);
+	EXPECT_EQ(dump_filter(), 7);
+	EXPECT_EQ(set_dump_filter("0xfff"), 5);
+	EXPECT_EQ(dump_filter(), 0x1ff);
+	EXPECT_ERRNO(set_dump_filter("x"), EINVAL);
+}

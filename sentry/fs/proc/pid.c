@@ -205,18 +205,41 @@ static PROC_SHOW(show_setgroups)
 static PROC_SHOW(show_io)
 {
 	AUTO(task) task = proc_task(&i->key, c);
+	struct io_counts io;
 
 	if (!task)
 		return -ESRCH;
-	text_printf(t, "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n"
-	               "cancelled_write_bytes: 0\n");
+	task_io(task, !i->key.thread, &io);
+	text_printf(t, "rchar: %llu\nwchar: %llu\nsyscr: %llu\nsyscw: %llu\n",
+	            (unsigned long long)io.rchar, (unsigned long long)io.wchar,
+	            (unsigned long long)io.syscr, (unsigned long long)io.syscw);
+	/* No disk is behind it. */
+	text_printf(t, "read_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n");
 	return 0;
 }
 
 static PROC_SHOW(show_coredump_filter)
 {
-	text_printf(t, "00000033\n");
+	AUTO(task) task = proc_task(&i->key, c);
+
+	if (!task)
+		return -ESRCH;
+	text_printf(t, "%08x\n", READ_ONCE(task->tg->dump_filter) ^ DUMP_FILTER_DEFAULT);
 	return 0;
+}
+
+static long store_coredump_filter(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+{
+	AUTO(task) task = proc_task(&i->key, c);
+	s64 v;
+	int r = pseudo_parse(s, 0, UINT32_MAX, &v);
+
+	if (r < 0)
+		return r;
+	if (!task)
+		return -ESRCH;
+	WRITE_ONCE(task->tg->dump_filter, ((u32)v & DUMP_FILTER_MASK) ^ DUMP_FILTER_DEFAULT);
+	return (long)len;
 }
 
 static PROC_SHOW(show_nothing)
@@ -310,7 +333,7 @@ static PROC_SHOW(show_children)
 
 static const struct pseudo_entry pid_entries[] = {
 	COMMON_ENTRIES,
-	REG("coredump_filter", 0644, .show = show_coredump_filter),
+	REG("coredump_filter", 0644, .show = show_coredump_filter, .store = store_coredump_filter),
 	DIR_ENTRY("task", 0555, proc_task_dir),
 	REG("timers", 0444, .show = show_nothing),
 };
