@@ -80,9 +80,12 @@ int op_txattrwalk(struct conn *c, const struct p9_txattrwalk *t, struct p9_buf *
 		if (n > 0)
 			n = (ssize_t)filter_list((char *)scratch, (size_t)n);
 	} else {
-		if (!readable(name))
-			return -EOPNOTSUPP;
+		bool shown = readable(name);
+
 		n = getxattr(fd_path(f->path_fd).s, name, scratch, sizeof(scratch));
+		/* What isn't shown is not there, where it could be. */
+		if (!shown && (n >= 0 || errno == ERANGE))
+			return -ENODATA;
 	}
 	if (n < 0)
 		return -errno;

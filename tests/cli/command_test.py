@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -262,6 +263,20 @@ def log_and_strace(s):
                         "--", "true"], capture_output=True, timeout=60)
     expect(p.returncode == 0 and not p.stderr, repr(p))
     expect("exit_group" in open(s.path("log")).read(), "no exit_group in the log")
+    # A call that Linux never makes again has failed, as strace shows it; one that it would is marked.
+    script = "import os, select, signal\n" \
+             "def interrupt(*_): raise KeyError\n" \
+             "signal.signal(signal.SIGALRM, interrupt)\n" \
+             "for wait in (select.epoll().poll, lambda: os.read(os.pipe()[0], 1)):\n" \
+             "    signal.setitimer(signal.ITIMER_REAL, 0.3)\n" \
+             "    try: wait()\n" \
+             "    except KeyError: pass\n"
+    p = subprocess.run([s.stasis, "--root", s.root, "--log", s.path("log2"), "--strace", "do",
+                        "--", "python3", "-c", script], capture_output=True, timeout=60)
+    expect(p.returncode == 0, repr(p))
+    log = open(s.path("log2")).read()
+    expect(re.search(r"epoll_wait\(.*= -1 EINTR \(Interrupted system call\)\n", log), "epoll")
+    expect(re.search(r"read\(.*= \? ERESTARTSYS \(To be restarted", log), "read")
 
 
 def many_at_once(s):

@@ -1,5 +1,6 @@
 #include "tests/guest/guest_test.h"
 
+#include <limits.h>
 #include <sys/xattr.h>
 
 /* Extended attributes, where the file system has them. */
@@ -27,6 +28,21 @@ GUEST_TEST(errors_that_hold_everywhere)
 	EXPECT_ERRNO(setxattr(f, "", "1", 1, 0), ERANGE);
 	EXPECT_ERRNO(setxattr(f, "user.x", "1", 1, 99), EINVAL);
 	EXPECT_GE(listxattr(f, NULL, 0), 0);
+}
+
+/* The program's own file is on the host, also where new ones are not. */
+GUEST_TEST(attribute_that_a_file_has_not)
+{
+	char exe[PATH_MAX] = "";
+
+	ASSERT_OK(readlink("/proc/self/exe", exe, sizeof(exe) - 1));
+	if (getxattr(exe, "user.none", NULL, 0) < 0 && errno == EOPNOTSUPP)
+		SKIP("no attributes there");
+	EXPECT_ERRNO(getxattr(exe, "security.none", NULL, 0), ENODATA);
+	MAYBE_SAVE();
+	EXPECT_ERRNO(getxattr(exe, "security.none", NULL, 0), ENODATA);
+	EXPECT_ERRNO(getxattr(exe, "trusted.none", NULL, 0), ENODATA);
+	EXPECT_ERRNO(getxattr(exe, "other.none", NULL, 0), EOPNOTSUPP);
 }
 
 GUEST_TEST(set_get_list_remove)
