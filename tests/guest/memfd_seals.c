@@ -56,6 +56,30 @@ GUEST_TEST(seal)
 	EXPECT_ERRNO(fcntl(fd, F_ADD_SEALS, 0), EPERM);
 }
 
+GUEST_TEST(seals_belong_to_the_file_however_opened)
+{
+	int fd = sealable(), other, named;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	other = ASSERT_OK(open(path, O_RDWR));
+	EXPECT_EQ(fcntl(other, F_GET_SEALS), 0);
+	EXPECT_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW));
+	EXPECT_EQ(fcntl(other, F_GET_SEALS), F_SEAL_GROW);
+	EXPECT_OK(fcntl(other, F_ADD_SEALS, F_SEAL_SHRINK));
+	MAYBE_SAVE();
+	EXPECT_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_GROW | F_SEAL_SHRINK);
+	EXPECT_OK(close(fd));
+	EXPECT_OK(fcntl(other, F_ADD_SEALS, F_SEAL_SEAL));
+	EXPECT_ERRNO(fcntl(other, F_ADD_SEALS, F_SEAL_WRITE), EPERM);
+	/* A file of a tree in memory has one seal from the beginning: against others. */
+	named = open("/dev/shm", O_TMPFILE | O_RDWR, 0600);
+	if (named >= 0) {
+		EXPECT_EQ(fcntl(named, F_GET_SEALS), F_SEAL_SEAL);
+		EXPECT_ERRNO(fcntl(named, F_ADD_SEALS, F_SEAL_WRITE), EPERM);
+	}
+}
+
 GUEST_TEST(shrink_and_grow)
 {
 	int fd = sealable();

@@ -45,6 +45,13 @@ static struct tmpfs_inode *memory_file(struct file *f)
 	return ti && ti->data && f->inode->sb->obj.type == &tmpfs_super_type ? ti : NULL;
 }
 
+/* Files of a tree can't be sealed. One of memfd_create(2), whose super block has none, can,
+ * whichever way it was opened. Under the inode's lock. */
+static u32 seals_of(const struct tmpfs_inode *ti)
+{
+	return ti->inode.sb->root ? F_SEAL_SEAL : ti->seals;
+}
+
 long memfd_add_seals(struct file *f, struct ctx *c, u32 seals)
 {
 	struct tmpfs_inode *ti = memory_file(f);
@@ -60,7 +67,7 @@ long memfd_add_seals(struct file *f, struct ctx *c, u32 seals)
 	/* Not under the lock: it may put the last reference to an address space. */
 	writer = (seals & F_SEAL_WRITE) && mm_any_writer(c->kernel, (struct mappable *)ti->data);
 	GUARD(&f->inode->lock);
-	if (ti->seals & F_SEAL_SEAL)
+	if (seals_of(ti) & F_SEAL_SEAL)
 		return -EPERM;
 	if ((seals & ~ti->seals & F_SEAL_WRITE) && writer)
 		return -EBUSY;
@@ -75,5 +82,5 @@ long memfd_get_seals(struct file *f)
 	if (!ti)
 		return -EINVAL;
 	GUARD(&f->inode->lock);
-	return f->path.dentry ? F_SEAL_SEAL : ti->seals;
+	return seals_of(ti);
 }
