@@ -140,6 +140,31 @@ static void free_window(struct mm *mm, const struct vma *v, u64 page, u64 align,
 	*ret_hi = hi;
 }
 
+/* A whole chunk was allocated. If the one beside it is filled, the guest goes through its memory in
+ * a row. */
+static void back_huge(struct mm *mm, const struct vma *v, u64 lo, u64 off)
+{
+	const u64 beside[] = {lo - MM_CHUNK, lo + MM_CHUNK};
+	struct memfile *mf = mm_memfile(mm);
+
+	if (mm_thp_disabled(mm) || v->flags & VMA_SMALL)
+		return;
+	if (v->flags & VMA_HUGE) {
+		memfile_back_huge(mf, off, ~0ull);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
+		u64 at = beside[i];
+		struct pma *p =
+			at >= v->start && at + MM_CHUNK <= v->end ? pma_find(&mm->pmas, at) : NULL;
+
+		if (p && p->owned && memfile_of(p->mf) == mf && p->end >= at + MM_CHUNK) {
+			memfile_back_huge(mf, off, p->off + (at - p->start));
+			return;
+		}
+	}
+}
+
 static int add_anonymous(struct mm *mm, const struct vma *v, u64 page, struct pma **ret)
 {
 	struct memfile *mf = mm_memfile(mm);
@@ -155,6 +180,8 @@ static int add_anonymous(struct mm *mm, const struct vma *v, u64 page, struct pm
 	}
 	if (r < 0)
 		return r;
+	if (hi - lo == MM_CHUNK)
+		back_huge(mm, v, lo, off);
 	mapfile_get(&mf->mapfile);
 	*ret = pma_add(&mm->pmas, lo, hi, &mf->mapfile, off, false, true);
 	return 0;

@@ -64,6 +64,8 @@ static void describe(const struct mm *mm, const struct vma *v, struct vma_info *
 		.dontfork = v->flags & VMA_DONTFORK,
 		.wipeonfork = v->flags & VMA_WIPEONFORK,
 		.dontdump = v->flags & VMA_DONTDUMP,
+		.huge = v->flags & VMA_HUGE,
+		.small = v->flags & VMA_SMALL,
 		.noreserve = v->flags & VMA_NORESERVE,
 	};
 	if (v->name)

@@ -49,8 +49,12 @@ static int advise(struct mm *mm, struct vma *v, u64 start, u64 end, int advice)
 	case MADV_COLD:
 	case MADV_PAGEOUT:
 		return v->flags & VMA_LOCKED ? -EINVAL : 0;
+	case MADV_HUGEPAGE:
+		return mm_set_flag_locked(mm, start, end, VMA_HUGE, VMA_SMALL);
+	case MADV_NOHUGEPAGE:
+		return mm_set_flag_locked(mm, start, end, VMA_SMALL, VMA_HUGE);
 	default:
-		/* Hints about access order and huge pages: nothing depends on them. */
+		/* Hints about access order: nothing depends on them. */
 		return 0;
 	}
 }

@@ -1,8 +1,10 @@
+#define LOG_SUBSYSTEM "mm"
 #include "sentry/mm/memfile.h"
 #include "sentry/mm/guard.h"
 #include "sentry/mm/memfile_alloc.h"
 #include "state/base/bug.h"
 #include "state/base/lock.h"
+#include "state/base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,6 +82,22 @@ static u64 source_zero_prefix(struct page_source *src, u64 off, u64 len)
 	return MIN((u64)data - off, len);
 }
 
+static void map_huge(struct memfile *mf)
+{
+	void *base =
+		mmap(NULL, mf->size + MEMFILE_HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u8 *at;
+
+	if (base == MAP_FAILED)
+		return;
+	at = (u8 *)ALIGN_UP((uintptr_t)base, MEMFILE_HUGE);
+	if (mmap(at, mf->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+	         mf->mapfile.fd, 0) == MAP_FAILED ||
+	    madvise(at, mf->size, MADV_HUGEPAGE) < 0)
+		return;
+	mf->huge = at;
+}
+
 /* The largest sparse file that this process may have and map, from MEMFILE_SIZE down. */
 static int reserve(struct memfile *mf)
 {
@@ -104,6 +122,7 @@ static int reserve(struct memfile *mf)
 		}
 		mf->base = base;
 		mf->size = size;
+		map_huge(mf);
 		mf->alloc->refs = refs;
 		return 0;
 	}
@@ -154,6 +173,8 @@ void memfile_destroy(struct memfile *mf)
 	BUG_ON(mf->mapfile.refs != 1);
 	page_source_finish(&mf->source);
 	munmap(mf->base, mf->size);
+	if (mf->huge)
+		munmap(mf->huge, mf->size);
 	munmap(mf->alloc->refs, mf->size / PAGE_SIZE * sizeof(u32));
 	free_space_finish(&mf->alloc->space);
 	close(mf->mapfile.fd);
@@ -255,10 +276,10 @@ void memfile_get_pages(struct memfile *mf, u64 off, u64 len)
 	}
 }
 
-/* Most of a run has host memory behind it. */
+/* Most of a run of at most MEMFILE_HUGE bytes has host memory behind it. */
 static bool mostly_resident(struct memfile *mf, u64 off, u64 len)
 {
-	unsigned char vec[DIRTY_RUN_MAX / PAGE_SIZE];
+	unsigned char vec[MEMFILE_HUGE / PAGE_SIZE];
 	u64 n = 0;
 
 	if (mincore(memfile_at(mf, off), len, vec) < 0)
@@ -311,6 +332,21 @@ void memfile_put_pages(struct memfile *mf, u64 off, u64 len)
 u32 memfile_page_refs(const struct memfile *mf, u64 off)
 {
 	return atomic_load_explicit(&mf->alloc->refs[off / PAGE_SIZE], memory_order_acquire);
+}
+
+void memfile_back_huge(struct memfile *mf, u64 off, u64 before)
+{
+	u64 limit = READ_ONCE(mf->limit);
+
+	if (!mf->huge || !IS_ALIGNED(off, MEMFILE_HUGE) ||
+	    (before != ~0ull && !mostly_resident(mf, before, MEMFILE_HUGE)))
+		return;
+	/* What the guest may never touch must not be what ends a process of it. */
+	if (limit != 0 && memfile_resident(mf) + limit / 8 + 2 * MEMFILE_HUGE > limit)
+		return;
+	/* Only this mapping is told to take huge pages, and the file remembers what it took. */
+	if (guard_zero(mf->huge + off, sizeof(u64)) != 0)
+		log_debug("no room for a huge page");
 }
 
 bool memfile_is_hole(struct memfile *mf, u64 off, u64 len)

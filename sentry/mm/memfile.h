@@ -10,10 +10,13 @@
 #include "sentry/mm/mapfile.h"
 #include "state/pages.h"
 
+#define MEMFILE_HUGE (2 * MIB)
+
 struct memfile {
 	struct mapfile mapfile; /* .fd is the memfd */
 	struct page_source source;
 	u8 *base;
+	u8 *huge; /* the same again, for memfile_back_huge */
 	u64 size;
 	u64 limit;        /* bytes that it and the sentry's heap may have; 0: unlimited */
 	u64 total_ram;    /* of the host, with swap: what no single request may exceed */
@@ -42,6 +45,14 @@ void memfile_destroy(struct memfile *mf);
 MUST_CHECK int memfile_alloc(struct memfile *mf, u64 len, u64 phase, u64 *ret_off);
 /* The same with any content, for a caller that overwrites all of it at once. */
 MUST_CHECK int memfile_alloc_dirty(struct memfile *mf, u64 len, u64 *ret_off);
+/*
+ * The run of MEMFILE_HUGE bytes at off was just allocated, the one at before, of as many, is what
+ * the guest filled before it (~0: it is known to want this one whole). If it really did, one huge
+ * page of the host comes behind the new run at once: zeroing that costs a fifth of as many small
+ * pages, and mapping it nothing. A hint: where there is none to be had, or not much room, nothing
+ * happens.
+ */
+void memfile_back_huge(struct memfile *mf, u64 off, u64 before);
 /* The whole of [off, off+len) has never been touched since it was allocated: it reads as zeros. */
 bool memfile_is_hole(struct memfile *mf, u64 off, u64 len);
 /* Gives pages that are kept for reuse back to the host: for a sandbox that goes idle. */

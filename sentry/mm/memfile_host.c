@@ -21,6 +21,8 @@ int memfile_bounded(u64 size)
 
 	if (fs < 0)
 		return -errno;
+	/* For memfile_back_huge; a host without them does as well. */
+	(void)fsconfig(fs, FSCONFIG_SET_STRING, "huge", "advise", 0);
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)size);
 	if (fsconfig(fs, FSCONFIG_SET_STRING, "size", text, 0) < 0 ||
 	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)

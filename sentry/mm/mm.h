@@ -136,7 +136,8 @@ u32 mm_map_count(const struct mm *mm);
 struct vma_info {
 	u64 start, end, off, dev, ino;
 	int prot;
-	bool shared, stack, heap, growsdown, locked, dontfork, wipeonfork, dontdump, noreserve;
+	bool shared, stack, heap, growsdown, locked, dontfork, wipeonfork, dontdump, noreserve,
+		huge, small;
 	u64 rss, private_dirty; /* bytes; filled only when asked for */
 	char name[512];         /* path, "[heap]", "[stack]", "[vdso]" or "" */
 };

@@ -169,6 +169,16 @@ static int own(struct shmem *s, struct pma *p, u64 page, struct pma **ret)
 	return 0;
 }
 
+/* A whole chunk was allocated for lo: as in fault.c, for content that is filled in a row. */
+static void back_huge(struct shmem *s, u64 lo, u64 off)
+{
+	struct pma *p = lo < CHUNK_MAX ? NULL : pma_from(&s->extents, lo - CHUNK_MAX);
+
+	if (p && p->start <= lo - CHUNK_MAX && p->end >= lo && p->owned &&
+	    memfile_of(p->mf) == memfile(s))
+		memfile_back_huge(memfile(s), off, p->off + (lo - CHUNK_MAX - p->start));
+}
+
 /* A run in the memory file that holds page; a hole is filled with up to chunk bytes, from at least
  * low and below limit. */
 static int make_present(struct shmem *s, u64 page, u64 chunk, u64 low, u64 limit, struct pma **ret)
@@ -202,6 +212,8 @@ static int make_present(struct shmem *s, u64 page, u64 chunk, u64 low, u64 limit
 	}
 	if (r < 0)
 		return r;
+	if (hi - lo == CHUNK_MAX)
+		back_huge(s, lo, off);
 	mapfile_get(&memfile(s)->mapfile);
 	*ret = pma_add(&s->extents, lo, hi, &memfile(s)->mapfile, off, false, true);
 	return 0;

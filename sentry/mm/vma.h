@@ -20,8 +20,10 @@ enum vma_flag {
 	VMA_DONTDUMP = 16,
 	VMA_NORESERVE = 32,
 	VMA_LOCKED = 64,
-	VMA_ANON = 128, /* asked for without a file: a mappable behind it is only its memory */
-	VMA_ALL = 255,
+	VMA_ANON = 128,  /* asked for without a file: a mappable behind it is only its memory */
+	VMA_HUGE = 256,  /* MADV_HUGEPAGE */
+	VMA_SMALL = 512, /* MADV_NOHUGEPAGE */
+	VMA_ALL = 1023,
 };
 
 #define STACK_GUARD_GAP (256 * PAGE_SIZE)

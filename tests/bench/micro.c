@@ -325,7 +325,6 @@ static uint64_t run_touch(long n)
 		char *p = map(AREA);
 		uint64_t start;
 
-		(void)madvise(p, AREA * PAGE, MADV_NOHUGEPAGE); /* a kernel without them refuses */
 		start = now_ns();
 		for (long i = 0; i < pages; i++)
 			((volatile char *)p)[i * PAGE] = 1;

@@ -205,6 +205,8 @@ static void show_flags(struct text *t, const struct vma_info *v)
 		{v->noreserve, "nr"},
 		{v->wipeonfork, "wf"},
 		{v->dontdump, "dd"},
+		{v->huge, "hg"},
+		{v->small, "nh"},
 	};
 
 	text_printf(t, "VmFlags: ");
