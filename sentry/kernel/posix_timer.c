@@ -164,7 +164,7 @@ static void fire_locked(struct posix_timers *p, struct ptimer *pt) NO_LOCK_ANALY
 			pt->overrun++;
 		return;
 	}
-	r = target ? signal_send_task(target, &info) : signal_send_group(p->tg, &info);
+	r = signal_send_timer(p->tg, target, &info);
 	queued = r == 0 && is_queued(p, target, id);
 
 	mutex_lock(&p->lock);

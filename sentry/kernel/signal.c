@@ -117,16 +117,17 @@ void sigqueue_finish(struct sigqueue *q)
 	sigqueue_clear(q, ~0ull);
 }
 
-/* 0 queued, 1 merged with one that is pending, -EAGAIN. uid: the receiver's, with his limit. */
-static int sigqueue_add(struct sigqueue *q, const siginfo_t *info, u32 uid, u64 limit)
+/* 0 queued, 1 merged with one that is pending, -EAGAIN. uid: the receiver's, with his limit. timer:
+ * it comes from one, whose id info has; it paid for its signal when it was made, and is queued
+ * beside one that is pending. What a guest calls SI_TIMER is none. */
+static int sigqueue_add(struct sigqueue *q, const siginfo_t *info, bool timer, u32 uid, u64 limit)
 {
 	int signo = info->si_signo;
 	struct queued_signal *qs;
 
-	if (signo < SIGRTMIN_KERNEL && (q->pending & SIGBIT(signo)))
+	if (signo < SIGRTMIN_KERNEL && !timer && (q->pending & SIGBIT(signo)))
 		return 1;
-	/* A timer has paid for its signal when it was made. */
-	if (signo >= SIGRTMIN_KERNEL && info->si_code != SI_KERNEL && info->si_code != SI_TIMER &&
+	if (signo >= SIGRTMIN_KERNEL && info->si_code != SI_KERNEL && !timer &&
 	    user_has(uid, USER_SIGNALS) >= limit) {
 		/* kill(2) still marks the signal pending, sigqueue(3) reports the failure. */
 		if (info->si_code != SI_USER)
@@ -138,7 +139,7 @@ static int sigqueue_add(struct sigqueue *q, const siginfo_t *info, u32 uid, u64 
 	BUG_ON(!qs);
 	qs->info = *info;
 	qs->uid = uid;
-	if (info->si_code == SI_TIMER)
+	if (timer)
 		qs->timer_id = (u64)(u32)info->si_timerid + 1;
 	sigqueue_append(q, qs);
 	q->pending |= SIGBIT(signo);
@@ -279,7 +280,7 @@ void thread_group_exit(struct thread_group *tg, int status)
 
 /* target NULL: the group's queue. tasks_lock and tg->lock held. */
 static int send_locked(struct thread_group *tg, struct task *target, struct task *near,
-                       const siginfo_t *info, bool *ret_resumed)
+                       const siginfo_t *info, bool timer, bool *ret_resumed)
 {
 	int signo = info->si_signo;
 	struct task *judge = target ? target : near ? near : tg->leader, *t, *chosen = NULL;
@@ -316,7 +317,7 @@ static int send_locked(struct thread_group *tg, struct task *target, struct task
 		thread_group_exit_locked(tg, signo);
 		return 0;
 	}
-	r = sigqueue_add(target ? &target->pending : &tg->shared, info, task_uid(judge),
+	r = sigqueue_add(target ? &target->pending : &tg->shared, info, timer, task_uid(judge),
 	                 tg->rlimits[RLIMIT_SIGPENDING].rlim_cur);
 	if (r < 0)
 		return r;
@@ -335,13 +336,13 @@ static int send_locked(struct thread_group *tg, struct task *target, struct task
 
 /* tasks_lock held. */
 static int send(struct thread_group *tg, struct task *target, struct task *near,
-                const siginfo_t *info)
+                const siginfo_t *info, bool timer)
 {
 	bool resumed = false;
 	int r;
 
 	mutex_lock(&tg->lock);
-	r = send_locked(tg, target, near, info, &resumed);
+	r = send_locked(tg, target, near, info, timer, &resumed);
 	mutex_unlock(&tg->lock);
 	/* The parent's lock has the same rank: only after ours is free. */
 	if (resumed)
@@ -351,7 +352,7 @@ static int send(struct thread_group *tg, struct task *target, struct task *near,
 
 int signal_send_task_tasks_locked(struct task *t, const siginfo_t *info)
 {
-	return t->exit_state == TASK_ALIVE ? send(t->tg, t, NULL, info) : 0;
+	return t->exit_state == TASK_ALIVE ? send(t->tg, t, NULL, info, false) : 0;
 }
 
 int signal_send_task(struct task *t, const siginfo_t *info)
@@ -362,7 +363,7 @@ int signal_send_task(struct task *t, const siginfo_t *info)
 
 int signal_send_group_tasks_locked(struct thread_group *tg, const siginfo_t *info)
 {
-	return send(tg, NULL, NULL, info);
+	return send(tg, NULL, NULL, info, false);
 }
 
 int signal_send_group(struct thread_group *tg, const siginfo_t *info)
@@ -376,7 +377,15 @@ int signal_send_group_near(struct task *t, const siginfo_t *info)
 	GUARD(&t->kernel->tasks_lock);
 	if (t->exit_state != TASK_ALIVE)
 		return 0;
-	return send(t->tg, NULL, t, info);
+	return send(t->tg, NULL, t, info, false);
+}
+
+int signal_send_timer(struct thread_group *tg, struct task *target, const siginfo_t *info)
+{
+	GUARD(&tg->kernel->tasks_lock);
+	if (target && target->exit_state != TASK_ALIVE)
+		return 0;
+	return send(tg, target, NULL, info, true);
 }
 
 void signal_force(struct task *t, const siginfo_t *info)
@@ -397,7 +406,7 @@ void signal_force(struct task *t, const siginfo_t *info)
 	 * order of synchronous signals first must hold. */
 	if (tg->exiting)
 		return;
-	sigqueue_add(&t->pending, info, task_uid(t), UINT64_MAX);
+	sigqueue_add(&t->pending, info, false, task_uid(t), UINT64_MAX);
 	ctx_interrupt(&t->ctx, INTERRUPT_SIGNAL);
 }
 

@@ -78,6 +78,8 @@ bool sigqueue_has_timer(const struct sigqueue *q, u64 timer_id);
  */
 int signal_send_task(struct task *t, const siginfo_t *info);
 int signal_send_group(struct thread_group *tg, const siginfo_t *info);
+/* A POSIX timer's; target NULL: for the group. Queued also beside one that is pending. */
+int signal_send_timer(struct thread_group *tg, struct task *target, const siginfo_t *info);
 /* To t's group, of which t takes it if it may. */
 int signal_send_group_near(struct task *t, const siginfo_t *info);
 /* A synchronous signal (fault): if blocked or ignored the default action is forced. */

@@ -344,23 +344,52 @@ struct attr {
 };
 #define ATTR_FLAGS_ALL 0x7fu
 
+/* What follows what is known here must be 0. -E2BIG. */
+static int read_attr(struct ctx *c, uaddr_t in, struct attr *ret)
+{
+	u8 rest[64];
+	u32 size;
+	int r = user_get_u32(c, in, &size);
+
+	if (r < 0)
+		return r;
+	if (size == 0)
+		size = sizeof(*ret);
+	if (size < sizeof(*ret) || size > PAGE_SIZE)
+		return -E2BIG;
+	for (u32 at = sizeof(*ret); at < size; at += sizeof(rest)) {
+		u32 n = MIN(size - at, (u32)sizeof(rest));
+
+		r = user_copy_in(c, rest, UADDR(in.a + at), n);
+		if (r < 0)
+			return r;
+		for (u32 i = 0; i < n; i++)
+			if (rest[i])
+				return -E2BIG;
+	}
+	return user_get(c, in, ret);
+}
+
+/* Times that SCHED_DEADLINE could go by: runtime <= deadline <= period. */
+static bool deadline_fits(const struct attr *a)
+{
+	u64 period = a->period ? a->period : a->deadline;
+
+	return a->deadline && a->runtime >= 1024 && a->runtime <= a->deadline &&
+	       a->deadline <= period && !((a->deadline | period) >> 63);
+}
+
 SYSCALL3(sched_setattr, int, pid, uaddr_t, in, u32, flags)
 {
 	AUTO(task) o = NULL;
 	struct attr a;
-	u32 size;
 	int r;
 
 	if (pid < 0 || uaddr_null(in) || flags)
 		return -EINVAL;
-	r = user_get_u32(&t->ctx, in, &size);
-	if (r < 0)
-		return r;
-	if (size == 0)
-		size = sizeof(a);
-	if (size < sizeof(a) || size > PAGE_SIZE)
-		return -E2BIG;
-	r = user_get(&t->ctx, in, &a);
+	r = read_attr(&t->ctx, in, &a);
+	if (r == -E2BIG && user_put_u32(&t->ctx, in, sizeof(a)) < 0)
+		return -EFAULT;
 	if (r < 0)
 		return r;
 	if ((s32)a.policy < 0 || a.flags & ~(u64)ATTR_FLAGS_ALL)
@@ -368,6 +397,8 @@ SYSCALL3(sched_setattr, int, pid, uaddr_t, in, u32, flags)
 	r = target(t, pid, &o);
 	if (r < 0)
 		return r;
+	if (a.policy == POLICY_DEADLINE && !deadline_fits(&a))
+		return -EINVAL;
 	a.nice = MIN(MAX(a.nice, -20), 19);
 	if (is_fair((int)a.policy)) {
 		r = check_nice(t, o, a.nice);

@@ -135,3 +135,28 @@ GUEST_TEST(what_is_wrong_first)
 	EXPECT_ERRNO(prlimit(0, 99, NULL, &l), EINVAL);
 	EXPECT_ERRNO(prlimit(99999999, RLIMIT_CORE, (void *)8, NULL), EFAULT);
 }
+
+struct sched_attr_0 {
+	unsigned size, policy;
+	unsigned long flags;
+	int nice;
+	unsigned priority;
+	unsigned long runtime, deadline, period, later[8];
+};
+
+GUEST_TEST(attributes_of_a_later_kernel)
+{
+	struct sched_attr_0 a = {.size = sizeof(a)};
+
+	EXPECT_OK(syscall(SYS_sched_setattr, 0, &a, 0));
+	a.later[7] = 1;
+	EXPECT_ERRNO(syscall(SYS_sched_setattr, 0, &a, 0), E2BIG);
+	/* It says how much it knows. */
+	EXPECT_GE(a.size, 48);
+	EXPECT_LT(a.size, sizeof(a));
+	a.size = 12;
+	EXPECT_ERRNO(syscall(SYS_sched_setattr, 0, &a, 0), E2BIG);
+	EXPECT_GE(a.size, 48);
+	a = (struct sched_attr_0){.size = 48, .policy = 6, .runtime = 5, .deadline = 3};
+	EXPECT_ERRNO(syscall(SYS_sched_setattr, 0, &a, 0), EINVAL);
+}

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <semaphore.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 
 /* Interval timers and POSIX timers. */
@@ -145,6 +147,49 @@ GUEST_TEST(overruns)
 	arm(t, 0, 0);
 	sigpending(&set);
 	EXPECT_OK(timer_delete(t));
+}
+
+/* A timer's signal is queued beside one that somebody sent, and its periods are counted. */
+GUEST_TEST(beside_a_pending_signal)
+{
+	struct itimerspec its = {{0, 2000000}, {0, 1000000}}, zero = {{0, 0}, {0, 0}};
+	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	struct timespec nap = {0, 20000000};
+	siginfo_t si;
+	timer_t timer;
+
+	block(SIGUSR1);
+	EXPECT_OK(kill(getpid(), SIGUSR1));
+	ASSERT_OK(timer_create(CLOCK_MONOTONIC, &ev, &timer));
+	ASSERT_OK(timer_settime(timer, 0, &its, NULL));
+	EXPECT_OK(nanosleep(&nap, NULL));
+	MAYBE_SAVE();
+	EXPECT_EQ(sigwaitinfo(&set, &si), SIGUSR1);
+	EXPECT_EQ(si.si_code, SI_USER);
+	EXPECT_OK(nanosleep(&nap, NULL));
+	EXPECT_EQ(sigwaitinfo(&set, &si), SIGUSR1);
+	EXPECT_EQ(si.si_code, SI_TIMER);
+	EXPECT_GE(si.si_overrun, 1);
+	EXPECT_OK(timer_settime(timer, 0, &zero, NULL));
+	EXPECT_OK(timer_delete(timer));
+}
+
+/* What only looks like a timer's counts as everybody's. */
+GUEST_TEST(claims_of_being_a_timer)
+{
+	struct rlimit lim = {0, 0};
+	siginfo_t si = {0};
+	int i;
+
+	block(SIGRTMIN);
+	ASSERT_OK(setrlimit(RLIMIT_SIGPENDING, &lim));
+	si.si_signo = SIGRTMIN;
+	si.si_code = SI_TIMER;
+	for (i = 0; i < 10; i++)
+		if (syscall(SYS_rt_sigqueueinfo, getpid(), SIGRTMIN, &si) < 0)
+			break;
+	EXPECT_LT(i, 10);
+	EXPECT_EQ(errno, EAGAIN);
 }
 
 GUEST_TEST(gettime_and_disarm)
