@@ -19,6 +19,7 @@ struct globals {
 	bool strace;
 	bool debug;
 	u32 closed; /* bit N: our caller closed descriptor N, and it is /dev/null now */
+	u32 umask;  /* our caller's; ours takes nothing from the owner */
 	int log_fd;
 	enum log_level log_level;
 };
@@ -62,4 +63,9 @@ MUST_CHECK int parse_options(const struct poptOption *table, const char *operand
 MUST_CHECK int parse_autosave(const char *arg, u64 *ret_every, bool *ret_on_request,
                               struct error *err);
 /* For a command with flags of its own that wants --help in the same words. */
-#define OPTIONS_END POPT_AUTOHELP POPT_TABLEEND
+#define OPTION_HELP 0x100
+#define OPTIONS_END \
+	{"help", 'h', POPT_ARG_NONE, NULL, OPTION_HELP, "print this", NULL}, POPT_TABLEEND
+
+/* Whatever was printed has been taken: to be asked before a successful end. */
+MUST_CHECK int output_done(struct error *err);

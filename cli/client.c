@@ -97,6 +97,23 @@ int client_request(const struct container *c, const char *what, Control__Request
 	return request(c, what, req, -1, timeout_ms, ret_reply, err);
 }
 
+void client_await_stop(const struct container *c)
+{
+	struct error ignored = {0};
+	Control__Request req = CONTROL__REQUEST__INIT;
+	Control__Empty empty = CONTROL__EMPTY__INIT;
+	AUTO_CLOSE int fd = -1;
+	Control__Reply *reply;
+
+	req.op_case = CONTROL__REQUEST__OP_WAIT;
+	req.wait = &empty;
+	/* Two waits: for the program, and for the sentry to close its connections. */
+	if (container_connect(c, &fd, &ignored) == 0)
+		while (client_call(fd, &req, NULL, 0, CLIENT_TIMEOUT_MS, &reply) == 0)
+			control__reply__free_unpacked(reply, NULL);
+	error_finish(&ignored);
+}
+
 int client_request_answer(const struct container *c, const char *what, Control__Request *req,
                           Control__Reply **ret_reply, FILE **ret_answer, struct error *err)
 {

@@ -26,6 +26,8 @@ MUST_CHECK int client_request(const struct container *c, const char *what, Contr
 MUST_CHECK int client_request_answer(const struct container *c, const char *what,
                                      Control__Request *req, Control__Reply **ret_reply,
                                      FILE **ret_answer, struct error *err);
+/* Sleeps until the sandbox, which is ending, has hung up: its state says so then. */
+void client_await_stop(const struct container *c);
 /* The next message of such a file: 1, 0 at its end; -EBADMSG for what is none. */
 MUST_CHECK int client_next(FILE *answer, const ProtobufCMessageDescriptor *desc,
                            ProtobufCMessage **ret);

@@ -69,24 +69,6 @@ static int checkpoint(const struct container *c, const char *image, bool leave_r
 	return leave_running ? 0 : end(c, fd, err);
 }
 
-/* The container ends: when the command returns, its state says so. */
-static void await_stop(const struct container *c)
-{
-	struct error ignored = {0};
-	Control__Request req = CONTROL__REQUEST__INIT;
-	Control__Empty empty = CONTROL__EMPTY__INIT;
-	AUTO_CLOSE int fd = -1;
-	Control__Reply *reply;
-
-	req.op_case = CONTROL__REQUEST__OP_WAIT;
-	req.wait = &empty;
-	/* Two waits: for the program, and for the sentry to close its connections. */
-	if (container_connect(c, &fd, &ignored) == 0)
-		while (client_call(fd, &req, NULL, 0, CLIENT_TIMEOUT_MS, &reply) == 0)
-			control__reply__free_unpacked(reply, NULL);
-	error_finish(&ignored);
-}
-
 int cmd_checkpoint(const struct globals *g, int argc, const char **argv, struct error *err)
 {
 	const char *image = NULL, *compression = "none", **args;
@@ -114,7 +96,7 @@ int cmd_checkpoint(const struct globals *g, int argc, const char **argv, struct 
 		return -1;
 	r = checkpoint(&c, image, leave_running, lz4, err);
 	if (r == 0 && !leave_running)
-		await_stop(&c);
+		client_await_stop(&c);
 	container_finish(&c);
 	return r;
 }

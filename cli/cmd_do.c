@@ -59,7 +59,7 @@ int cmd_do(const struct globals *g, int argc, const char **argv, struct error *e
 		name = random_id = container_random_id();
 	if (!name)
 		return error_set(err, "out of memory");
-	r = config_of_caller(g->overlay, args, n, &c, err);
+	r = config_of_caller(g->overlay, g->umask, args, n, &c, err);
 	if (r == 0) {
 		l.id = name;
 		l.sandbox = c.sandbox;

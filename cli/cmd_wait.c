@@ -57,6 +57,21 @@ int cmd_wait(const struct globals *g, int argc, const char **argv, struct error 
 	return status < 0 ? -1 : 0;
 }
 
+/* Asks it to end, so that whoever started it hears of an end and not of a death. What does not
+ * answer is killed after this. */
+static void ask_to_end(const struct container *c)
+{
+	struct error ignored = {0};
+	Control__Request req = CONTROL__REQUEST__INIT;
+	Control__Empty empty = CONTROL__EMPTY__INIT;
+
+	req.op_case = CONTROL__REQUEST__OP_END;
+	req.end = &empty;
+	if (client_request(c, "delete", &req, CLIENT_TIMEOUT_MS, NULL, &ignored) == 0)
+		client_await_stop(c);
+	error_finish(&ignored);
+}
+
 int cmd_delete(const struct globals *g, int argc, const char **argv, struct error *err)
 {
 	const char **args;
@@ -74,6 +89,8 @@ int cmd_delete(const struct globals *g, int argc, const char **argv, struct erro
 	if (r == 0 && status != STATUS_STOPPED)
 		r = error_set(err, "container %s is %s: stop it first, or use --force", c.id,
 		              container_status_name(status));
+	if (r == 0 && force)
+		ask_to_end(&c);
 	if (r == 0)
 		r = container_kill(&c, CLIENT_TIMEOUT_MS, err);
 	if (r == 0)

@@ -19,8 +19,8 @@ struct config {
 void config_free(struct config *c);
 
 /* The host's / and the caller's identity, directory, environment and limits. */
-MUST_CHECK int config_of_caller(bool overlay, const char **args, int n_args, struct config *ret,
-                                struct error *err);
+MUST_CHECK int config_of_caller(bool overlay, u32 mask, const char **args, int n_args,
+                                struct config *ret, struct error *err);
 /* bundle is the absolute path of the bundle's directory. */
 MUST_CHECK int config_of_bundle(const char *bundle, bool overlay, struct config *ret,
                                 struct error *err);

@@ -77,13 +77,11 @@ static void caller_signals(Control__Process *p)
 	}
 }
 
-static int caller_identity(Control__Process *p, struct error *err)
+static int caller_identity(Control__Process *p, u32 mask, struct error *err)
 {
 	gid_t groups[256];
 	int n = getgroups(ARRAY_SIZE(groups), groups), i;
-	mode_t mask = umask(0);
 
-	umask(mask);
 	p->umask = mask;
 	p->has_umask = true;
 	p->nice = getpriority(PRIO_PROCESS, 0);
@@ -102,7 +100,7 @@ static int caller_identity(Control__Process *p, struct error *err)
 	return 0;
 }
 
-int config_of_caller(bool overlay, const char **args, int n_args, struct config *ret,
+int config_of_caller(bool overlay, u32 mask, const char **args, int n_args, struct config *ret,
                      struct error *err)
 {
 	struct config c;
@@ -140,7 +138,7 @@ int config_of_caller(bool overlay, const char **args, int n_args, struct config 
 		    config_add_rlimit(c.process, (unsigned)i, l.rlim_cur, l.rlim_max, err) < 0)
 			goto out;
 	}
-	if (caller_identity(c.process, err) < 0)
+	if (caller_identity(c.process, mask, err) < 0)
 		goto out;
 	c.process->terminal = isatty(STDIN_FILENO);
 	/* The program expects to be an ordinary process: somebody else reaps and is pid 1. */

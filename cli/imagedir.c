@@ -149,9 +149,12 @@ static int split(const char *path, struct imagedir *d, struct error *err)
 		d->path[strlen(d->path) - 1] = '\0';
 	slash = strrchr(d->path, '/');
 	d->name = strdup(slash ? slash + 1 : d->path);
-	if (!d->name || !*d->name || strcmp(d->name, ".") == 0 || strcmp(d->name, "..") == 0 ||
-	    strlen(d->name) > 200)
+	if (!d->name || !*d->name || strcmp(d->name, ".") == 0 || strcmp(d->name, "..") == 0)
 		return error_usage(err, "--image-path %s: must end in a name", path);
+	/* A name beside it is longer. */
+	if (strlen(d->name) > 200)
+		return error_set(err, "cannot make image %s: its name is longer than 200 bytes",
+		                 path);
 	if (!slash) {
 		d->parent_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	} else {

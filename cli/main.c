@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define REWRITE_AFTER 32
@@ -75,6 +76,14 @@ static int own_descriptors(u32 *ret_closed, struct error *err)
 		*ret_closed |= 1u << fd;
 	}
 	close(fd);
+	/* What is printed to nowhere is an error, as it is for other programs. */
+	if (*ret_closed >> STDOUT_FILENO & 1) {
+		FILE *unwritable = fopen("/dev/null", "re");
+
+		if (!unwritable)
+			return error_set(err, "cannot open /dev/null: %s", strerror(errno));
+		stdout = unwritable;
+	}
 	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
 		return error_set(err, "close_range: %s", strerror(errno));
 	return 0;
@@ -180,6 +189,9 @@ static int run(int argc, const char **argv, struct error *err)
 		return -1;
 	if (cmd->summary && open_log(&g, log, err) < 0)
 		return -1;
+	/* Where it takes the owner's permissions, we could not use what we have just made. */
+	g.umask = umask(077);
+	umask(g.umask & 077);
 	g.root = root ? root : container_default_root();
 	return cmd->run(&g, n, rest, err);
 }
@@ -197,11 +209,8 @@ int main(int argc, char **argv)
 	struct error err = {0};
 	int status = run(argc, (const char **)argv, &err);
 
-	if (status >= 0) {
-		if (fflush(stdout) == 0 && !ferror(stdout))
-			return status;
-		error_set(&err, "cannot write the output: %s", strerror(errno));
-	}
+	if (status >= 0 && output_done(&err) == 0)
+		return status;
 	if (err.text)
 		one_line(err.text);
 	fprintf(stderr, "stasis: %s\n", err.text ? err.text : "out of memory");

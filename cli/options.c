@@ -1,11 +1,20 @@
 /* Flags of one command, and one-line complaints about them. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Operands live in the context, which lives as long as the process. */
 static poptContext g_context;
+
+int output_done(struct error *err)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	return error_set(err, "cannot write the output: %s", strerror(errno));
+}
 
 int parse_options(const struct poptOption *table, const char *operands, int min, int max, int argc,
                   const char **argv, const char ***ret_operands, int *ret_n, struct error *err)
@@ -25,8 +34,14 @@ int parse_options(const struct poptOption *table, const char *operands, int min,
 		poptFreeContext(g_context);
 	g_context = ctx;
 	poptSetOtherOptionHelp(ctx, operands);
-	while ((rc = poptGetNextOpt(ctx)) > 0)
-		;
+	while ((rc = poptGetNextOpt(ctx)) > 0) {
+		if (rc != OPTION_HELP)
+			continue;
+		poptPrintHelp(ctx, stdout, 0);
+		if (output_done(err) < 0)
+			return -1;
+		exit(0);
+	}
 	if (rc < -1)
 		return error_usage(err, "%s: %s: see %s --help",
 		                   poptBadOption(ctx, POPT_BADOPTION_NOALIAS), poptStrerror(rc),

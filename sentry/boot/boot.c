@@ -245,7 +245,7 @@ void boot_wait(struct boot *b, struct boot_exit *ret)
 void boot_end(struct boot *b)
 {
 	b->ended = true;
-	GUARD(&b->save_lock);
+	GUARD(&b->look_lock);
 	if (b->kernel)
 		kernel_poke(b->kernel);
 }

@@ -296,7 +296,7 @@ int boot_exec_signal(struct boot *b, u64 id, int signo, bool group)
 		return -EINVAL;
 	if (signo == SIGWINCH && consoles_look_at_sizes(b->machine.consoles))
 		return 0;
-	GUARD(&b->save_lock);
+	GUARD(&b->look_lock);
 	tg = find_exec(b->kernel, id);
 	if (!tg)
 		return -ESRCH;

@@ -4,8 +4,9 @@
  * be. Nobody else includes it.
  *
  * Locking: kernel is replaced only by the supervisor (boot_wait's thread) with save_lock and
- * look_lock held. A checkpoint drops look_lock when it has the kernel's state and writes it out.
- * Lifetime: the process's. Saved: no.
+ * look_lock held. A checkpoint drops look_lock when it has the kernel's state and writes it out:
+ * from then on the sandbox may be looked at, signalled and ended. Lifetime: the process's. Saved:
+ * no.
  */
 #include "sentry/boot/ops.h"
 #include "sentry/kernel/kernel.h"
@@ -24,8 +25,8 @@ struct terminal;
 struct boot {
 	const Control__BootConfig *cfg;
 	struct machine machine;
-	struct mutex save_lock; /* RANK_CONTROL: one save, pause or signal at a time */
-	struct mutex look_lock; /* RANK_LOOK: ps, events, debug, signals against taking the state */
+	struct mutex save_lock; /* RANK_CONTROL: one save, pause or exec at a time */
+	struct mutex look_lock; /* RANK_LOOK: looks, signals and the end against taking the state */
 	struct kernel *kernel;  /* NULL before create/restore */
 	struct image *image;    /* open between image_open and restore */
 	_Atomic bool ended;

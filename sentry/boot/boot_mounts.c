@@ -157,6 +157,15 @@ static int mount_root(struct boot *b, struct kernel *k, const Control__Sandbox *
 	return 0;
 }
 
+/* What people know as the source of a mount. */
+static const char *source_of(const Control__Sandbox *sb, const Control__Mount *m)
+{
+	for (size_t i = 0; m->attach[0] && i < sb->n_attach; i++)
+		if (strcmp(sb->attach[i]->name, m->attach) == 0)
+			return sb->attach[i]->path;
+	return m->type;
+}
+
 int boot_mount_all(struct boot *b, struct kernel *k, const Control__Sandbox *sb,
                    struct mount_ns **ret, char **ret_why)
 {
@@ -182,8 +191,7 @@ int boot_mount_all(struct boot *b, struct kernel *k, const Control__Sandbox *sb,
 		r = mount_one(b, k, &c, m);
 		if (r < 0)
 			return boot_why(ret_why, r, "cannot mount %s (%s) at %s: %s",
-			                m->attach[0] ? m->attach : m->type, m->type, m->destination,
-			                strerror(-r));
+			                source_of(sb, m), m->type, m->destination, strerror(-r));
 	}
 	/* Only now: mount points may have had to be made. */
 	if (sb->root_readonly && sb->overlay)

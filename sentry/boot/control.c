@@ -171,17 +171,14 @@ static void gofer_gone(struct control *c) REQUIRES(c->lock)
 	_exit(1);
 }
 
-/* While a checkpoint is written, the kernel takes no other call: requests stay in their sockets and
- * only hang-ups are looked at. */
 static size_t fill_poll(struct control *c, struct pollfd *p) REQUIRES(c->lock)
 {
-	short want = c->job_running ? POLLRDHUP : POLLIN | POLLRDHUP;
 	size_t n = 0, i;
 
 	p[n++] = (struct pollfd){c->wake_fd, POLLIN, 0};
 	p[n++] = (struct pollfd){c->cfg->listen_fd, POLLIN, 0};
 	for (i = 0; i < MAX_CONNS; i++)
-		p[n++] = (struct pollfd){c->conns[i].fd, want, 0};
+		p[n++] = (struct pollfd){c->conns[i].fd, POLLIN | POLLRDHUP, 0};
 	for (i = 0; i < c->n_gofers; i++)
 		p[n++] = (struct pollfd){c->gofers[i], POLLRDHUP, 0};
 	return n;
@@ -214,7 +211,7 @@ static void *control_thread(void *arg)
 
 			if (k->fd < 0 || k->fd != p[2 + i].fd)
 				continue;
-			if ((got & POLLIN) && !c->job_running)
+			if (got & POLLIN)
 				conn_read(c, k);
 			else if (got & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL))
 				conn_close(c, k);

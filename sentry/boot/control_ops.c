@@ -73,6 +73,17 @@ void control_event(void *arg, u64 exec_id, const struct boot_exit *exit)
 	}
 }
 
+/*
+ * What changes the kernel, or would stop it, waits for no image: writing one may take long, and the
+ * sandbox may be gone after it. NULL: no image is being written.
+ */
+static const char *busy(const struct control *c) REQUIRES(c->lock)
+{
+	return c->job_running ? "an image of it is being written: try again after that"
+	       : c->job_held  ? "a checkpoint of it is being finished: try again after that"
+	                      : NULL;
+}
+
 static size_t op_exec(struct control *c, struct conn *k, u64 id, const Control__ExecRequest *rq,
                       const int *fds, size_t n_fds) REQUIRES(c->lock)
 {
@@ -83,6 +94,10 @@ static size_t op_exec(struct control *c, struct conn *k, u64 id, const Control__
 
 	if (n_fds != 3 || k->exec_id) {
 		conn_result(c, k, id, -EINVAL, "exec needs three files, and one per connection");
+		return 0;
+	}
+	if (busy(c)) {
+		conn_result(c, k, id, -EBUSY, busy(c));
 		return 0;
 	}
 	reply.id = id;
@@ -179,8 +194,8 @@ static void op_pause(struct control *c, struct conn *k, u64 id, bool pause) REQU
 {
 	int r;
 
-	if (c->job_held) {
-		conn_result(c, k, id, -EBUSY, "a checkpoint is being finished");
+	if (busy(c)) {
+		conn_result(c, k, id, -EBUSY, busy(c));
 		return;
 	}
 	r = pause ? boot_pause(c->b) : boot_resume(c->b);
@@ -229,8 +244,8 @@ static size_t op_checkpoint(struct control *c, struct conn *k, const Control__Re
 		conn_result(c, k, req->id, -EINVAL, "a checkpoint needs five files");
 		return 0;
 	}
-	if (c->job_held) {
-		conn_result(c, k, req->id, -EBUSY, "another checkpoint is being taken");
+	if (busy(c)) {
+		conn_result(c, k, req->id, -EBUSY, busy(c));
 		return 0;
 	}
 	*job = (struct checkpoint_job){

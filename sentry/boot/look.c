@@ -243,6 +243,11 @@ struct hold {
 	bool tried, held;
 };
 
+static struct hold hold_begin(struct boot *b) REQUIRES(b->look_lock)
+{
+	return (struct hold){.b = b, .since = clock_mono(&b->kernel->clocks)};
+}
+
 static void hold_if_slow(struct hold *h)
 {
 	struct clocks *clocks = &h->b->kernel->clocks;
@@ -262,12 +267,13 @@ static void hold_end(struct hold *h)
 
 int boot_ps(struct boot *b, int fd, Control__PsReply *reply)
 {
-	struct hold hold = {.b = b, .since = clock_mono(&b->kernel->clocks)};
+	struct hold hold;
 	struct sink *out;
 	struct seen *v;
 	size_t n;
 
 	GUARD(&b->look_lock);
+	hold = hold_begin(b);
 	out = sink_new(fd);
 	n = see_all(b->kernel, false, &v);
 	for (size_t i = 0; i < n && out->r == 0; i++) {
@@ -368,12 +374,13 @@ static size_t add_groups(struct kernel *k, Control__EventsReply *e, struct mm **
 
 int boot_events(struct boot *b, Control__EventsReply *reply)
 {
-	struct hold hold = {.b = b, .since = clock_mono(&b->kernel->clocks)};
 	struct mm_stat st;
+	struct hold hold;
 	struct mm **mms;
 	size_t n_mms;
 
 	GUARD(&b->look_lock);
+	hold = hold_begin(b);
 	n_mms = add_groups(b->kernel, reply, &mms);
 	for (size_t i = 0; i < n_mms; i++) {
 		hold_if_slow(&hold);

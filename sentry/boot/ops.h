@@ -6,8 +6,8 @@
  * Locking: boot_prepare, boot_create, boot_image_open, boot_restore, boot_start and boot_wait are
  * called once each, in that order, by the main thread. The rest are called by the control thread or
  * its checkpoint worker, at any time between a successful boot_start and the return of boot_wait,
- * and may overlap it; two of them never overlap each other, except boot_end, which may come any
- * time. Lifetime: struct boot lives until the process ends. Saved: no.
+ * and may overlap it; two of them never overlap each other, except that looks, signals and boot_end
+ * may overlap a checkpoint. Lifetime: struct boot lives until the process ends. Saved: no.
  *
  * ret_why is set, with every error, to one malloc'd line for people: what failed, on what, why.
  */

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -286,10 +287,43 @@ def many_at_once(s):
     expect(os.listdir(s.root) == [".lock"], repr(os.listdir(s.root)))
 
 
+def output_that_is_not_taken(s):
+    with open("/dev/full", "w") as full:
+        for args in (["--help"], ["do", "--help"], ["image", "--help"], ["features"], ["list"]):
+            for how in ({"stdout": full}, {"preexec_fn": lambda: os.close(1)}):
+                p = subprocess.run(s.argv(args), stdin=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, timeout=60, **how)
+                expect(p.returncode == 1 and p.stderr.count(b"\n") == 1 and
+                       b"cannot write the output" in p.stderr, "%r %r %r" % (args, how, p))
+
+
+def no_permissions_by_umask(s):
+    """What the command makes for itself it can use, whatever the program's umask is."""
+    user, root = {}, s.path("masked")
+    os.mkdir(root, 0o700)
+    if os.geteuid() == 0:
+        user = {"user": 65534, "group": 65534, "extra_groups": []}
+        os.chown(root, 65534, 65534)
+    exe = s.path("stasis")
+    shutil.copyfile(s.stasis, exe)
+    os.chmod(exe, 0o755)
+    p = subprocess.run([exe, "--root", root, "do", "sh", "-c", "umask"], cwd="/", umask=0o777,
+                       capture_output=True, timeout=60, **user)
+    expect(p.returncode == 0 and p.stdout == b"0777\n", repr(p))
+
+
+def forced_away(s):
+    p = s.start_do("away", "sleep 100")
+    s.ok("delete", "--force", "away")
+    expect(p.wait(60) == 137 and p.stderr.read() == b"", "%r" % p.returncode)
+    s.gone("away")
+
+
 if __name__ == "__main__":
     sys.exit(main([help_of_every_command, usage_errors, plain_errors, program_not_found,
                    exit_statuses, standard_streams, surroundings, handed_on_as_execve_does,
                    blocked_signals, nothing_written_to_the_host, written_through_without_overlay,
                    signals_are_passed_on, ctrl_c, stop_and_continue, life_of_a_container,
                    paused_means_paused, kill_one_process, as_an_ordinary_user, log_and_strace,
-                   many_at_once]))
+                   many_at_once,
+                   output_that_is_not_taken, no_permissions_by_umask, forced_away]))

@@ -8,11 +8,12 @@ import sys
 import tempfile
 import time
 
-from harness import expect, main
+from harness import expect, main, wait_for
 
 SCRIPT = "i=0; while [ $i -lt 30 ]; do i=$((i+1)); sleep 0.05; done; exit 7"
 # control.Request by hand: id, and an empty message under the number of the call.
-STATE, WAIT, PS, PAUSE, RESUME, CHECKPOINT, COMMIT, ATTACHED = 5, 4, 6, 7, 8, 9, 10, 12
+SIGNAL, WAIT, STATE, PS, PAUSE, RESUME, CHECKPOINT, COMMIT, END, ATTACHED = \
+    3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 
 
 def request(op, ident=1, body=b""):
@@ -186,6 +187,66 @@ def checkpoint_and_gone(s):
     still_well(s, p)
 
 
+def while_an_image_is_written(s):
+    """It is looked at and signalled at once; who wants to change it is told why not."""
+    p = start(s)
+    seen = False
+    for _ in range(100):
+        files = [tempfile.TemporaryFile() for _ in range(5)]
+        a, b = Client(s, "victim"), Client(s, "victim")
+        b.send(request(STATE))
+        b.reply()
+        a.send(request(CHECKPOINT), [f.fileno() for f in files])
+        for op in (PAUSE, RESUME, STATE, SIGNAL):
+            b.send(request(op, op))
+        pause, resume, state, signal = (b.reply() for _ in range(4))
+        expect(b"running" in state or b"paused" in state, repr(state))
+        expect(signal == bytes([8, SIGNAL]), repr(signal))
+        expect(len(a.reply()) > 2, "checkpoint")
+        seen = b"being written" in pause
+        if seen:
+            expect(b"being" in resume, repr(resume))
+        b.send(request(PAUSE))
+        expect(b"being finished" in b.reply(), "pause before the commit")
+        b.send(request(CHECKPOINT), [f.fileno() for f in files])
+        expect(b"being finished" in b.reply(), "a second checkpoint")
+        for f in files + [a.sock, b.sock]:
+            f.close()
+        if seen:
+            break
+    expect(seen, "never told that an image is being written")
+    still_well(s, p)
+
+
+def ended_while_an_image_is_written(s):
+    for _ in range(5):
+        p = start(s)
+        files = [tempfile.TemporaryFile() for _ in range(5)]
+        a, b = Client(s, "victim"), Client(s, "victim")
+        a.send(request(CHECKPOINT), [f.fileno() for f in files])
+        b.send(request(END))
+        expect(b.reply() == b"\x08\x01", "end")
+        expect(p.wait(60) == 137, "%r %r" % (p.returncode, p.stderr.read()))
+        s.gone("victim")
+        for f in files + [a.sock, b.sock]:
+            f.close()
+
+
+def while_everything_is_reloaded(s):
+    p = s.start("do", "--name", "again", "--autosave", "1", "--", "sh", "-c",
+                "for i in 1 2 3 4 5 6 7 8 9 10; do cat /proc/self/stat; done >/dev/null; exit 5")
+    looks = (["ps"], ["events", "--stats"], ["debug"], ["kill", "--pid", "1"])
+    wait_for(lambda: s.run("state", "again").status == 0, "start")
+    while p.poll() is None:
+        for verb in looks:
+            tail = ["CONT"] if verb[0] == "kill" else []
+            r = s.run(*verb, "again", *tail)
+            expect(r.status == 0 or r.err.count("\n") == 1, repr(r))
+    expect(p.wait() == 5, "%r %r" % (p.returncode, p.stderr.read()))
+
+
 if __name__ == "__main__":
     sys.exit(main([answers, garbage, too_long, many_connections, nobody_reads, waiters_come_and_go,
-                   unwanted_descriptors, bad_checkpoints, checkpoint_and_gone]))
+                   unwanted_descriptors, bad_checkpoints, checkpoint_and_gone,
+                   while_an_image_is_written, ended_while_an_image_is_written,
+                   while_everything_is_reloaded]))
