@@ -14,6 +14,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* A fault shows the guest what it made present, or this much of what was there already: mapping a
+ * long run anew makes the host drop its page tables, and would do so for every chunk added. */
+#define SHOW_MAX (64 * MIB)
+
+struct span {
+	u64 start, end;
+};
+
 static bool grow_stack(struct mm *mm, struct ctx *c, struct vma *v, u64 addr)
 {
 	u64 limit = c && c->rlimits ? c->rlimits[RLIMIT_STACK].rlim_cur : 8 * MIB;
@@ -91,10 +99,11 @@ static int map_host(struct mm *mm, struct aspace *as, u64 addr, int fd, u64 off,
 	return r < 0 ? r : aspace_map_file(as, addr, fd, off, len, prot, shared, precommit);
 }
 
-int mm_map_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 addr, bool precommit)
+int mm_map_range_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 addr, u64 lo,
+                        u64 hi, bool precommit)
 {
 	struct aspace *as = atomic_load_explicit(&mm->aspace, memory_order_acquire);
-	u64 lo = MAX(p->start, v->start), hi = MIN(p->end, v->end), page = PAGE_DOWN(addr), off;
+	u64 page = PAGE_DOWN(addr), off;
 	int prot = mm_host_prot(v, pma_readonly(p));
 	struct imagefile *img = imagefile_of(p->mf);
 	struct image_place_run run;
@@ -102,6 +111,8 @@ int mm_map_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 a
 
 	if (!as || !prot)
 		return 0;
+	lo = MAX(lo, MAX(p->start, v->start));
+	hi = MIN(hi, MIN(p->end, v->end));
 	if (img) {
 		if (imagefile_find(img, p->off + (page - p->start), hi - page, &run) < 0)
 			return -EIO;
@@ -116,6 +127,11 @@ int mm_map_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 a
 		shared = memfile_of(p->mf) || (v->flags & VMA_SHARED && !p->cow);
 	}
 	return map_host(mm, as, lo, p->mf->fd, off, hi - lo, prot, shared, precommit);
+}
+
+int mm_map_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 addr, bool precommit)
+{
+	return mm_map_range_locked(mm, v, p, addr, p->start, p->end, precommit);
 }
 
 /* The window of align bytes around page, within v and between the runs that are there. */
@@ -165,7 +181,8 @@ static void back_huge(struct mm *mm, const struct vma *v, u64 lo, u64 off)
 	}
 }
 
-static int add_anonymous(struct mm *mm, const struct vma *v, u64 page, struct pma **ret)
+static int add_anonymous(struct mm *mm, const struct vma *v, u64 page, struct pma **ret,
+                         struct span *ret_new)
 {
 	struct memfile *mf = mm_memfile(mm);
 	u64 lo, hi, off;
@@ -183,12 +200,14 @@ static int add_anonymous(struct mm *mm, const struct vma *v, u64 page, struct pm
 	if (hi - lo == MM_CHUNK)
 		back_huge(mm, v, lo, off);
 	mapfile_get(&mf->mapfile);
+	*ret_new = (struct span){lo, hi};
 	*ret = pma_add(&mm->pmas, lo, hi, &mf->mapfile, off, false, true);
 	return 0;
 }
 
 /* Asks the content mapped by v for what backs page and its neighbourhood. */
-static int add_content(struct mm *mm, const struct vma *v, u64 page, u32 access, struct pma **ret)
+static int add_content(struct mm *mm, const struct vma *v, u64 page, u32 access, struct pma **ret,
+                       struct span *ret_new)
 {
 	const struct mappable_ops *ops = mappable_ops_of(v->mappable);
 	bool shared = v->flags & VMA_SHARED;
@@ -211,8 +230,9 @@ static int add_content(struct mm *mm, const struct vma *v, u64 page, u32 access,
 	}
 	if (r < 0)
 		return r;
-	*ret = pma_add(&mm->pmas, lo, lo + MIN(b.len, hi - lo), b.mf, b.off, b.cow || !shared,
-	               false);
+	hi = lo + MIN(b.len, hi - lo);
+	*ret_new = (struct span){lo, hi};
+	*ret = pma_add(&mm->pmas, lo, hi, b.mf, b.off, b.cow || !shared, false);
 	return 0;
 }
 
@@ -379,51 +399,55 @@ static int break_cow(struct mm *mm, const struct vma *v, struct pma *p, u64 page
 
 /* What backs a shared page must be asked for again before it is written. */
 static int renew_for_write(struct mm *mm, const struct vma *v, struct pma *p, u64 page,
-                           struct pma **ret)
+                           struct pma **ret, struct span *ret_new)
 {
 	u64 lo = MAX(v->start, p->start), hi = MIN(v->end, p->end);
-
 	int r;
 
 	mm_drop_pages_locked(mm, lo, hi, false);
-	r = add_content(mm, v, page, ACCESS_WRITE, &p);
+	r = add_content(mm, v, page, ACCESS_WRITE, &p, ret_new);
 	if (r < 0)
 		return r;
 	*ret = p;
 	return pma_readonly(p) ? -EFAULT : 0;
 }
 
+/* *ret_unseen: what the guest is to be shown, cut to the run; all 0: break_cow has. */
 static int get_page(struct mm *mm, struct vma *v, u64 addr, u32 access, struct pma **ret,
-                    bool *ret_shown)
+                    struct span *ret_unseen)
 {
 	u64 page = PAGE_DOWN(addr);
 	struct pma *p = pma_find(&mm->pmas, page);
+	struct span unseen = {ALIGN_DOWN(page, SHOW_MAX), ALIGN_DOWN(page, SHOW_MAX) + SHOW_MAX};
+	bool shown = false;
 	int r = 0;
 
+	*ret_unseen = unseen;
 	if (p && !(imagefile_of(p->mf) || (access & ACCESS_WRITE && pma_readonly(p)))) {
 		*ret = p;
 		return 0;
 	}
 	mm->edits++;
 	if (!p)
-		r = v->mappable ? add_content(mm, v, page, access, &p)
-		                : add_anonymous(mm, v, page, &p);
+		r = v->mappable ? add_content(mm, v, page, access, &p, &unseen)
+		                : add_anonymous(mm, v, page, &p, &unseen);
 	else if (imagefile_of(p->mf))
 		r = mm_settle_locked(mm, p, page, &p);
 	if (r == 0 && access & ACCESS_WRITE && pma_readonly(p))
-		r = v->flags & VMA_SHARED ? renew_for_write(mm, v, p, page, &p)
-		                          : break_cow(mm, v, p, page, &p, ret_shown);
+		r = v->flags & VMA_SHARED ? renew_for_write(mm, v, p, page, &p, &unseen)
+		                          : break_cow(mm, v, p, page, &p, &shown);
 	if (r < 0)
 		return r;
+	*ret_unseen = shown ? (struct span){0} : unseen;
 	*ret = p;
 	return 0;
 }
 
 int mm_get_page_locked(struct mm *mm, struct vma *v, u64 addr, u32 access, struct pma **ret)
 {
-	bool shown = false;
+	struct span unseen;
 
-	return get_page(mm, v, addr, access, ret, &shown);
+	return get_page(mm, v, addr, access, ret, &unseen);
 }
 
 static int refuse(struct fault_info *ret_info, int signo, int code)
@@ -435,7 +459,7 @@ static int refuse(struct fault_info *ret_info, int signo, int code)
 int mm_fault(struct mm *mm, struct ctx *c, u64 addr, u32 access, struct fault_info *ret_info)
 {
 	struct pma *p = NULL;
-	bool shown = false;
+	struct span unseen;
 	struct vma *v;
 	int r;
 
@@ -446,9 +470,9 @@ int mm_fault(struct mm *mm, struct ctx *c, u64 addr, u32 access, struct fault_in
 	} else if (!vma_allows(v, access)) {
 		r = refuse(ret_info, SIGSEGV, SEGV_ACCERR);
 	} else {
-		r = get_page(mm, v, addr, access, &p, &shown);
-		if (r == 0 && !shown)
-			r = mm_map_locked(mm, v, p, addr, false);
+		r = get_page(mm, v, addr, access, &p, &unseen);
+		if (r == 0 && unseen.end)
+			r = mm_map_range_locked(mm, v, p, addr, unseen.start, unseen.end, false);
 		if (r == -EIO || r == -EFAULT)
 			r = refuse(ret_info, SIGBUS, BUS_ADRERR);
 	}

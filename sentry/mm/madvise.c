@@ -107,7 +107,7 @@ static int populate(struct mm *mm, u64 start, u64 end, u32 access)
 		if (r == -EIO)
 			r = -EFAULT;
 		if (r == 0) {
-			r = mm_map_locked(mm, v, p, at, false);
+			r = mm_map_range_locked(mm, v, p, at, at, end, false);
 			at = MIN(p->end, v->end);
 		}
 		mm_unlock(mm);

@@ -112,6 +112,9 @@ MUST_CHECK int mm_settle_locked(struct mm *mm, struct pma *p, u64 page, struct p
 /* Shows the guest as much of p around addr as lies in v. */
 MUST_CHECK int mm_map_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 addr,
                              bool precommit);
+/* The same, of [lo, hi), which holds addr. */
+MUST_CHECK int mm_map_range_locked(struct mm *mm, const struct vma *v, const struct pma *p,
+                                   u64 addr, u64 lo, u64 hi, bool precommit);
 /* v's protection as the host must have it. */
 static inline int mm_host_prot(const struct vma *v, bool cow)
 {

@@ -194,7 +194,7 @@ int mm_populate_locked(struct mm *mm, struct vma *v, u64 start, u64 end)
 		if (r < 0)
 			return r == -EIO ? -EFAULT : r;
 		commit(p, at, MIN(p->end, end));
-		r = mm_map_locked(mm, v, p, at, true);
+		r = mm_map_range_locked(mm, v, p, at, at, end, true);
 		if (r < 0)
 			return r;
 	}
