@@ -112,7 +112,8 @@ char task_state_letter(struct task *t)
 {
 	if (t->exit_state != TASK_ALIVE)
 		return t->exit_state == TASK_ZOMBIE ? 'Z' : 'X';
-	if (task_run_now(t) == &run_stopped)
+	/* From before the parent is told to when a SIGCONT comes, as on Linux. */
+	if (READ_ONCE(t->group_stop_counted))
 		return 'T';
 	if (task_run_now(t) == &run_vfork)
 		return 'D';
