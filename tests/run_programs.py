@@ -109,7 +109,7 @@ def main():
     if args.filter:
         names = [n for n in names if any(fnmatch.fnmatch(n, f) for f in args.filter)]
 
-    run_guest.become_subreaper()
+    run_guest.stand_apart()
     runner = Programs(args)
     passed, skipped, failed = 0, 0, []
     try:
