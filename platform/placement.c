@@ -17,8 +17,10 @@
 #define WAIT_NEW 1u
 /* Tasks that block less often than this, per ms, don't wait for each other... */
 #define BLOCKS_PER_MS 4u
-/* ...and if they don't switch this often either, they are left alone. */
-#define SWITCHES_PER_MS 40u
+/* ...and if they don't switch this often either, they are left alone; the slower figure is of
+ * platforms whose switches take that long. */
+#define SWITCHES_PER_MS      40u
+#define SLOW_SWITCHES_PER_MS 10u
 /* The other way must be better by this much, in percent. */
 #define GAIN    15u
 #define COUNTED 64u
@@ -123,7 +125,7 @@ static u32 candidates(u64 switches_per_ms, u64 blocks_per_ms)
 {
 	if (blocks_per_ms >= BLOCKS_PER_MS)
 		return KIND(KIND_TOGETHER);
-	if (switches_per_ms < SWITCHES_PER_MS)
+	if (switches_per_ms < (can_spin ? SWITCHES_PER_MS : SLOW_SWITCHES_PER_MS))
 		return 0;
 	return can_spin && !crowded() ? KIND(KIND_APART) : KIND(KIND_TOGETHER);
 }
