@@ -24,7 +24,7 @@
 	 CLONE_NEWCGROUP)
 
 /* Root's gofer; an ordinary user's makes its own, and must: it maps that user alone. */
-#define GOFER_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS)
+#define GOFER_NAMESPACES CLONE_NEWUSER
 
 /* A file that only its descriptor reaches, holding the packed message. */
 static int config_file(const ProtobufCMessage *config, int *ret_fd, struct error *err)

@@ -18,7 +18,7 @@ struct child {
  * root. fds (n of them) are inherited under the same numbers. */
 MUST_CHECK int spawn_sentry(const char *id, const ProtobufCMessage *config, const int *fds,
                             size_t n_fds, struct child *ret, struct error *err);
-/* Into fresh user and mount namespaces if we are root, whose ids are ours; the others, and an
+/* Into a fresh user namespace if we are root, whose ids are ours; the others, and an
  * ordinary user's, it makes when it has no more need of ours (gofer/gofer.h). */
 MUST_CHECK int spawn_gofer(const char *id, const ProtobufCMessage *config, const int *fds,
                            size_t n_fds, struct child *ret, struct error *err);
