@@ -42,9 +42,10 @@
  *	the owner asked for, and binds newfid to it.
  * Tplace core -> nothing
  *	The client's threads run on that core (from 1), so the server had better, too: waking an
- *idle one costs more than most requests. 0: they run anywhere. Never an error. attr is the body of
- *Rgetattr: valid[8] qid[13] mode[4] uid[4] gid[4] nlink[8] rdev[8] size[8] blksize[8] blocks[8] and
- *{atime mtime ctime btime}{sec[8] nsec[8]} gen[8] data_version[8].
+ *	idle one costs more than most requests. 0: they run anywhere. Never an error.
+ *
+ * attr is the body of Rgetattr: valid[8] qid[13] mode[4] uid[4] gid[4] nlink[8] rdev[8] size[8]
+ * blksize[8] blocks[8] and {atime mtime ctime btime}{sec[8] nsec[8]} gen[8] data_version[8].
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -195,6 +195,16 @@ struct ipc_object *ipc_by_slot_locked(struct ipcns *ns, enum ipc_kind kind, s32 
 	return ipc_index_by_slot(&ns->index[kind], slot);
 }
 
+int ipc_find_stat_locked(struct ctx *c, struct ipcns *ns, enum ipc_kind kind, s32 id, bool by_slot,
+                         bool any, struct ipc_object **ret)
+{
+	struct ipc_object *o =
+		by_slot ? ipc_by_slot_locked(ns, kind, id) : ipc_by_id_locked(ns, kind, id);
+
+	*ret = o;
+	return !o ? -EINVAL : any ? 0 : ipc_may(c, o, 4);
+}
+
 s32 ipc_top_slot_locked(struct ipcns *ns, enum ipc_kind kind, u32 *ret_used)
 {
 	*ret_used = ns->index[kind].used;

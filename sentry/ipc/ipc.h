@@ -79,6 +79,10 @@ struct ipc_object *ipc_by_id_locked(struct ipcns *ns, enum ipc_kind kind, s32 id
 /* The n-th slot that *_STAT means, NULL if it is free; the highest slot in use, -1: none. */
 struct ipc_object *ipc_by_slot_locked(struct ipcns *ns, enum ipc_kind kind, s32 slot);
 s32 ipc_top_slot_locked(struct ipcns *ns, enum ipc_kind kind, u32 *ret_used);
+/* What IPC_STAT (by id), *_STAT (by slot) and *_STAT_ANY (and without permission) tell of. -EINVAL,
+ * -EACCES. */
+MUST_CHECK int ipc_find_stat_locked(struct ctx *c, struct ipcns *ns, enum ipc_kind kind, s32 id,
+                                    bool by_slot, bool any, struct ipc_object **ret);
 /* want: 4 read, 2 write. -EACCES. */
 MUST_CHECK int ipc_may(struct ctx *c, const struct ipc_object *o, u32 want);
 /* IPC_SET and IPC_RMID. -EPERM. */

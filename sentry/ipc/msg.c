@@ -342,15 +342,10 @@ static long stat_out(struct ctx *c, struct ipcns *ns, s32 id, int cmd, uaddr_t b
 	struct msqid_ds ds = {0};
 	struct ipc_object *o;
 	struct msg_queue *q;
-	long r = 0;
+	long r;
 
 	mutex_lock(&ns->lock);
-	o = cmd == IPC_STAT ? ipc_by_id_locked(ns, IPC_MSG, id)
-	                    : ipc_by_slot_locked(ns, IPC_MSG, id);
-	if (!o)
-		r = -EINVAL;
-	else if (cmd != MSG_STAT_ANY)
-		r = ipc_may(c, o, 4);
+	r = ipc_find_stat_locked(c, ns, IPC_MSG, id, cmd != IPC_STAT, cmd == MSG_STAT_ANY, &o);
 	if (r == 0) {
 		q = obj_cast(msg_queue, o);
 		ipc_perm_out(o, &ds.msg_perm);

@@ -108,15 +108,10 @@ static long stat_out(struct ctx *c, struct ipcns *ns, s32 id, int cmd, uaddr_t b
 {
 	struct semid_ds ds = {0};
 	struct ipc_object *o;
-	long r = 0;
+	long r;
 
 	mutex_lock(&ns->lock);
-	o = cmd == IPC_STAT ? ipc_by_id_locked(ns, IPC_SEM, id)
-	                    : ipc_by_slot_locked(ns, IPC_SEM, id);
-	if (!o)
-		r = -EINVAL;
-	else if (cmd != SEM_STAT_ANY)
-		r = ipc_may(c, o, 4);
+	r = ipc_find_stat_locked(c, ns, IPC_SEM, id, cmd != IPC_STAT, cmd == SEM_STAT_ANY, &o);
 	if (r == 0) {
 		ipc_perm_out(o, &ds.sem_perm);
 		ds.sem_otime = obj_cast(sem_set, o)->otime;

@@ -273,15 +273,10 @@ static long stat_out(struct ctx *c, struct ipcns *ns, s32 id, int cmd, uaddr_t b
 	struct shmid_ds ds = {0};
 	struct ipc_object *o;
 	struct shm_segment *s;
-	long r = 0;
+	long r;
 
 	mutex_lock(&ns->lock);
-	o = cmd == IPC_STAT ? ipc_by_id_locked(ns, IPC_SHM, id)
-	                    : ipc_by_slot_locked(ns, IPC_SHM, id);
-	if (!o)
-		r = -EINVAL;
-	else if (cmd != SHM_STAT_ANY)
-		r = ipc_may(c, o, 4);
+	r = ipc_find_stat_locked(c, ns, IPC_SHM, id, cmd != IPC_STAT, cmd == SHM_STAT_ANY, &o);
 	if (r == 0) {
 		s = obj_cast(shm_segment, o);
 		ipc_perm_out(o, &ds.shm_perm);
