@@ -149,6 +149,7 @@ long futex_wait(struct ctx *c, struct futex_waiter *w, unsigned n, struct deadli
 	return r;
 }
 
+/* -EINVAL at a waiter that no plain wake-up is for; those before it were woken. */
 static long wake_key(const struct futex_key *key, u32 n, u32 bitset)
 {
 	struct futex_bucket *b = futex_bucket_of(key);
@@ -162,7 +163,13 @@ static long wake_key(const struct futex_key *key, u32 n, u32 bitset)
 		mutex_lock(&b->lock);
 		for (w = TAILQ_FIRST(&b->waiters); w; w = next) {
 			next = TAILQ_NEXT(w, link);
-			if (!futex_same_key(&w->key, key) || !(w->bitset & bitset) || w->pi_owner)
+			if (!futex_same_key(&w->key, key))
+				continue;
+			if (futex_is_pi(w)) {
+				woken = -EINVAL;
+				break;
+			}
+			if (!(w->bitset & bitset))
 				continue;
 			if (list.n == WAKE_STEP) {
 				more = true;
@@ -194,7 +201,7 @@ long futex_requeue(struct ctx *c, uaddr_t a, uaddr_t b, bool private, u32 n_wake
 	struct futex_waiter *w, *next;
 	struct wake_list list = {0};
 	long woken = 0, moved = 0;
-	bool more;
+	bool more, pi = false;
 	u32 val;
 	int r = user_futex_key(c, a, private, &from);
 
@@ -212,10 +219,13 @@ long futex_requeue(struct ctx *c, uaddr_t a, uaddr_t b, bool private, u32 n_wake
 	do {
 		more = false;
 		mutex_lock_pair(&bf->lock, &bt->lock);
-		for (w = TAILQ_FIRST(&bf->waiters); w && woken < (long)n_wake; w = next) {
+		for (w = TAILQ_FIRST(&bf->waiters); w && !pi && woken < (long)n_wake; w = next) {
 			next = TAILQ_NEXT(w, link);
 			if (!futex_same_key(&w->key, &from))
 				continue;
+			pi = futex_is_pi(w);
+			if (pi)
+				break;
 			if (list.n == WAKE_STEP) {
 				more = true;
 				break;
@@ -223,10 +233,14 @@ long futex_requeue(struct ctx *c, uaddr_t a, uaddr_t b, bool private, u32 n_wake
 			take(bf, w, &list);
 			woken++;
 		}
-		for (w = TAILQ_FIRST(&bf->waiters); w && !more && moved < (long)n_move; w = next) {
+		for (w = TAILQ_FIRST(&bf->waiters); w && !more && !pi && moved < (long)n_move;
+		     w = next) {
 			next = TAILQ_NEXT(w, link);
 			if (!futex_same_key(&w->key, &from) || futex_same_key(&from, &to))
 				continue;
+			pi = futex_is_pi(w);
+			if (pi)
+				break;
 			TAILQ_REMOVE(&bf->waiters, w, link);
 			w->key = to;
 			insert(bt, w);
@@ -235,6 +249,8 @@ long futex_requeue(struct ctx *c, uaddr_t a, uaddr_t b, bool private, u32 n_wake
 		mutex_unlock_pair(&bf->lock, &bt->lock);
 		wake_all(&list);
 	} while (more);
+	if (pi)
+		return -EINVAL;
 	return check ? woken + moved : woken;
 }
 
@@ -311,8 +327,11 @@ long futex_wake_op(struct ctx *c, uaddr_t a, uaddr_t b, bool private, u32 n_a, u
 	if (r < 0)
 		return r;
 	woken = wake_key(&ka, n_a, FUTEX_BITSET_MATCH_ANY);
-	if (cmp)
-		woken += wake_key(&kb, n_b, FUTEX_BITSET_MATCH_ANY);
+	if (cmp && woken >= 0) {
+		long more = wake_key(&kb, n_b, FUTEX_BITSET_MATCH_ANY);
+
+		woken = more < 0 ? more : woken + more;
+	}
 	return woken;
 }
 

@@ -10,6 +10,8 @@
 
 #include <linux/futex.h>
 
+#define CHAIN_LIMIT 1024u /* of owners that wait for owners: Linux's */
+
 static _Atomic u32 n_waiters; /* of all mutexes: nobody searches when there are none */
 
 /* Takes the one that has waited longest for the mutex, or for any mutex of owner (key NULL). */
@@ -24,14 +26,44 @@ static struct futex_waiter *claim(struct futex_bucket *b, const struct futex_key
 		if (!w->pi_owner || (key ? !futex_same_key(&w->key, key) : w->pi_owner != owner))
 			continue;
 		TAILQ_REMOVE(&b->waiters, w, link);
+		/* From here on no chain goes through it. */
+		futex_pi_waits_for(w, 0);
 		atomic_store_explicit(&w->bucket, NULL, memory_order_release);
 		return w;
 	}
 	return NULL;
 }
 
-/* The waiter goes on; it may be gone after this. error: it was not given the mutex. */
-static void let_go(struct futex_waiter *w, int error)
+void futex_pi_count(int n)
+{
+	if (n > 0)
+		atomic_fetch_add(&n_waiters, (u32)n);
+	else
+		atomic_fetch_sub(&n_waiters, (u32)-n);
+}
+
+void futex_pi_waits_for(struct futex_waiter *w, u32 owner)
+{
+	WRITE_ONCE(w->pi_owner, owner);
+	atomic_store(&ctx_task(w->c)->pi_waits_for, owner);
+}
+
+bool futex_pi_deadlock(struct kernel *k, u32 owner, u32 tid)
+{
+	/* Two that close a circle at once both look after they have said whom they wait for. The
+	 * chain may change meanwhile, so its length is bounded and not its end. */
+	for (unsigned i = 0; i < CHAIN_LIMIT && owner != 0; i++) {
+		AUTO(task) t = NULL;
+
+		if (owner == tid)
+			return true;
+		t = task_find(k, owner);
+		owner = t ? atomic_load(&t->pi_waits_for) : 0;
+	}
+	return false;
+}
+
+void futex_pi_let_go(struct futex_waiter *w, int error)
 {
 	struct task *t = obj_get(ctx_task(w->c));
 
@@ -68,15 +100,13 @@ static void bequeath(const struct futex_key *key, u32 heir)
 	GUARD(&b->lock);
 	TAILQ_FOREACH (w, &b->waiters, link) {
 		if (w->pi_owner && futex_same_key(&w->key, key))
-			WRITE_ONCE(w->pi_owner, heir);
+			futex_pi_waits_for(w, heir);
 	}
 }
 
-/* Takes the mutex if it is free; else marks that somebody waits. 0: taken; -EBUSY with *ret_owner:
- * it has an owner. */
-static int take_or_mark(struct ctx *c, uaddr_t a, bool mark, u32 *ret_owner)
+int futex_pi_take(struct ctx *c, uaddr_t a, u32 tid, bool mark, u32 *ret_owner)
 {
-	u32 tid = ctx_task(c)->tid, val, found;
+	u32 val, found;
 	int r = user_load_u32(c, a, &val);
 
 	while (r == 0) {
@@ -102,23 +132,19 @@ static int take_or_mark(struct ctx *c, uaddr_t a, bool mark, u32 *ret_owner)
 	return -EBUSY;
 }
 
-/* It hands nothing over any more. */
-static bool is_gone(const struct task *owner)
+bool futex_pi_gone(const struct task *owner)
 {
 	return !owner || atomic_load(&owner->gave_up_pi) ||
 	       READ_ONCE(owner->exit_state) != TASK_ALIVE;
 }
 
-/* The owner is gone. For a call that was waiting before a stop it died while nobody was queued: the
- * mutex is what it would have been given. 0: taken; 1: look again; -ESRCH: a new call, or none. */
+/* The owner is gone. For a call that waited for it before, it died while nobody was queued: the
+ * mutex is what it would have been given. 0: taken; 1: look again. */
 static int take_from_dead(struct ctx *c, uaddr_t a, u32 owner)
 {
 	u32 val, found;
-	int r;
+	int r = user_load_u32(c, a, &val);
 
-	if (!c->restart.active)
-		return -ESRCH;
-	r = user_load_u32(c, a, &val);
 	if (r < 0)
 		return r;
 	if ((val & FUTEX_TID_MASK) != owner)
@@ -131,19 +157,22 @@ static int take_from_dead(struct ctx *c, uaddr_t a, u32 owner)
 /* Waits for the mutex of w->pi_owner to be handed over. 0: it is ours; 1: look again. */
 static long wait_for_hand_over(struct ctx *c, struct futex_waiter *w, struct deadline d)
 {
-	u32 owner = 0;
+	u32 c_tid = ctx_task(c)->tid, owner = 0;
 	int r;
 
+	futex_pi_waits_for(w, w->pi_owner);
+	if (futex_pi_deadlock(c->kernel, w->pi_owner, c_tid))
+		return -EDEADLK;
 	ctx_prepare(c);
-	atomic_fetch_add(&n_waiters, 1);
+	futex_pi_count(1);
 	futex_enqueue(w);
 	/* After we are queued: whoever unlocks now finds us, or we find the word changed. */
-	r = take_or_mark(c, w->addr, true, &owner);
+	r = futex_pi_take(c, w->addr, c_tid, true, &owner);
 	if (r == -EBUSY && owner == READ_ONCE(w->pi_owner)) {
 		AUTO(task) there = task_find(c->kernel, owner);
 
 		/* Who ends says so before it looks for waiters. */
-		r = is_gone(there) ? -EBUSY : 0;
+		r = futex_pi_gone(there) ? -EBUSY : 0;
 		while (r == 0 && atomic_load_explicit(&w->queued, memory_order_acquire)) {
 			r = ctx_sleep(c, d);
 			if (r == 0)
@@ -152,14 +181,16 @@ static long wait_for_hand_over(struct ctx *c, struct futex_waiter *w, struct dea
 	} else if (r == 0) {
 		r = 2;
 	}
-	atomic_fetch_sub(&n_waiters, 1);
+	futex_pi_count(-1);
 	if (!futex_dequeue(w))
 		return w->pi_error ? 1 : 0;
 	/* Taken while we were queued, or not handed over: r says what. */
 	return r == 2 ? 0 : r == -EBUSY ? 1 : r;
 }
 
-long futex_lock_pi(struct ctx *c, uaddr_t a, bool private, bool try_only, struct deadline d)
+/* waited: it does not find out now that the owner is gone. */
+static long lock_pi(struct ctx *c, uaddr_t a, bool private, bool try_only, bool waited,
+                    struct deadline d)
 {
 	struct futex_waiter w = {.addr = a, .private = private, .bitset = ~0u, .c = c};
 	long r = user_futex_key(c, a, private, &w.key);
@@ -167,12 +198,12 @@ long futex_lock_pi(struct ctx *c, uaddr_t a, bool private, bool try_only, struct
 	while (r >= 0) {
 		AUTO(task) owner = NULL;
 
-		r = take_or_mark(c, a, false, &w.pi_owner);
+		r = futex_pi_take(c, a, ctx_task(c)->tid, false, &w.pi_owner);
 		if (r != -EBUSY)
 			return r;
 		owner = task_find(c->kernel, w.pi_owner);
-		if (is_gone(owner)) {
-			r = take_from_dead(c, a, w.pi_owner);
+		if (futex_pi_gone(owner)) {
+			r = waited ? take_from_dead(c, a, w.pi_owner) : -ESRCH;
 			if (r <= 0)
 				return r;
 			continue;
@@ -180,10 +211,21 @@ long futex_lock_pi(struct ctx *c, uaddr_t a, bool private, bool try_only, struct
 		if (try_only)
 			return -EAGAIN;
 		r = wait_for_hand_over(c, &w, d);
+		futex_pi_waits_for(&w, 0);
 		if (r == 0)
 			return 0;
 	}
 	return r == -ERESTARTSYS ? -ERESTARTNOINTR : r;
+}
+
+long futex_lock_pi(struct ctx *c, uaddr_t a, bool private, bool try_only, struct deadline d)
+{
+	return lock_pi(c, a, private, try_only, c->restart.active, d);
+}
+
+long futex_pi_wait_on(struct ctx *c, uaddr_t a, bool private, struct deadline d)
+{
+	return lock_pi(c, a, private, false, true, d);
 }
 
 long futex_unlock_pi(struct ctx *c, uaddr_t a, bool private)
@@ -202,7 +244,7 @@ long futex_unlock_pi(struct ctx *c, uaddr_t a, bool private)
 		if (w) {
 			bequeath(&key, ctx_task(w->c)->tid);
 			r = give(c, a, tid, w, 0);
-			let_go(w, r);
+			futex_pi_let_go(w, r);
 			return r;
 		}
 		/* Fails where somebody that was not queued above has marked the word since. */
@@ -225,7 +267,7 @@ void futex_exit_pi(struct task *t)
 			struct ctx *c = w->c->mm == t->ctx.mm ? &t->ctx : w->c;
 
 			bequeath(&w->key, ctx_task(w->c)->tid);
-			let_go(w, give(c, w->addr, t->tid, w, FUTEX_OWNER_DIED));
+			futex_pi_let_go(w, give(c, w->addr, t->tid, w, FUTEX_OWNER_DIED));
 		}
 	}
 }

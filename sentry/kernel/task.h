@@ -181,6 +181,7 @@ struct task {
 	u64 set_child_tid, clear_child_tid; /* guest addresses */
 	u64 robust_list;
 	atomic_bool gave_up_pi; /* its memory goes: mutexes that it owned are its waiters' */
+	_Atomic u32 pi_waits_for; /* tid: whose PI mutex it waits for; 0: none */
 	u64 rseq_addr;
 	u32 rseq_len, rseq_sig;
 	s32 rseq_cpu;              /* the core number in the area; -1: none */

@@ -460,81 +460,82 @@ static int task_after_load(struct loader *l, void *p)
 	return 0;
 }
 
-#define TASK_FIELDS(F)                                             \
-	F(HDR, obj)                                                \
-	F(CUSTOM, ctx, task)                                       \
-	F(WEAK, kernel, kernel)                                    \
-	F(REF, utsns, utsns)                                       \
-	F(REF, tg, thread_group)                                   \
-	F(SKIP, tg_link) /* by tid */                              \
-	F(VAL, tid)                                                \
-	F(VAL, exit_state)                                         \
-	F(VAL, exit_status)                                        \
-	F(SKIP, lock)                                              \
-	F(SUB, regs, regs)                                         \
-	F(CUSTOM, fp, task)                                        \
-	F(SKIP, fp_dirty) /* true after load: no context has it */ \
-	F(CUSTOM, run, task)                                       \
-	F(SKIP, run_next) /* used up within a step */              \
-	F(VAL, syscall_ret)                                        \
-	F(VAL, sysno)                                              \
-	F(VAL, in_syscall)                                         \
-	F(VAL, blocked)                                            \
-	F(VAL, saved_mask)                                         \
-	F(VAL, has_saved_mask)                                     \
-	F(CUSTOM, pending, task)                                   \
-	F(SKIP, signal_wait)                                       \
-	F(VAL, altstack_sp)                                        \
-	F(VAL, altstack_size)                                      \
-	F(VAL, altstack_flags)                                     \
-	F(VAL, group_stop_counted)                                 \
-	F(VAL, fault_addr)                                         \
-	F(VAL, fault_error)                                        \
-	F(VAL, fault_trapno)                                       \
-	F(VAL, set_child_tid)                                      \
-	F(VAL, clear_child_tid)                                    \
-	F(VAL, robust_list)                                        \
-	F(SKIP, gave_up_pi) /* nobody is saved between the two */  \
-	F(VAL, rseq_addr)                                          \
-	F(VAL, rseq_len)                                           \
-	F(VAL, rseq_sig)                                           \
-	F(VAL, rseq_cpu)                                           \
-	F(BYTES, comm)                                             \
-	F(REF, vfork_parent, task)                                 \
-	F(WEAK, vfork_child, task)                                 \
-	F(SKIP, vfork_done)                                        \
-	F(VAL, personality)                                        \
-	F(VAL, login_uid)                                          \
-	F(VAL, login_session)                                      \
-	F(VAL, tsc_mode)                                           \
-	F(VAL, timer_slack)                                        \
-	F(VAL, timer_slack_default)                                \
-	F(VAL, keep_caps)                                          \
-	F(BYTES, affinity)                                         \
-	F(VAL, nice)                                               \
-	F(VAL, sched_policy)                                       \
-	F(VAL, sched_priority)                                     \
-	F(VAL, sched_reset)                                        \
-	F(VAL, ioprio)                                             \
-	F(VAL, start_time)                                         \
-	F(VAL, seccomp_mode)                                       \
-	F(REF, seccomp, seccomp_filter)                            \
-	F(ATOMIC, utime)                                           \
-	F(ATOMIC, stime)                                           \
-	F(ATOMIC, minflt)                                          \
-	F(ATOMIC, majflt)                                          \
-	F(ATOMIC, nvcsw)                                           \
-	F(ATOMIC, nivcsw)                                          \
-	F(ATOMIC, syscalls)                                        \
-	F(SUB, io, io_counts)                                      \
-	F(SKIP, last_tsc) /* host time */                          \
-	F(SKIP, recent_utime)                                      \
-	F(SKIP, recent_stime)                                      \
-	F(SKIP, thread_cpu)                                        \
-	F(SKIP, context) /* platform */                            \
-	F(SKIP, thread)  /* host thread */                         \
-	F(SKIP, has_thread)                                        \
-	F(SKIP, run_flags)                                         \
+#define TASK_FIELDS(F)                                              \
+	F(HDR, obj)                                                 \
+	F(CUSTOM, ctx, task)                                        \
+	F(WEAK, kernel, kernel)                                     \
+	F(REF, utsns, utsns)                                        \
+	F(REF, tg, thread_group)                                    \
+	F(SKIP, tg_link) /* by tid */                               \
+	F(VAL, tid)                                                 \
+	F(VAL, exit_state)                                          \
+	F(VAL, exit_status)                                         \
+	F(SKIP, lock)                                               \
+	F(SUB, regs, regs)                                          \
+	F(CUSTOM, fp, task)                                         \
+	F(SKIP, fp_dirty) /* true after load: no context has it */  \
+	F(CUSTOM, run, task)                                        \
+	F(SKIP, run_next) /* used up within a step */               \
+	F(VAL, syscall_ret)                                         \
+	F(VAL, sysno)                                               \
+	F(VAL, in_syscall)                                          \
+	F(VAL, blocked)                                             \
+	F(VAL, saved_mask)                                          \
+	F(VAL, has_saved_mask)                                      \
+	F(CUSTOM, pending, task)                                    \
+	F(SKIP, signal_wait)                                        \
+	F(VAL, altstack_sp)                                         \
+	F(VAL, altstack_size)                                       \
+	F(VAL, altstack_flags)                                      \
+	F(VAL, group_stop_counted)                                  \
+	F(VAL, fault_addr)                                          \
+	F(VAL, fault_error)                                         \
+	F(VAL, fault_trapno)                                        \
+	F(VAL, set_child_tid)                                       \
+	F(VAL, clear_child_tid)                                     \
+	F(VAL, robust_list)                                         \
+	F(SKIP, gave_up_pi)   /* nobody is saved between the two */ \
+	F(SKIP, pi_waits_for) /* nobody waits while parked */       \
+	F(VAL, rseq_addr)                                           \
+	F(VAL, rseq_len)                                            \
+	F(VAL, rseq_sig)                                            \
+	F(VAL, rseq_cpu)                                            \
+	F(BYTES, comm)                                              \
+	F(REF, vfork_parent, task)                                  \
+	F(WEAK, vfork_child, task)                                  \
+	F(SKIP, vfork_done)                                         \
+	F(VAL, personality)                                         \
+	F(VAL, login_uid)                                           \
+	F(VAL, login_session)                                       \
+	F(VAL, tsc_mode)                                            \
+	F(VAL, timer_slack)                                         \
+	F(VAL, timer_slack_default)                                 \
+	F(VAL, keep_caps)                                           \
+	F(BYTES, affinity)                                          \
+	F(VAL, nice)                                                \
+	F(VAL, sched_policy)                                        \
+	F(VAL, sched_priority)                                      \
+	F(VAL, sched_reset)                                         \
+	F(VAL, ioprio)                                              \
+	F(VAL, start_time)                                          \
+	F(VAL, seccomp_mode)                                        \
+	F(REF, seccomp, seccomp_filter)                             \
+	F(ATOMIC, utime)                                            \
+	F(ATOMIC, stime)                                            \
+	F(ATOMIC, minflt)                                           \
+	F(ATOMIC, majflt)                                           \
+	F(ATOMIC, nvcsw)                                            \
+	F(ATOMIC, nivcsw)                                           \
+	F(ATOMIC, syscalls)                                         \
+	F(SUB, io, io_counts)                                       \
+	F(SKIP, last_tsc) /* host time */                           \
+	F(SKIP, recent_utime)                                       \
+	F(SKIP, recent_stime)                                       \
+	F(SKIP, thread_cpu)                                         \
+	F(SKIP, context) /* platform */                             \
+	F(SKIP, thread)  /* host thread */                          \
+	F(SKIP, has_thread)                                         \
+	F(SKIP, run_flags)                                          \
 	F(SKIP, waiting_on)
 OBJECT_TYPE(task, Sentry__Task, sentry__task__descriptor, TASK_FIELDS, .init = task_init_runtime,
             .destroy = task_destroy, .sample = task_sample, .after_load = task_after_load);

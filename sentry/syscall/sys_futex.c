@@ -62,13 +62,23 @@ static long lock_pi(struct ctx *c, uaddr_t a, bool private, uaddr_t timeout, boo
 	return r < 0 ? r : futex_lock_pi(c, a, private, try_only, d);
 }
 
+static long wait_requeue_pi(struct ctx *c, uaddr_t a, uaddr_t b, bool private, u32 val,
+                            uaddr_t timeout, bool realtime)
+{
+	struct deadline d;
+	int r = get_deadline(c, timeout, true, realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC, &d);
+
+	return r < 0 ? r : futex_wait_requeue_pi(c, a, b, private, val, FUTEX_BITSET_MATCH_ANY, d);
+}
+
 SYSCALL6(futex, uaddr_t, a, int, op, u32, val, u64, arg, uaddr_t, b, u32, val3)
 {
 	struct ctx *c = &t->ctx;
 	int cmd = op & FUTEX_CMD_MASK;
 	bool private = op & FUTEX_PRIVATE_FLAG, realtime = op & FUTEX_CLOCK_REALTIME;
 
-	if (realtime && cmd != FUTEX_WAIT_BITSET && cmd != FUTEX_LOCK_PI2)
+	if (realtime && cmd != FUTEX_WAIT_BITSET && cmd != FUTEX_WAIT_REQUEUE_PI &&
+	    cmd != FUTEX_LOCK_PI2)
 		return -ENOSYS;
 	switch (cmd) {
 	case FUTEX_LOCK_PI:
@@ -96,6 +106,12 @@ SYSCALL6(futex, uaddr_t, a, int, op, u32, val, u64, arg, uaddr_t, b, u32, val3)
 			return -EINVAL;
 		return futex_requeue(c, a, b, private, val, (u32)arg, cmd == FUTEX_CMP_REQUEUE,
 		                     val3);
+	case FUTEX_WAIT_REQUEUE_PI:
+		return wait_requeue_pi(c, a, b, private, val, UADDR(arg), realtime);
+	case FUTEX_CMP_REQUEUE_PI:
+		if (a.a == b.a || val != 1 || (s32)arg < 0)
+			return -EINVAL;
+		return futex_requeue_pi(c, a, b, private, (u32)arg, val3);
 	case FUTEX_WAKE_OP:
 		return futex_wake_op(c, a, b, private, (s32)val > 0 ? val : 1,
 		                     (s32)arg > 0 ? (u32)arg : 1, val3);
