@@ -122,6 +122,8 @@ static size_t see_all(struct kernel *k, bool each, struct seen **ret)
 
 	BUG_ON(!v);
 	*ret = v;
+	if (!each)
+		kernel_settle_times(k);
 	GUARD(&k->tasks_lock);
 	for (u32 i = 1; i < PID_MAX && n < room; i++) {
 		struct task *t = pid_task_locked(k->pidns, i);
@@ -352,6 +354,7 @@ static size_t add_groups(struct kernel *k, Control__EventsReply *e, struct mm **
 
 	BUG_ON(!mms);
 	*ret = mms;
+	kernel_settle_times(k);
 	GUARD(&k->tasks_lock);
 	for (u32 i = 1; i < PID_MAX; i++) {
 		t = pid_task_locked(k->pidns, i);

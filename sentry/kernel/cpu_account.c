@@ -4,12 +4,20 @@
  * against the CPU time that the host says it gave: the difference was waiting, and is nobody's.
  */
 #include "sentry/kernel/itimer.h"
+#include "sentry/kernel/quiesce.h"
 #include "sentry/kernel/task_run.h"
 
+#include <unistd.h>
 #include <x86intrin.h>
 
 /* Asking the host costs a call: not for less. */
 #define CHARGE_MIN ((u64)NSEC_PER_MSEC)
+
+/* How old may be what others are told (a tick of Linux at 250 Hz), and how long they wait for more:
+ * whoever does not get a core in that time uses none either. */
+#define STALE_NS    (4 * (u64)NSEC_PER_MSEC)
+#define SETTLE_STEP 50 /* us */
+#define SETTLE_MAX  40 /* steps */
 
 /* ns per 2^32 TSC ticks, from the first two looks at both clocks that are far enough apart. */
 static u64 tsc_scale(void)
@@ -91,4 +99,53 @@ void task_account(struct task *t, struct aspace *guest)
 		atomic_fetch_add_explicit(&t->stime, ns, memory_order_relaxed);
 	}
 	itimers_account(t->tg->itimers, guest ? ns : 0, guest ? 0 : ns);
+}
+
+static bool is_stale(struct task *t, u64 now)
+{
+	u64 last = atomic_load_explicit(&t->last_tsc, memory_order_relaxed);
+
+	return t->exit_state == TASK_ALIVE && !READ_ONCE(t->ctx.sleeping) && now > last &&
+	       (u64)((unsigned __int128)(now - last) * tsc_scale() >> 32) > STALE_NS;
+}
+
+/* How many have run for long without a look at their clock; with kick, they are to take one. */
+static u32 count_stale(struct thread_group *tg, bool kick)
+{
+	struct ctx *self = ctx_current();
+	u64 now = __rdtsc();
+	struct task *t;
+	u32 n = 0;
+
+	GUARD(&tg->kernel->tasks_lock);
+	TAILQ_FOREACH (t, &tg->tasks, tg_link) {
+		if (&t->ctx == self || !is_stale(t, now))
+			continue;
+		n++;
+		if (kick)
+			ctx_interrupt(&t->ctx, 0);
+	}
+	return n;
+}
+
+void thread_group_settle(struct thread_group *tg)
+{
+	if (kernel_is_paused(tg->kernel) || count_stale(tg, true) == 0)
+		return;
+	for (unsigned i = 0; i < SETTLE_MAX && count_stale(tg, false) > 0; i++)
+		usleep(SETTLE_STEP);
+}
+
+void kernel_settle_times(struct kernel *k)
+{
+	u32 after = 0;
+
+	for (;;) {
+		AUTO(thread_group) tg = thread_group_next(k, after);
+
+		if (!tg)
+			return;
+		after = tg->tgid;
+		thread_group_settle(tg);
+	}
 }

@@ -105,16 +105,14 @@ static s64 forward(struct ptimer *pt, s64 now)
 	return n;
 }
 
-/* Now on the timer's clock. Takes tasks_lock for CPU clocks: p->lock is free. */
-static s64 timer_now(struct posix_timers *p, const struct cpu_clock *cpu, s32 base)
+/* Now on the timer's clock; -ESRCH: it counted a process or thread that is gone. Takes tasks_lock
+ * for CPU clocks: p->lock is free. */
+static int timer_now(struct posix_timers *p, const struct cpu_clock *cpu, s32 base, s64 *ret)
 {
-	s64 ns = 0;
-
-	if (base != BASE_CPU)
-		return clock_now(clocks_of(p), base);
-	if (cpu_clock_read(p->tg->kernel, cpu, &ns) < 0)
-		return 0;
-	return ns;
+	if (base == BASE_CPU)
+		return cpu_clock_read(p->tg->kernel, cpu, ret) < 0 ? -ESRCH : 0;
+	*ret = clock_now(clocks_of(p), base);
+	return 0;
 }
 
 /* ---- expiry ---- */
@@ -213,6 +211,7 @@ static void tick_expired(struct ktimer *kt)
 		struct cpu_clock cpu;
 		s64 now;
 		u32 id;
+		int r;
 
 		pt = ptimer_ids_RB_NFIND(&p->ids, &key);
 		while (pt && !(pt->base == BASE_CPU && pt->deadline && !pt->fired))
@@ -223,10 +222,12 @@ static void tick_expired(struct ktimer *kt)
 		cpu = pt->cpu;
 		next = id + 1;
 		mutex_unlock(&p->lock);
-		now = timer_now(p, &cpu, BASE_CPU);
+		if (!cpu.thread && cpu.id != p->tg->tgid)
+			cpu_clock_kick(p->tg->kernel, &cpu);
+		r = timer_now(p, &cpu, BASE_CPU, &now);
 		mutex_lock(&p->lock);
 		pt = find_locked(p, id);
-		if (!pt || !pt->deadline || pt->fired)
+		if (r < 0 || !pt || !pt->deadline || pt->fired)
 			continue;
 		if (now >= pt->deadline && pt->notify != SIGEV_NONE)
 			fire_locked(p, pt);
@@ -254,7 +255,8 @@ int posix_timer_delivered(struct posix_timers *p, u64 timer_id)
 	cpu = pt->cpu;
 	base = pt->base;
 	mutex_unlock(&p->lock);
-	now = timer_now(p, &cpu, base);
+	if (timer_now(p, &cpu, base, &now) < 0)
+		now = 0;
 
 	GUARD(&p->lock);
 	pt = find_locked(p, (u32)timer_id);
@@ -315,15 +317,14 @@ int posix_timer_create(struct posix_timers *p, struct task *t, s32 clock,
 	s32 base = BASE_CPU;
 	int r;
 
-	r = cpu_clock_is(clock) ? cpu_clock_find(t, clock, &cpu) : clock_base(clock, &base);
+	if (cpu_clock_is_file(clock))
+		return -EOPNOTSUPP;
+	r = cpu_clock_is(clock) ? cpu_clock_find(t, clock, false, &cpu) : clock_base(clock, &base);
 	if (r < 0)
 		return r;
 	if ((clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM) &&
 	    !creds_capable(t->ctx.creds, CAP_WAKE_ALARM))
 		return -EPERM;
-	/* Timers on another process's CPU time are not offered. */
-	if (cpu.id && !cpu.thread && cpu.id != t->tg->tgid)
-		return -EINVAL;
 	if (sev) {
 		u32 tid = (u32)sev->_sigev_un._tid;
 
@@ -389,7 +390,8 @@ static void left_locked(struct ptimer *pt, s64 now, struct itimerspec *ret)
 	ret->it_value = ns_timespec(left);
 }
 
-/* The timer's base and the time on it, which may not be asked for under the lock. */
+/* The timer's base and the time on it, which may not be asked for under the lock. -EINVAL: no such
+ * timer; -ESRCH: as timer_now. */
 static int look(struct posix_timers *p, int id, s32 *ret_base, s64 *ret_now)
 {
 	struct cpu_clock cpu;
@@ -404,8 +406,7 @@ static int look(struct posix_timers *p, int id, s32 *ret_base, s64 *ret_now)
 	cpu = pt->cpu;
 	*ret_base = pt->base;
 	mutex_unlock(&p->lock);
-	*ret_now = timer_now(p, &cpu, *ret_base);
-	return 0;
+	return timer_now(p, &cpu, *ret_base, ret_now);
 }
 
 int posix_timer_settime(struct posix_timers *p, int id, int flags, const struct itimerspec *val,
@@ -453,13 +454,17 @@ int posix_timer_gettime(struct posix_timers *p, int id, struct itimerspec *ret)
 {
 	struct ptimer *pt;
 	s32 base;
-	s64 now;
+	s64 now = 0;
 	int r = look(p, id, &base, &now);
 
-	if (r < 0)
+	if (r < 0 && r != -ESRCH)
 		return r;
 	GUARD(&p->lock);
 	pt = find_locked(p, (u32)id);
+	if (pt && r == -ESRCH) {
+		*ret = (struct itimerspec){.it_interval = ns_timespec(pt->interval)};
+		return 0;
+	}
 	/* Set to another base meanwhile: the caller's race, but not ours to answer wrongly. */
 	if (pt && pt->base != base && pt->base != BASE_CPU)
 		now = clock_now(clocks_of(p), pt->base);

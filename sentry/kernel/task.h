@@ -180,7 +180,7 @@ struct task {
 
 	u64 set_child_tid, clear_child_tid; /* guest addresses */
 	u64 robust_list;
-	atomic_bool gave_up_pi; /* its memory goes: mutexes that it owned are its waiters' */
+	atomic_bool gave_up_pi;   /* its memory goes: mutexes that it owned are its waiters' */
 	_Atomic u32 pi_waits_for; /* tid: whose PI mutex it waits for; 0: none */
 	u64 rseq_addr;
 	u32 rseq_len, rseq_sig;
@@ -336,4 +336,9 @@ u64 task_rlimit(struct task *t, int resource);
 /* This task's CPU time so far, ns. */
 void task_times(struct task *t, u64 *ret_utime, u64 *ret_stime);
 void thread_group_times(struct thread_group *tg, u64 *ret_utime, u64 *ret_stime);
+/* Members that have been in the guest for long come out for a moment, so that what is read next is
+ * a few milliseconds old at most. May take two; holds no lock. */
+void thread_group_settle(struct thread_group *tg);
+/* The same for all. */
+void kernel_settle_times(struct kernel *k);
 void thread_group_times_locked(struct thread_group *tg, u64 *ret_utime, u64 *ret_stime);

@@ -119,6 +119,7 @@ static void usage_self(struct task *t, struct rusage *ru)
 	struct task *o;
 	u64 u, s;
 
+	thread_group_settle(tg);
 	thread_group_times(tg, &u, &s);
 	ru->ru_utime = ns_timeval(u);
 	ru->ru_stime = ns_timeval(s);

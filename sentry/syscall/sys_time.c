@@ -44,10 +44,11 @@ static int read_clock(struct task *t, int clock, s64 *ret)
 	}
 	if (!cpu_clock_is(clock))
 		return -EINVAL;
-	r = cpu_clock_find(t, clock, &cpu);
+	r = cpu_clock_find(t, clock, true, &cpu);
 	if (r < 0)
 		return r;
-	task_account(t, false);
+	task_account(t, NULL);
+	cpu_clock_settle(t, &cpu);
 	return cpu_clock_read(t->kernel, &cpu, ret);
 }
 
@@ -70,7 +71,7 @@ SYSCALL2(clock_getres, int, clock, uaddr_t, out)
 	int r;
 
 	if (wall_clock(clock) < 0) {
-		r = cpu_clock_is(clock) ? cpu_clock_find(t, clock, &cpu) : -EINVAL;
+		r = cpu_clock_is(clock) ? cpu_clock_find(t, clock, false, &cpu) : -EINVAL;
 		if (r < 0)
 			return r;
 	}
@@ -147,8 +148,9 @@ SYSCALL1(times, uaddr_t, out)
 	u64 u, s;
 	int r;
 
-	task_account(t, false);
+	task_account(t, NULL);
 	if (!uaddr_null(out)) {
+		thread_group_settle(t->tg);
 		thread_group_times(t->tg, &u, &s);
 		tms.tms_utime = ns_ticks(u);
 		tms.tms_stime = ns_ticks(s);
@@ -209,6 +211,44 @@ SYSCALL2(nanosleep, uaddr_t, req, uaddr_t, rem)
 	return sleep_until(t, ctx_deadline(&t->ctx, timespec_ns(&ts)), false, rem);
 }
 
+/* The restart block's deadline is a time of that clock. */
+static long cpu_nanosleep(struct task *t, int clock, int flags, s64 ns, uaddr_t rem)
+{
+	bool again = t->ctx.restart.active && t->ctx.restart.has_deadline;
+	struct timespec left_ts;
+	struct cpu_clock cpu;
+	s64 now, left;
+	long r;
+
+	r = cpu_clock_find(t, clock, false, &cpu);
+	if (r < 0)
+		return r;
+	/* It would never wake. */
+	if (cpu.thread && cpu.id == t->tid)
+		return -EINVAL;
+	task_account(t, NULL);
+	cpu_clock_settle(t, &cpu);
+	if (!again && !(flags & TIMER_ABSTIME)) {
+		r = cpu_clock_read(t->kernel, &cpu, &now);
+		if (r < 0)
+			return r;
+		ns = ns > INT64_MAX - now ? INT64_MAX : now + ns;
+	}
+	ns = ctx_deadline_abs(&t->ctx, (struct deadline){CLOCK_MONOTONIC, ns}).ns;
+	r = cpu_clock_sleep(t, &cpu, ns, &left);
+	if (r == 0)
+		return 0;
+	if (flags & TIMER_ABSTIME)
+		return -ERESTARTNOHAND;
+	if (!uaddr_null(rem)) {
+		left_ts = ns_timespec(MAX(left, (s64)0));
+		r = user_put(&t->ctx, rem, &left_ts);
+		if (r < 0)
+			return r;
+	}
+	return -ERESTART_RESTARTBLOCK;
+}
+
 SYSCALL4(clock_nanosleep, int, clock, int, flags, uaddr_t, req, uaddr_t, rem)
 {
 	s32 wall = wall_clock(clock);
@@ -228,15 +268,18 @@ SYSCALL4(clock_nanosleep, int, clock, int, flags, uaddr_t, req, uaddr_t, rem)
 			return -EPERM;
 		break;
 	default:
-		/* Sleeping on CPU time is not offered. */
-		if (wall < 0)
-			return cpu_clock_is(clock) ? -EOPNOTSUPP : -EINVAL;
+		if (cpu_clock_is_file(clock))
+			return -EOPNOTSUPP;
+		if (wall < 0 && !cpu_clock_is(clock))
+			return -EINVAL;
 	}
 	r = user_get(&t->ctx, req, &ts);
 	if (r < 0)
 		return r;
 	if (!timespec_valid(&ts))
 		return -EINVAL;
+	if (wall < 0)
+		return cpu_nanosleep(t, clock, flags, timespec_ns(&ts), rem);
 	if (flags & TIMER_ABSTIME) {
 		d = (struct deadline){wall, timespec_ns(&ts)};
 		return sleep_until(t, d, true, UADDR_NULL);

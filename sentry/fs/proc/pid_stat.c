@@ -63,6 +63,7 @@ static void read_signals(struct task *task, struct numbers *n)
 
 static void read_times(struct pseudo_inode *i, struct task *task, struct numbers *n)
 {
+	thread_group_settle(task->tg);
 	if (i->key.thread)
 		task_times(task, &n->utime, &n->stime);
 	else
@@ -203,6 +204,7 @@ PROC_SHOW(proc_pid_schedstat)
 
 	if (!task)
 		return -ESRCH;
+	thread_group_settle(task->tg);
 	task_times(task, &u, &s);
 	text_printf(t, "%llu 0 %llu\n", (unsigned long long)(u + s),
 	            (unsigned long long)(atomic_load(&task->nvcsw) + atomic_load(&task->nivcsw)));
@@ -218,6 +220,7 @@ PROC_SHOW(proc_pid_sched)
 	if (!task)
 		return -ESRCH;
 	task_get_comm(task, comm);
+	thread_group_settle(task->tg);
 	task_times(task, &u, &s);
 	text_printf(t, "%s (%u, #threads: %u)\n", comm, task->tid, READ_ONCE(task->tg->n_live));
 	text_printf(t, "-------------------------------------------------------------------\n");

@@ -181,6 +181,7 @@ static u64 busy_ns(struct ctx *c, u64 *ret_user, u64 *ret_sys, u32 *ret_running)
 		if (!tg)
 			return *ret_user + *ret_sys;
 		after = tg->tgid;
+		thread_group_settle(tg);
 		thread_group_times(tg, &u, &s);
 		*ret_user += u;
 		*ret_sys += s;
