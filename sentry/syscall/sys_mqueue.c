@@ -1,5 +1,6 @@
 /* mq_open(2) and its kin. */
 #include "sentry/fs/mqueue/mqueue.h"
+#include "sentry/net/socket.h"
 #include "sentry/syscall/sysarg.h"
 #include "sentry/vfs/fd_table.h"
 #include "state/base/cleanup.h"
@@ -108,9 +109,33 @@ SYSCALL5(mq_timedreceive, int, fd, uaddr_t, data, size_t, len, uaddr_t, upriorit
 	return r < 0 ? r : (long)m->len;
 }
 
+/* SIGEV_THREAD, of which the library makes this: the signal is a netlink socket, whose reader has
+ * the thread run, and the value a cookie by which it knows what for. */
+static int get_cookie(struct task *t, const struct sigevent *sev, struct mq_notice *n,
+                      struct file **ret_file)
+{
+	AUTO(file) f = NULL;
+	int r = user_copy_in(&t->ctx, n->cookie, UADDR((u64)(uintptr_t)sev->sigev_value.sival_ptr),
+	                     sizeof(n->cookie));
+
+	if (r == 0)
+		r = fd_get(&t->ctx, sev->sigev_signo, &f);
+	if (r < 0)
+		return r;
+	n->sock = sock_of(f);
+	if (!n->sock)
+		return -ENOTSOCK;
+	if (n->sock->family != AF_NETLINK)
+		return -EINVAL;
+	*ret_file = TAKE(f);
+	return 0;
+}
+
 SYSCALL2(mq_notify, int, fd, uaddr_t, usev)
 {
 	AUTO(file) f = NULL;
+	AUTO(file) listener = NULL;
+	struct mq_notice notice = {0};
 	struct sigevent sev;
 	int r;
 
@@ -118,14 +143,23 @@ SYSCALL2(mq_notify, int, fd, uaddr_t, usev)
 		r = user_get(&t->ctx, usev, &sev);
 		if (r < 0)
 			return r;
-		/* Threads are told through a netlink socket, which can't be handed out here. */
-		if (sev.sigev_notify == SIGEV_THREAD)
-			return -ENOSYS;
-		if (sev.sigev_notify != SIGEV_NONE && sev.sigev_notify != SIGEV_SIGNAL)
+		switch (sev.sigev_notify) {
+		case SIGEV_NONE:
+			break;
+		case SIGEV_SIGNAL:
+			if (sev.sigev_signo < 1 || sev.sigev_signo > SIGNAL_MAX)
+				return -EINVAL;
+			notice.signo = (u32)sev.sigev_signo;
+			notice.value = (u64)(uintptr_t)sev.sigev_value.sival_ptr;
+			break;
+		case SIGEV_THREAD:
+			r = get_cookie(t, &sev, &notice, &listener);
+			if (r < 0)
+				return r;
+			break;
+		default:
 			return -EINVAL;
-		if (sev.sigev_notify == SIGEV_SIGNAL &&
-		    (sev.sigev_signo < 1 || sev.sigev_signo > SIGNAL_MAX))
-			return -EINVAL;
+		}
 	}
 	r = get_queue(t, fd, &f);
 	if (r < 0)
@@ -134,8 +168,7 @@ SYSCALL2(mq_notify, int, fd, uaddr_t, usev)
 		mq_unregister(mq_of(f), t->ctx.tgid);
 		return 0;
 	}
-	return mq_register(f, &t->ctx, sev.sigev_notify == SIGEV_SIGNAL ? (u32)sev.sigev_signo : 0,
-	                   (u64)(uintptr_t)sev.sigev_value.sival_ptr);
+	return mq_register(f, &t->ctx, &notice);
 }
 
 SYSCALL3(mq_getsetattr, int, fd, uaddr_t, unew, uaddr_t, uold)

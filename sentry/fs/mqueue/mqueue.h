@@ -8,6 +8,7 @@
  * mounted or not. Saved: all of it but who waits: a parked task makes its call again.
  */
 #include "sentry/fs/tmpfs/tmpfs.h"
+#include "sentry/net/socket.h"
 #include "sentry/vfs/file.h"
 
 #include <mqueue.h>
@@ -25,6 +26,15 @@ struct mq_message {
 	u32 priority, len;
 	u8 data[];
 };
+/* How an arrival is told: by signal, to a netlink socket (mq_notify(3) with SIGEV_THREAD), or not.
+ */
+#define MQ_COOKIE 32u
+struct mq_notice {
+	u32 signo; /* 0: no signal */
+	u64 value;
+	struct sock *sock; /* NULL, or a netlink socket, which gets the cookie */
+	u8 cookie[MQ_COOKIE];
+};
 struct mq_inode {
 	struct tmpfs_inode ti;
 	struct mutex lock;
@@ -36,6 +46,8 @@ struct mq_inode {
 	u32 notify_tgid;   /* whom an arrival is told to; 0: nobody */
 	u32 notify_signal; /* 0: registered, but to be told nothing */
 	u64 notify_value;
+	struct sock *notify_sock; /* owned; NULL: no cookie */
+	u8 notify_cookie[MQ_COOKIE];
 	struct waitq wait;
 };
 OBJECT_DECL(mq_inode);
@@ -53,9 +65,9 @@ MUST_CHECK int mq_send_message(struct file *f, struct ctx *c, struct mq_message 
 /* The first message, the caller's from now on. */
 MUST_CHECK int mq_receive_message(struct file *f, struct ctx *c, size_t room, struct deadline d,
                                   struct mq_message **ret);
-/* The next arrival in an empty queue is told to the caller's process: by signal, 0 for not. -EBUSY.
- */
-MUST_CHECK int mq_register(struct file *f, struct ctx *c, u32 signo, u64 value);
-/* tgid need not be told any more. */
+/* The next arrival in an empty queue is told to the caller's process. n->sock is the caller's.
+ * -EBUSY. */
+MUST_CHECK int mq_register(struct file *f, struct ctx *c, const struct mq_notice *n);
+/* tgid need not be told any more; that is all that a netlink socket is told. */
 void mq_unregister(struct mq_inode *q, u32 tgid);
 struct mq_message *mq_message_new(u32 len);

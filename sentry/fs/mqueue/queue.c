@@ -4,11 +4,16 @@
 #include "sentry/fs/mqueue/mqueue_impl.h"
 #include "sentry/kernel/signal.h"
 #include "sentry/kernel/task.h"
+#include "sentry/net/netlink/netlink.h"
 #include "state/base/cleanup.h"
 #include "state/fields.h"
 
 #include <linux/capability.h>
 #include <stdlib.h>
+
+/* What the last byte of a cookie says (Linux: include/uapi/linux/mqueue.h). */
+#define NOTIFY_WOKENUP 1
+#define NOTIFY_REMOVED 2
 
 #define COUNT_MAX     65536u /* of a queue, whoever makes it */
 #define SIZE_MAX_HARD (16u << 20)
@@ -77,6 +82,7 @@ static void mq_inode_destroy(void *p)
 
 	while (!TAILQ_EMPTY(&q->messages))
 		free(take_first(q));
+	obj_put(q->notify_sock);
 }
 
 static int mq_inode_save_messages(struct saver *s, const struct mq_inode *q, Sentry__MqInode *m)
@@ -135,6 +141,8 @@ static int mq_inode_after_load(struct loader *l, void *p)
 		return loader_error(l, "message queue outside its file system");
 	if (q->notify_signal > SIGNAL_MAX)
 		return loader_range(l, "notify_signal");
+	if (q->notify_sock && !obj_is(q->notify_sock, &netlink_sock_type))
+		return loader_error(l, "a queue tells of arrivals through no netlink socket");
 	if (q->max_messages > COUNT_MAX || q->max_size > SIZE_MAX_HARD)
 		return loader_range(l, "max_messages or max_size");
 	return 0;
@@ -142,7 +150,11 @@ static int mq_inode_after_load(struct loader *l, void *p)
 
 static void mq_inode_sample(struct sampler *sp, void *p)
 {
-	((struct mq_inode *)p)->notify_signal = 10;
+	struct mq_inode *q = p;
+
+	q->notify_signal = 10;
+	obj_put(q->notify_sock);
+	q->notify_sock = sampler_ref(sp, &netlink_sock_type);
 }
 
 #define MQ_INODE_FIELDS(X)                                  \
@@ -157,6 +169,8 @@ static void mq_inode_sample(struct sampler *sp, void *p)
 	X(VAL, notify_tgid)                                 \
 	X(VAL, notify_signal)                               \
 	X(VAL, notify_value)                                \
+	X(REF, notify_sock, sock)                           \
+	X(BYTES, notify_cookie)                             \
 	X(SKIP, wait)
 OBJECT_TYPE(mq_inode, Sentry__MqInode, sentry__mq_inode__descriptor, MQ_INODE_FIELDS,
             .base = &tmpfs_inode_type, .ops = &mq_inode_ops, .init = mq_inode_init,
@@ -229,37 +243,52 @@ struct mq_call {
 	int result;
 };
 
-/* q->lock is held; whom the arrival is to be told to, once. */
-static u32 arrival_locked(struct mq_inode *q, siginfo_t *info, struct ctx *c)
+/* A registration's end: whom it told, and how. q->lock is held. */
+static u32 take_notice_locked(struct mq_inode *q, struct mq_notice *ret)
 {
 	u32 tgid = q->notify_tgid;
 
-	if (!tgid || q->count != 1 || q->receivers)
-		return 0;
-	memset(info, 0, sizeof(*info));
-	info->si_signo = (int)q->notify_signal;
-	info->si_code = SI_MESGQ;
-	info->si_pid = (pid_t)c->tgid;
-	info->si_uid = c->creds->uid;
-	info->si_ptr = (void *)(uintptr_t)q->notify_value;
+	ret->signo = q->notify_signal;
+	ret->value = q->notify_value;
+	ret->sock = TAKE(q->notify_sock);
+	memcpy(ret->cookie, q->notify_cookie, sizeof(ret->cookie));
 	q->notify_tgid = 0;
-	return info->si_signo ? tgid : 0;
+	return tgid;
 }
 
-static void tell(struct kernel *k, u32 tgid, const siginfo_t *info)
+/* The socket learns what became of the registration; its reference is given up. */
+static void tell_socket(struct mq_notice *n, u8 what)
 {
-	AUTO(thread_group) tg = tgid ? thread_group_find(k, tgid) : NULL;
+	if (!n->sock)
+		return;
+	n->cookie[MQ_COOKIE - 1] = what;
+	netlink_tell(n->sock, n->cookie, sizeof(n->cookie));
+	obj_put(n->sock);
+}
 
-	if (tg)
-		signal_send_group(tg, info);
+static void tell(struct ctx *c, u32 tgid, struct mq_notice *n)
+{
+	AUTO(thread_group) tg = n->signo ? thread_group_find(c->kernel, tgid) : NULL;
+	siginfo_t info;
+
+	tell_socket(n, NOTIFY_WOKENUP);
+	if (!tg)
+		return;
+	memset(&info, 0, sizeof(info));
+	info.si_signo = (int)n->signo;
+	info.si_code = SI_MESGQ;
+	info.si_pid = (pid_t)c->tgid;
+	info.si_uid = c->creds->uid;
+	info.si_ptr = (void *)(uintptr_t)n->value;
+	signal_send_group(tg, &info);
 }
 
 static bool send_ready(void *arg)
 {
 	struct mq_call *call = arg;
 	struct mq_inode *q = call->q;
-	siginfo_t info;
-	u32 tgid;
+	struct mq_notice notice = {0};
+	u32 tgid = 0;
 
 	mutex_lock(&q->lock);
 	if (q->count >= q->max_messages) {
@@ -274,9 +303,10 @@ static bool send_ready(void *arg)
 		return true;
 	}
 	insert(q, TAKE(*call->m));
-	tgid = arrival_locked(q, &info, call->c);
+	if (q->notify_tgid && q->count == 1 && !q->receivers)
+		tgid = take_notice_locked(q, &notice);
 	mutex_unlock(&q->lock);
-	tell(call->c->kernel, tgid, &info);
+	tell(call->c, tgid, &notice);
 	waitq_wake(&q->wait, READY_IN);
 	return true;
 }
@@ -336,7 +366,7 @@ int mq_receive_message(struct file *f, struct ctx *c, size_t room, struct deadli
 	return r < 0 ? r : call.result;
 }
 
-int mq_register(struct file *f, struct ctx *c, u32 signo, u64 value)
+int mq_register(struct file *f, struct ctx *c, const struct mq_notice *n)
 {
 	struct mq_inode *q = mq_of(f);
 
@@ -346,14 +376,20 @@ int mq_register(struct file *f, struct ctx *c, u32 signo, u64 value)
 	if (q->notify_tgid)
 		return -EBUSY;
 	q->notify_tgid = c->tgid;
-	q->notify_signal = signo;
-	q->notify_value = value;
+	q->notify_signal = n->signo;
+	q->notify_value = n->value;
+	q->notify_sock = n->sock ? obj_get(n->sock) : NULL;
+	memcpy(q->notify_cookie, n->cookie, sizeof(q->notify_cookie));
 	return 0;
 }
 
 void mq_unregister(struct mq_inode *q, u32 tgid)
 {
-	GUARD(&q->lock);
+	struct mq_notice notice = {0};
+
+	mutex_lock(&q->lock);
 	if (q->notify_tgid == tgid)
-		q->notify_tgid = 0;
+		take_notice_locked(q, &notice);
+	mutex_unlock(&q->lock);
+	tell_socket(&notice, NOTIFY_REMOVED);
 }

@@ -143,6 +143,11 @@ struct mq_inode *mq_of(struct file *f)
 	return obj_is(f, &mq_file_type) ? container_of(f->inode, struct mq_inode, ti.inode) : NULL;
 }
 
+static int notify_kind(const struct mq_inode *q)
+{
+	return q->notify_sock ? SIGEV_THREAD : q->notify_signal ? SIGEV_SIGNAL : SIGEV_NONE;
+}
+
 static long mq_read(struct file *f, struct ctx *c, struct uiter *dst, s64 *pos)
 {
 	struct mq_inode *q = mq_of(f);
@@ -153,8 +158,7 @@ static long mq_read(struct file *f, struct ctx *c, struct uiter *dst, s64 *pos)
 
 	mutex_lock(&q->lock);
 	n = snprintf(text, sizeof(text), "QSIZE:%-10llu NOTIFY:%-5d SIGNO:%-5u NOTIFY_PID:%-6u\n",
-	             (unsigned long long)q->bytes,
-	             q->notify_tgid ? (q->notify_signal ? SIGEV_SIGNAL : SIGEV_NONE) : 0,
+	             (unsigned long long)q->bytes, q->notify_tgid ? notify_kind(q) : 0,
 	             q->notify_tgid ? q->notify_signal : 0, q->notify_tgid);
 	mutex_unlock(&q->lock);
 	if (*pos < 0 || *pos >= n)

@@ -60,6 +60,8 @@ void nl_leave(struct netlink_sock *nl)
 	GUARD_WRITE(&nl->sk.ns->inet->lock);
 	LIST_REMOVE(nl, link);
 	nl->linked = false;
+	/* A closed one that something still refers to is in no image's list either. */
+	nl->portid = 0;
 }
 
 static int parse(const struct sockaddr_storage *a, u32 len, struct sockaddr_nl *ret)

@@ -60,6 +60,9 @@ int rtnetlink_request(struct netlink_sock *nl, struct ctx *c, const struct nlmsg
 /* sock_diag.c: the same for NETLINK_SOCK_DIAG, as ss asks it (sock_diag(7)). */
 int sock_diag_request(struct netlink_sock *nl, struct ctx *c, const struct nlmsghdr *h,
                       struct nl_reply *out, bool *ret_done);
+/* tell.c: from the kernel, to a netlink socket: also when its queue is full, for who says it has
+ * counted on the room. Holds no lock of RANK_SOCK or lower. */
+void netlink_tell(struct sock *sk, const void *data, u32 len);
 /* list.c: /proc/net/netlink, a line per socket. */
 void netlink_list(struct netns *ns, void (*fn)(const char *line, void *arg), void *arg);
 

@@ -1,0 +1,22 @@
+/* What other parts of the kernel say to a program through a netlink socket of its own. */
+#include "sentry/net/netlink/netlink.h"
+#include "state/base/bug.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void netlink_tell(struct sock *sk, const void *data, u32 len)
+{
+	struct netlink_sock *nl = (struct netlink_sock *)sk;
+	u8 *copy = malloc(len + 1);
+	struct nl_packet *p;
+
+	BUG_ON(!copy);
+	memcpy(copy, data, len);
+	p = nl_packet_new(copy, len);
+	mutex_lock(&sk->lock);
+	STAILQ_INSERT_TAIL(&nl->queue, p, link);
+	nl->queued += len;
+	mutex_unlock(&sk->lock);
+	waitq_wake(&sk->rwait, READY_IN);
+}
