@@ -11,7 +11,6 @@
 
 #define PIPE_DEFAULT_SIZE (16 * PAGE_SIZE)
 #define PIPE_OVER_MAX     (16 * MIB) /* what splices may put in beyond the capacity, together */
-#define PIPE_MAX_SIZE     (1 * MIB)  /* /proc/sys/fs/pipe-max-size */
 
 /* A run of bytes in the ring that a read may not cross (packet), or of plain stream bytes. */
 struct pipe_run {

@@ -1,3 +1,4 @@
+#include "sentry/ctx/settings.h"
 #include "sentry/fs/pipe_ring.h"
 
 #include "sentry/auth/creds.h"
@@ -185,7 +186,7 @@ long pipe_set_size(struct pipe *p, struct ctx *c, u64 size)
 		return -EINVAL;
 	while (n < size)
 		n *= 2;
-	if (n > PIPE_MAX_SIZE && !creds_capable(c->creds, CAP_SYS_RESOURCE))
+	if (n > setting(c->kernel, pipe_max_size) && !creds_capable(c->creds, CAP_SYS_RESOURCE))
 		return -EPERM;
 	mutex_lock(&p->lock);
 	if (n < p->len || n / PAGE_SIZE < p->n_runs) {

@@ -57,6 +57,7 @@ struct pseudo_entry {
 	/* A write of the whole text (at most a page, NUL-terminated). Bytes or -errno. NULL:
 	 * -EACCES at open. */
 	long (*store)(struct pseudo_inode *i, struct ctx *c, char *s, size_t len);
+	u32 arg; /* theirs, where one of them stands for several files */
 	/* Instead of show and store, for content that is addressed (mem). */
 	long (*read)(struct pseudo_inode *i, struct ctx *c, struct uiter *dst, s64 *pos);
 	long (*write)(struct pseudo_inode *i, struct ctx *c, struct uiter *src, s64 *pos);

@@ -1,4 +1,5 @@
 /* The namespace of System V IPC: ids, keys, permissions. */
+#include "sentry/ctx/settings.h"
 #include "sentry/ipc/ipc.h"
 #include "sentry/auth/creds.h"
 
@@ -135,9 +136,18 @@ static bool is_kind(const struct ipc_object *o, enum ipc_kind kind)
 int ipc_add_locked(struct ipcns *ns, enum ipc_kind kind, struct ctx *c, struct ipc_object *o,
                    s32 key, u32 mode)
 {
+	static const enum setting most[IPC_KINDS] = {
+		[IPC_SHM] = SETTING_shmmni,
+		[IPC_SEM] = SETTING_semmni,
+		[IPC_MSG] = SETTING_msgmni,
+	};
 	s32 slot = ipc_index_free_slot(&ns->index[kind]);
+	u32 used;
 	int r;
 
+	ipc_top_slot_locked(ns, kind, &used);
+	if (used >= setting_get(c->kernel, most[kind]))
+		return -ENOSPC;
 	if (slot < 0)
 		return slot;
 	o->owner = (struct ipc_owner){

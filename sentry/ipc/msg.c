@@ -1,4 +1,5 @@
 /* Message queues: msgget(2), msgop(2), msgctl(2). */
+#include "sentry/ctx/settings.h"
 #include "sentry/auth/creds.h"
 #include "sentry/ipc/ipc.h"
 #include "sentry/mm/usercopy.h"
@@ -21,8 +22,7 @@
 #define MSG_COPY 040000
 #endif
 
-#define MESSAGE_MAX 8192u
-#define BYTES_MAX   16384u         /* of a queue, unless MSG_SET says otherwise */
+#define MESSAGE_MAX (64u << 20)    /* more than msgmax may say */
 #define TOTAL_MAX   (128ull << 20) /* what all messages of the namespace take of our heap */
 
 struct ipc_message {
@@ -148,7 +148,7 @@ long ipc_msgget(struct ctx *c, struct ipcns *ns, s32 key, int flags)
 		return ipc_found(c, o, flags);
 	if (key != IPC_PRIVATE && !(flags & IPC_CREAT))
 		return -ENOENT;
-	fresh->max_bytes = BYTES_MAX;
+	fresh->max_bytes = setting(c->kernel, msgmnb);
 	r = ipc_add_locked(ns, IPC_MSG, c, &fresh->object, key, (u32)flags);
 	return r < 0 ? r : fresh->object.owner.id;
 }
@@ -303,7 +303,7 @@ long ipc_msgsnd(struct ctx *c, struct ipcns *ns, s32 id, uaddr_t msg, u64 len, i
 	r = user_get(c, msg, &type);
 	if (r < 0)
 		return r;
-	if (len > MESSAGE_MAX || id < 0 || type < 1)
+	if (len > setting(c->kernel, msgmax) || id < 0 || type < 1)
 		return -EINVAL;
 	call.m = message_new(type, (u32)len);
 	r = user_copy_in(c, call.m->data, uaddr_add(msg, sizeof(type)), len);
@@ -367,7 +367,8 @@ static long stat_out(struct ctx *c, struct ipcns *ns, s32 id, int cmd, uaddr_t b
 
 static int set_locked(struct ctx *c, struct ipc_object *o, const struct msqid_ds *ds)
 {
-	if (ds->msg_qbytes > BYTES_MAX && !creds_capable(c->creds, CAP_SYS_RESOURCE))
+	if (ds->msg_qbytes > setting(c->kernel, msgmnb) &&
+	    !creds_capable(c->creds, CAP_SYS_RESOURCE))
 		return -EPERM;
 	obj_cast(msg_queue, o)->max_bytes = MIN(ds->msg_qbytes, (u64)INT32_MAX);
 	ipc_perm_set(c, o, &ds->msg_perm);
@@ -401,13 +402,14 @@ static long change(struct ctx *c, struct ipcns *ns, s32 id, int cmd, uaddr_t buf
 
 static long info(struct ctx *c, struct ipcns *ns, int cmd, uaddr_t buf)
 {
-	struct msginfo mi = {.msgpool = (int)(IPC_OBJECTS_MAX * BYTES_MAX / 1024),
-	                     .msgmap = BYTES_MAX,
-	                     .msgmax = MESSAGE_MAX,
-	                     .msgmnb = BYTES_MAX,
-	                     .msgmni = (int)IPC_OBJECTS_MAX,
+	u64 mni = setting(c->kernel, msgmni), mnb = setting(c->kernel, msgmnb);
+	struct msginfo mi = {.msgpool = (int)(mni * mnb / 1024),
+	                     .msgmap = (int)mnb,
+	                     .msgmax = (int)setting(c->kernel, msgmax),
+	                     .msgmnb = (int)mnb,
+	                     .msgmni = (int)mni,
 	                     .msgssz = 16,
-	                     .msgtql = BYTES_MAX,
+	                     .msgtql = (int)mnb,
 	                     .msgseg = 0xffff};
 	struct ipc_object *o;
 	u32 used;

@@ -1,4 +1,5 @@
 /* Semaphore sets: semget(2), semop(2), semctl(2). */
+#include "sentry/ctx/settings.h"
 #include "sentry/ipc/sem_impl.h"
 #include "sentry/mm/usercopy.h"
 
@@ -173,7 +174,7 @@ long ipc_semget(struct ctx *c, struct ipcns *ns, s32 key, int n, int flags)
 	struct ipc_object *o;
 	int r;
 
-	if (n < 0 || n > SEMS_MAX)
+	if (n < 0 || (u64)n > setting(c->kernel, semmsl))
 		return -EINVAL;
 	if (n > 0) {
 		fresh = obj_new(sem_set);
@@ -190,7 +191,7 @@ long ipc_semget(struct ctx *c, struct ipcns *ns, s32 key, int n, int flags)
 		return -ENOENT;
 	if (!fresh)
 		return -EINVAL;
-	if (ns->n_sems + fresh->n > SEMS_TOTAL)
+	if (ns->n_sems + fresh->n > MIN(setting(c->kernel, semmns), (u64)SEMS_TOTAL))
 		return -ENOSPC;
 	r = ipc_add_locked(ns, IPC_SEM, c, &fresh->object, key, (u32)flags);
 	return r < 0 ? r : fresh->object.owner.id;
@@ -313,7 +314,7 @@ long ipc_semop(struct ctx *c, struct ipcns *ns, s32 id, uaddr_t uops, u64 n, str
 
 	if (n == 0 || id < 0)
 		return -EINVAL;
-	if (n > OPS_MAX)
+	if (n > setting(c->kernel, semopm))
 		return -E2BIG;
 	ops = calloc(n, sizeof(*ops));
 	if (!ops)

@@ -1,4 +1,5 @@
 /* semctl(2). */
+#include "sentry/ctx/settings.h"
 #include "sentry/ipc/sem_impl.h"
 #include "sentry/mm/usercopy.h"
 
@@ -151,11 +152,11 @@ static long change(struct ctx *c, struct ipcns *ns, s32 id, int cmd, uaddr_t buf
 static long info(struct ctx *c, struct ipcns *ns, int cmd, uaddr_t buf)
 {
 	struct seminfo si = {.semmap = 1024000000,
-	                     .semmni = (int)IPC_OBJECTS_MAX,
-	                     .semmns = SEMS_TOTAL,
+	                     .semmni = (int)setting(c->kernel, semmni),
+	                     .semmns = (int)setting(c->kernel, semmns),
 	                     .semmnu = 1024000000,
-	                     .semmsl = SEMS_MAX,
-	                     .semopm = (int)OPS_MAX,
+	                     .semmsl = (int)setting(c->kernel, semmsl),
+	                     .semopm = (int)setting(c->kernel, semopm),
 	                     .semume = (int)OPS_MAX,
 	                     .semusz = 20,
 	                     .semvmx = VALUE_MAX,

@@ -1,4 +1,5 @@
 /* Shared memory segments: shmget(2), shmop(2), shmctl(2). */
+#include "sentry/ctx/settings.h"
 #include "sentry/auth/creds.h"
 #include "sentry/ipc/ipc.h"
 #include "sentry/mm/memfile.h"
@@ -23,8 +24,6 @@
 #define SHM_STAT_ANY 15
 #endif
 
-#define SEGMENTS_MAX  4096u
-#define SIZE_MAX_SHM  (UINT64_MAX - (1ull << 24)) /* what /proc/sys/kernel/shmmax says */
 #define SIZE_MAPPABLE (1ull << 46)
 
 /* What /proc/PID/maps calls a mapping of a segment; also how shmdt knows one. */
@@ -132,11 +131,22 @@ static struct shm_segment *find_locked(struct ipcns *ns, s32 id)
 	return o ? obj_cast(shm_segment, o) : NULL;
 }
 
+static u64 pages_locked(struct ipcns *ns)
+{
+	struct ipc_object *o;
+	u64 n = 0;
+
+	TAILQ_FOREACH (o, &ns->objects, link) {
+		if (o->obj.type == &shm_segment_type)
+			n += PAGE_UP(obj_cast(shm_segment, o)->size) / PAGE_SIZE;
+	}
+	return n;
+}
+
 static long get_locked(struct ctx *c, struct ipcns *ns, s32 key, u64 size, int flags,
                        struct shm_segment *fresh)
 {
 	struct ipc_object *o = ipc_by_key_locked(ns, IPC_SHM, key);
-	u32 used;
 	int r;
 
 	if (o) {
@@ -148,8 +158,7 @@ static long get_locked(struct ctx *c, struct ipcns *ns, s32 key, u64 size, int f
 		return -ENOENT;
 	if (!fresh)
 		return -EINVAL;
-	ipc_top_slot_locked(ns, IPC_SHM, &used);
-	if (used >= SEGMENTS_MAX)
+	if (pages_locked(ns) + fresh->size / PAGE_SIZE > setting(c->kernel, shmall))
 		return -ENOSPC;
 	r = ipc_add_locked(ns, IPC_SHM, c, &fresh->object, key, (u32)flags);
 	if (r < 0)
@@ -166,7 +175,7 @@ long ipc_shmget(struct ctx *c, struct ipcns *ns, s32 key, u64 size, int flags)
 	long r;
 
 	sweep(ns);
-	if (size > 0 && size <= SIZE_MAX_SHM) {
+	if (size > 0 && size <= setting(c->kernel, shmmax)) {
 		if (size > SIZE_MAPPABLE ||
 		    (!(flags & SHM_NORESERVE) && size > c->kernel->machine->memfile->total_ram))
 			return -ENOMEM;
@@ -331,11 +340,11 @@ static long change(struct ctx *c, struct ipcns *ns, s32 id, int cmd, uaddr_t buf
 
 static long info(struct ctx *c, struct ipcns *ns, int cmd, uaddr_t buf)
 {
-	struct shminfo limits = {.shmmax = SIZE_MAX_SHM,
+	struct shminfo limits = {.shmmax = setting(c->kernel, shmmax),
 	                         .shmmin = 1,
-	                         .shmmni = SEGMENTS_MAX,
-	                         .shmseg = SEGMENTS_MAX,
-	                         .shmall = SIZE_MAX_SHM};
+	                         .shmmni = setting(c->kernel, shmmni),
+	                         .shmseg = setting(c->kernel, shmmni),
+	                         .shmall = setting(c->kernel, shmall)};
 	struct shm_info usage = {0};
 	struct ipc_object *o;
 	u32 used;

@@ -1,4 +1,5 @@
 /* The root object, containers and the pid table. */
+#include "sentry/ctx/settings.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/pidns.h"
 #include "sentry/kernel/quiesce.h"
@@ -85,6 +86,7 @@ static void kernel_destroy(void *p)
 	obj_put(k->vdso);
 	obj_put(k->netns);
 	obj_put(k->ipcns);
+	obj_put(k->settings);
 	kernel_runtime_free(k->rt);
 }
 
@@ -150,6 +152,8 @@ static int kernel_after_load(struct loader *l, void *p)
 	netns_loaded(k->netns, k);
 	if (!k->ipcns)
 		k->ipcns = ipcns_new();
+	if (!k->settings)
+		k->settings = settings_new();
 	return 0;
 }
 
@@ -162,6 +166,7 @@ static int kernel_after_load(struct loader *l, void *p)
 	F(REF, vdso, vdso)                            \
 	F(REF, netns, netns)                          \
 	F(REF, ipcns, ipcns)                          \
+	F(REF, settings, settings)                    \
 	F(LIST, containers, container, link)          \
 	F(LIST, parts, kernel_part, link)             \
 	F(SKIP, tasks_lock)                           \
@@ -196,6 +201,7 @@ struct kernel *kernel_new(struct machine *m)
 	k->utsns = utsns_new("stasis");
 	k->netns = netns_new(k);
 	k->ipcns = ipcns_new();
+	k->settings = settings_new();
 	vdso_attach(k);
 	return k;
 }

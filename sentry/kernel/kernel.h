@@ -23,6 +23,7 @@ struct mm;
 struct mount_ns;
 struct netns;
 struct pidns;
+struct settings;
 struct task;
 struct timers;
 struct hostpoll;
@@ -82,9 +83,10 @@ struct kernel {
 	struct clocks clocks;
 	struct pidns *pidns; /* the root pid namespace */
 	struct utsns *utsns;
-	struct vdso *vdso;   /* what programs get mapped; owned; NULL: nothing */
-	struct netns *netns; /* what sockets share */
-	struct ipcns *ipcns; /* System V IPC */
+	struct vdso *vdso;         /* what programs get mapped; owned; NULL: nothing */
+	struct netns *netns;       /* what sockets share */
+	struct ipcns *ipcns;       /* System V IPC */
+	struct settings *settings; /* what /proc/sys changes; owned; immutable */
 	TAILQ_HEAD(, container) containers;
 	TAILQ_HEAD(, kernel_part) parts; /* tasks_lock */
 	struct mutex tasks_lock;         /* RANK_TASKS */

@@ -1,4 +1,5 @@
 /* Limits and usage: getrlimit(2), prlimit(2), getrusage(2). */
+#include "sentry/ctx/settings.h"
 #include "sentry/auth/creds.h"
 #include "sentry/kernel/itimer.h"
 #include "sentry/kernel/task_run.h"
@@ -7,8 +8,6 @@
 
 #include <linux/capability.h>
 #include <string.h>
-
-#define NOFILE_MAX (1u << 20) /* /proc/sys/fs/nr_open */
 
 static int get_limit(struct task *o, u32 resource, struct rlimit *ret)
 {
@@ -26,7 +25,7 @@ static int set_limit(struct task *t, struct task *o, u32 resource, const struct 
 
 	if (resource >= RLIM_NLIMITS || new->rlim_cur > new->rlim_max)
 		return -EINVAL;
-	if (resource == RLIMIT_NOFILE && new->rlim_max > NOFILE_MAX)
+	if (resource == RLIMIT_NOFILE && new->rlim_max > setting(t->kernel, nr_open))
 		return -EPERM;
 	rl = &o->tg->rlimits[resource];
 	mutex_lock(&o->tg->lock);

@@ -1,3 +1,4 @@
+#include "sentry/ctx/settings.h"
 #include "sentry/vfs/epoll.h"
 
 #include "proto/leaf.pb-c.h"
@@ -175,7 +176,8 @@ static int item_add(struct epoll *ep, int fd, struct file *f, const struct epoll
 
 	if (item_find(ep, f, fd))
 		return -EEXIST;
-	if (atomic_load_explicit(epoll_item_type.live, memory_order_relaxed) >= EPOLL_MAX_WATCHES)
+	if (atomic_load_explicit(epoll_item_type.live, memory_order_relaxed) >=
+	    setting(ctx_current()->kernel, epoll_watches))
 		return -ENOSPC;
 	it = obj_new(epoll_item);
 	it->file = f;

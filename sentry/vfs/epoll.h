@@ -55,7 +55,6 @@ struct epoll {
 };
 OBJECT_DECL(epoll);
 /* fs.epoll.max_user_watches: of all users together. */
-#define EPOLL_MAX_WATCHES 1048576u
 
 /* A reference for the caller. */
 struct file *epoll_create_file(struct ctx *c);

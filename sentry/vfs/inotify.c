@@ -1,3 +1,4 @@
+#include "sentry/ctx/settings.h"
 #include "sentry/vfs/inotify.h"
 
 #include "proto/events.pb-c.h"
@@ -238,7 +239,7 @@ static bool too_many_watches(u32 uid)
 
 	TAILQ_FOREACH (in, &instances, link)
 		n += in->uid == uid ? in->n_watches : 0;
-	return n >= INOTIFY_MAX_WATCHES;
+	return n >= setting(ctx_current()->kernel, inotify_watches);
 }
 
 static int add_locked(struct inotify *in, const struct path *p, u32 flags)
@@ -350,7 +351,7 @@ int inotify_create(struct ctx *c, u32 flags, struct file **ret)
 	notify_lock();
 	TAILQ_FOREACH (other, &instances, link)
 		n += other->uid == uid;
-	full = n >= INOTIFY_MAX_INSTANCES;
+	full = n >= setting(c->kernel, inotify_instances);
 	if (!full)
 		enlist_locked(in);
 	notify_unlock();

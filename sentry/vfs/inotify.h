@@ -13,9 +13,7 @@
 #include <bsd/sys/cdefs.h>
 #include <bsd/sys/tree.h>
 
-#define INOTIFY_MAX_EVENTS    16384u
-#define INOTIFY_MAX_INSTANCES 128u
-#define INOTIFY_MAX_WATCHES   65536u
+#define INOTIFY_MAX_EVENTS 16384u
 
 struct inotify;
 

@@ -15,12 +15,6 @@
 
 #define MQ_PRIORITIES 32768u
 
-struct mq_limits {
-	u32 queues, messages, size; /* what the unprivileged may have; of one queue the last two */
-	u32 messages_default, size_default;
-};
-extern const struct mq_limits mq_limits;
-
 struct mq_message {
 	TAILQ_ENTRY(mq_message) link;
 	u32 priority, len;

@@ -1,5 +1,6 @@
 /* A queue: its object, sending, receiving, notification. */
 #include "proto/files.pb-c.h"
+#include "sentry/ctx/settings.h"
 #include "sentry/auth/creds.h"
 #include "sentry/fs/mqueue/mqueue_impl.h"
 #include "sentry/kernel/signal.h"
@@ -18,8 +19,6 @@
 #define COUNT_MAX     65536u /* of a queue, whoever makes it */
 #define SIZE_MAX_HARD (16u << 20)
 #define HEAP_MAX      (128ull << 20) /* what all messages take of our memory */
-
-const struct mq_limits mq_limits = {256, 10, 8192, 10, 8192};
 
 struct mq_message *mq_message_new(u32 len)
 {
@@ -201,23 +200,26 @@ static bool add_owned(const struct tmpfs_entry *e, void *arg)
 int mq_inode_new(struct super_block *sb, struct ctx *c, u32 mode, const struct mq_attr *attr,
                  struct inode **ret)
 {
-	const struct mq_limits *lim = &mq_limits;
+	struct kernel *k = c->kernel;
 	bool may = creds_capable(c->creds, CAP_SYS_RESOURCE);
 	struct owned o = {.uid = c->creds->euid};
 	struct mq_super *ms = container_of(sb, struct mq_super, ts.sb);
-	s64 messages = attr ? attr->mq_maxmsg : (s64)lim->messages_default;
-	s64 size = attr ? attr->mq_msgsize : (s64)lim->size_default;
+	s64 messages = attr ? attr->mq_maxmsg
+	                    : (s64)MIN(setting(k, mq_messages_default), setting(k, mq_messages));
+	s64 size = attr ? attr->mq_msgsize
+	                : (s64)MIN(setting(k, mq_size_default), setting(k, mq_size));
 	AUTO(mq_inode) q = NULL;
 	u64 ino;
 
-	if (messages <= 0 || size <= 0 || messages > (may ? COUNT_MAX : lim->messages) ||
-	    size > (may ? SIZE_MAX_HARD : lim->size))
+	if (messages <= 0 || size <= 0 ||
+	    (u64)messages > (may ? COUNT_MAX : setting(k, mq_messages)) ||
+	    (u64)size > (may ? SIZE_MAX_HARD : setting(k, mq_size)))
 		return -EINVAL;
 	q = obj_new(mq_inode);
 	q->max_messages = (u32)messages;
 	q->max_size = (u32)size;
 	tmpfs_walk(sb->root->inode, 0, add_owned, &o);
-	if (o.queues >= lim->queues && !may)
+	if (o.queues >= setting(k, mq_queues) && !may)
 		return -ENOSPC;
 	mutex_lock(&ms->ts.tree);
 	ino = ++ms->ts.next_ino;

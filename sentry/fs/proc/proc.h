@@ -5,6 +5,7 @@
  * Locking: see pseudo.h; a task that was looked up is held by a reference. Lifetime: none of its
  * own. Saved: by pseudo_inode.
  */
+#include "sentry/ctx/settings.h"
 #include "sentry/fs/pseudo.h"
 #include "sentry/kernel/task.h"
 
@@ -41,6 +42,18 @@ static inline u64 proc_ticks(s64 ns)
 {
 	return ns > 0 ? (u64)ns / (NSEC_PER_SEC / 100) : 0;
 }
+
+/* settings.c: a file of /proc/sys that is a setting of the kernel, for root to write. */
+#define PROC_SETTING(n, s)                                                                        \
+	{                                                                                         \
+		.name = n, .mode = S_IFREG | 0644, .arg = SETTING_##s, .show = proc_setting_show, \
+		.store = proc_setting_store                                                       \
+	}
+int proc_setting_show(struct pseudo_inode *i, struct ctx *c, struct text *t);
+long proc_setting_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len);
+int proc_sem_show(struct pseudo_inode *i, struct ctx *c, struct text *t);
+long proc_sem_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len);
+long proc_pipe_size_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len);
 
 #define PROC_SHOW(fn) int fn(struct pseudo_inode *i, struct ctx *c, struct text *t)
 /* pid_stat.c */

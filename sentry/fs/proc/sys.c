@@ -1,6 +1,5 @@
 /* /proc/sys: the settings that programs read. Few can be written; the rest are facts. */
 #include "sentry/auth/creds.h"
-#include "sentry/fs/pipe.h"
 #include "sentry/fs/proc/proc.h"
 #include "sentry/fs/proc/proc_net.h"
 #include "sentry/fs/tty/devpts.h"
@@ -27,30 +26,44 @@
 
 static PROC_SHOW(show_hostname)
 {
+	AUTO(utsns) uts = task_get_utsns(ctx_task(c));
 	char name[UTS_LEN + 1];
 
-	utsns_get_hostname(c->kernel->utsns, name);
+	utsns_get_hostname(uts, name);
 	text_printf(t, "%s\n", name);
 	return 0;
 }
 
 static long store_hostname(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
 {
+	AUTO(utsns) uts = task_get_utsns(ctx_task(c));
 	int r;
 
 	if (!creds_capable(c->creds, CAP_SYS_ADMIN))
 		return -EPERM;
-	r = utsns_set_hostname(c->kernel->utsns, s, strcspn(s, "\n"));
+	r = utsns_set_hostname(uts, s, strcspn(s, "\n"));
 	return r < 0 ? r : (long)len;
 }
 
 static PROC_SHOW(show_domainname)
 {
+	AUTO(utsns) uts = task_get_utsns(ctx_task(c));
 	char name[UTS_LEN + 1];
 
-	utsns_get_domainname(c->kernel->utsns, name);
+	utsns_get_domainname(uts, name);
 	text_printf(t, "%s\n", name[0] ? name : "(none)");
 	return 0;
+}
+
+static long store_domainname(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+{
+	AUTO(utsns) uts = task_get_utsns(ctx_task(c));
+	int r;
+
+	if (!creds_capable(c->creds, CAP_SYS_ADMIN))
+		return -EPERM;
+	r = utsns_set_domainname(uts, s, strcspn(s, "\n"));
+	return r < 0 ? r : (long)len;
 }
 
 static void show_uuid_bytes(struct text *t, const u8 b[16])
@@ -97,13 +110,6 @@ FACT(show_cap_last_cap, "%d\n", CAP_LAST_CAP)
 FACT(show_ngroups_max, "%u\n", NGROUPS_MAX_SANDBOX)
 FACT(show_overflow, "65534\n")
 FACT(show_core_pattern, "core\n")
-FACT(show_shmmax, "18446744073692774399\n")
-FACT(show_shmall, "18446744073692774399\n")
-FACT(show_shmmni, "4096\n")
-FACT(show_sem, "32000\t1024000000\t500\t32000\n")
-FACT(show_msgmax, "8192\n")
-FACT(show_msgmnb, "16384\n")
-FACT(show_msgmni, "32000\n")
 FACT(show_0, "0\n")
 FACT(show_1, "1\n")
 FACT(show_2, "2\n")
@@ -140,14 +146,17 @@ static const struct pseudo_entry kernel_entries[] = {
 	REG("cap_last_cap", show_cap_last_cap),
 	REG("core_pattern", show_core_pattern),
 	REG("core_uses_pid", show_0),
-	REG("domainname", show_domainname),
+	{.name = "domainname",
+         .mode = S_IFREG | 0644,
+         .show = show_domainname,
+         .store = store_domainname},
 	{.name = "hostname",
          .mode = S_IFREG | 0644,
          .show = show_hostname,
          .store = store_hostname},
-	REG("msgmax", show_msgmax),
-	REG("msgmnb", show_msgmnb),
-	REG("msgmni", show_msgmni),
+	PROC_SETTING("msgmax", msgmax),
+	PROC_SETTING("msgmnb", msgmnb),
+	PROC_SETTING("msgmni", msgmni),
 	REG("ngroups_max", show_ngroups_max),
 	REG("osrelease", show_osrelease),
 	REG("ostype", show_ostype),
@@ -158,10 +167,10 @@ static const struct pseudo_entry kernel_entries[] = {
 	DIR_OF("pty", proc_sys_pty),
 	DIR_OF("random", proc_sys_random),
 	REG("randomize_va_space", show_2),
-	REG("sem", show_sem),
-	REG("shmall", show_shmall),
-	REG("shmmax", show_shmmax),
-	REG("shmmni", show_shmmni),
+	{.name = "sem", .mode = S_IFREG | 0644, .show = proc_sem_show, .store = proc_sem_store},
+	PROC_SETTING("shmall", shmall),
+	PROC_SETTING("shmmax", shmmax),
+	PROC_SETTING("shmmni", shmmni),
 	REG("tainted", show_0),
 	REG("threads-max", show_threads_max),
 	REG("version", show_version),
@@ -191,34 +200,36 @@ PSEUDO_DIR(proc_sys_vm, .id = "proc.sys.vm", PSEUDO_ENTRIES(vm_entries));
 FACT(show_file_max, "%llu\n", (unsigned long long)files_max(c->kernel->machine->memfile))
 FACT(show_file_nr, "%llu\t0\t%llu\n", (unsigned long long)files_open(),
      (unsigned long long)files_max(c->kernel->machine->memfile))
-FACT(show_nr_open, "1048576\n")
-FACT(show_pipe_max_size, "%llu\n", (unsigned long long)PIPE_MAX_SIZE)
-FACT(show_lease_break, "45\n")
-FACT(show_max_watches, "%u\n", EPOLL_MAX_WATCHES)
 
-static const struct pseudo_entry epoll_entries[] = {REG("max_user_watches", show_max_watches)};
+static const struct pseudo_entry epoll_entries[] = {
+	PROC_SETTING("max_user_watches", epoll_watches),
+};
 PSEUDO_DIR(proc_sys_epoll, .id = "proc.sys.fs.epoll", PSEUDO_ENTRIES(epoll_entries));
 
 FACT(show_inotify_events, "%u\n", INOTIFY_MAX_EVENTS)
-FACT(show_inotify_instances, "%u\n", INOTIFY_MAX_INSTANCES)
-FACT(show_inotify_watches, "%u\n", INOTIFY_MAX_WATCHES)
 
 static const struct pseudo_entry inotify_entries[] = {
 	REG("max_queued_events", show_inotify_events),
-	REG("max_user_instances", show_inotify_instances),
-	REG("max_user_watches", show_inotify_watches),
+	PROC_SETTING("max_user_instances", inotify_instances),
+	PROC_SETTING("max_user_watches", inotify_watches),
 };
 PSEUDO_DIR(proc_sys_inotify, .id = "proc.sys.fs.inotify", PSEUDO_ENTRIES(inotify_entries));
 
 static const struct pseudo_entry fs_entries[] = {
+	PROC_SETTING("dir-notify-enable", dir_notify_enable),
 	DIR_OF("epoll", proc_sys_epoll),
 	REG("file-max", show_file_max),
 	REG("file-nr", show_file_nr),
 	DIR_OF("inotify", proc_sys_inotify),
-	REG("lease-break-time", show_lease_break),
+	PROC_SETTING("lease-break-time", lease_break_time),
+	PROC_SETTING("leases-enable", leases_enable),
 	DIR_OF("mqueue", proc_sys_mqueue),
-	REG("nr_open", show_nr_open),
-	REG("pipe-max-size", show_pipe_max_size),
+	PROC_SETTING("nr_open", nr_open),
+	{.name = "pipe-max-size",
+         .mode = S_IFREG | 0644,
+         .arg = SETTING_pipe_max_size,
+         .show = proc_setting_show,
+         .store = proc_pipe_size_store},
 	REG("protected_hardlinks", show_0),
 	REG("protected_symlinks", show_0),
 	REG("suid_dumpable", show_0),

@@ -1,0 +1,81 @@
+/* Files of /proc/sys that are settings of the kernel (sentry/ctx/settings.h). */
+#include "sentry/fs/proc/proc.h"
+#include "sentry/kernel/kernel.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+int proc_setting_show(struct pseudo_inode *i, struct ctx *c, struct text *t)
+{
+	text_printf(t, "%llu\n", (unsigned long long)setting_get(c->kernel, i->key.entry->arg));
+	return 0;
+}
+
+/* Takes one number off the text, as Linux's handlers of numbers do: it ends at a blank or at the
+ * end. False: there is none. */
+static bool take_number(char **s, u64 *ret)
+{
+	char *end;
+
+	while (isspace((unsigned char)**s))
+		(*s)++;
+	if (!isdigit((unsigned char)**s))
+		return false;
+	errno = 0;
+	*ret = strtoull(*s, &end, 0);
+	if (errno || (*end && !isspace((unsigned char)*end)))
+		return false;
+	*s = end;
+	return true;
+}
+
+long proc_setting_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+{
+	u64 val;
+	int r = take_number(&s, &val) ? setting_set(c->kernel, i->key.entry->arg, val) : -EINVAL;
+
+	return r < 0 ? r : (long)len;
+}
+
+/* Rounded up to what a pipe can have. */
+long proc_pipe_size_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+{
+	u64 val, size = PAGE_SIZE;
+	int r;
+
+	if (!take_number(&s, &val) || val > INT_MAX + 1ull)
+		return -EINVAL;
+	while (size < val)
+		size *= 2;
+	r = setting_set(c->kernel, SETTING_pipe_max_size, size);
+	return r < 0 ? r : (long)len;
+}
+
+static const enum setting sem[] = {SETTING_semmsl, SETTING_semmns, SETTING_semopm, SETTING_semmni};
+
+int proc_sem_show(struct pseudo_inode *i, struct ctx *c, struct text *t)
+{
+	for (unsigned k = 0; k < ARRAY_SIZE(sem); k++)
+		text_printf(t, k ? "\t%llu" : "%llu",
+		            (unsigned long long)setting_get(c->kernel, sem[k]));
+	text_char(t, '\n');
+	return 0;
+}
+
+/* Fewer than four change the first ones. */
+long proc_sem_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+{
+	u64 val;
+	int r = 0;
+
+	for (unsigned k = 0; k < ARRAY_SIZE(sem) && r == 0; k++) {
+		if (!take_number(&s, &val)) {
+			r = k == 0 ? -EINVAL : 0;
+			break;
+		}
+		r = setting_set(c->kernel, sem[k], val);
+	}
+	return r < 0 ? r : (long)len;
+}
