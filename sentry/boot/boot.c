@@ -99,6 +99,7 @@ int boot_prepare(const Control__BootConfig *cfg, const struct boot_memory *mem, 
 	r = timers_create(&b->machine.timers);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot start the timer thread: %s", strerror(-r));
+	memfile_trim_later(b->machine.memfile, b->machine.timers);
 	*ret = b;
 	return 0;
 }

@@ -20,6 +20,7 @@
 
 struct span {
 	u64 start, end;
+	bool filled; /* the host holds all of it */
 };
 
 static bool grow_stack(struct mm *mm, struct ctx *c, struct vma *v, u64 addr)
@@ -156,29 +157,66 @@ static void free_window(struct mm *mm, const struct vma *v, u64 page, u64 align,
 	*ret_hi = hi;
 }
 
-/* A whole chunk was allocated. If the one beside it is filled, the guest goes through its memory in
- * a row. */
-static void back_huge(struct mm *mm, const struct vma *v, u64 lo, u64 off)
+/* Bytes right below page, in v, that the guest seems to have gone through. */
+static u64 filled_below(struct mm *mm, const struct vma *v, u64 page)
 {
-	const u64 beside[] = {lo - MM_CHUNK, lo + MM_CHUNK};
+	struct pma *p = page > v->start ? pma_find(&mm->pmas, page - PAGE_SIZE) : NULL;
+	u64 len, look;
+
+	if (!p || !p->owned || memfile_of(p->mf) != mm_memfile(mm))
+		return 0;
+	len = page - MAX(p->start, v->start);
+	look = MIN(len, MM_FILL_MIN);
+	return memfile_mostly_resident(mm_memfile(mm), p->off + (page - look - p->start), look)
+	               ? len
+	               : 0;
+}
+
+/*
+ * How much is to be filled at once from page on: each page that the guest touches without our
+ * knowing costs the host a fault, but memory that it never touches must not be taken in earnest.
+ * What is gone through in a row grows as readahead does.
+ */
+static u64 fill_window(struct mm *mm, const struct vma *v, u64 page)
+{
+	u64 below;
+
+	if (v->flags & VMA_GROWSDOWN)
+		return 0;
+	/* Whoever begins with something large will hardly stop at its first page. */
+	if (page == v->start)
+		return v->end - v->start >= 2 * MM_FILL_MIN ? MM_FILL_MIN : 0;
+	below = filled_below(mm, v, page);
+	return below ? MAX(3 * below, MM_FILL_MIN) : 0;
+}
+
+/* Anonymous memory for [lo, *hi), which becomes shorter where there is not enough. */
+static int alloc_anonymous(struct mm *mm, const struct vma *v, u64 page, u64 *lo, u64 *hi, u64 *off,
+                           bool *ret_filled)
+{
 	struct memfile *mf = mm_memfile(mm);
+	bool small = mm_thp_disabled(mm) || v->flags & VMA_SMALL;
+	u64 window = v->flags & VMA_HUGE && !small ? 0 : fill_window(mm, v, page);
+	u64 end = MIN(*hi, page + window);
+	int r;
 
-	if (mm_thp_disabled(mm) || v->flags & VMA_SMALL)
-		return;
-	if (v->flags & VMA_HUGE) {
-		memfile_back_huge(mf, off, ~0ull);
-		return;
+	*ret_filled = false;
+	if (window &&
+	    memfile_alloc_filled(mf, end - page, page & (MM_CHUNK - 1), small, off) == 0) {
+		*lo = page;
+		*hi = end;
+		*ret_filled = true;
+		return 0;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
-		u64 at = beside[i];
-		struct pma *p =
-			at >= v->start && at + MM_CHUNK <= v->end ? pma_find(&mm->pmas, at) : NULL;
-
-		if (p && p->owned && memfile_of(p->mf) == mf && p->end >= at + MM_CHUNK) {
-			memfile_back_huge(mf, off, p->off + (at - p->start));
-			return;
-		}
+	r = memfile_alloc(mf, *hi - *lo, *lo & (MM_CHUNK - 1), off);
+	if (r == 0 && *hi - *lo == MM_CHUNK && v->flags & VMA_HUGE && !small)
+		memfile_back_huge(mf, *off);
+	if (r < 0) {
+		*lo = page;
+		*hi = page + PAGE_SIZE;
+		r = memfile_alloc(mf, PAGE_SIZE, 0, off);
 	}
+	return r;
 }
 
 static int add_anonymous(struct mm *mm, const struct vma *v, u64 page, struct pma **ret,
@@ -186,21 +224,15 @@ static int add_anonymous(struct mm *mm, const struct vma *v, u64 page, struct pm
 {
 	struct memfile *mf = mm_memfile(mm);
 	u64 lo, hi, off;
+	bool filled;
 	int r;
 
 	free_window(mm, v, page, v->flags & VMA_GROWSDOWN ? MM_STACK_CHUNK : MM_CHUNK, &lo, &hi);
-	r = memfile_alloc(mf, hi - lo, lo & (MM_CHUNK - 1), &off);
-	if (r < 0) {
-		lo = page;
-		hi = page + PAGE_SIZE;
-		r = memfile_alloc(mf, PAGE_SIZE, 0, &off);
-	}
+	r = alloc_anonymous(mm, v, page, &lo, &hi, &off, &filled);
 	if (r < 0)
 		return r;
-	if (hi - lo == MM_CHUNK)
-		back_huge(mm, v, lo, off);
 	mapfile_get(&mf->mapfile);
-	*ret_new = (struct span){lo, hi};
+	*ret_new = (struct span){lo, hi, filled};
 	*ret = pma_add(&mm->pmas, lo, hi, &mf->mapfile, off, false, true);
 	return 0;
 }
@@ -231,7 +263,7 @@ static int add_content(struct mm *mm, const struct vma *v, u64 page, u32 access,
 	if (r < 0)
 		return r;
 	hi = lo + MIN(b.len, hi - lo);
-	*ret_new = (struct span){lo, hi};
+	*ret_new = (struct span){lo, hi, false};
 	*ret = pma_add(&mm->pmas, lo, hi, b.mf, b.off, b.cow || !shared, false);
 	return 0;
 }
@@ -418,7 +450,8 @@ static int get_page(struct mm *mm, struct vma *v, u64 addr, u32 access, struct p
 {
 	u64 page = PAGE_DOWN(addr);
 	struct pma *p = pma_find(&mm->pmas, page);
-	struct span unseen = {ALIGN_DOWN(page, SHOW_MAX), ALIGN_DOWN(page, SHOW_MAX) + SHOW_MAX};
+	struct span unseen = {ALIGN_DOWN(page, SHOW_MAX), ALIGN_DOWN(page, SHOW_MAX) + SHOW_MAX,
+	                      false};
 	bool shown = false;
 	int r = 0;
 
@@ -472,7 +505,8 @@ int mm_fault(struct mm *mm, struct ctx *c, u64 addr, u32 access, struct fault_in
 	} else {
 		r = get_page(mm, v, addr, access, &p, &unseen);
 		if (r == 0 && unseen.end)
-			r = mm_map_range_locked(mm, v, p, addr, unseen.start, unseen.end, false);
+			r = mm_map_range_locked(mm, v, p, addr, unseen.start, unseen.end,
+			                        unseen.filled);
 		if (r == -EIO || r == -EFAULT)
 			r = refuse(ret_info, SIGBUS, BUS_ADRERR);
 	}

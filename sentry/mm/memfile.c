@@ -1,13 +1,10 @@
 #define LOG_SUBSYSTEM "mm"
-#include "sentry/mm/memfile.h"
 #include "sentry/mm/guard.h"
-#include "sentry/mm/memfile_alloc.h"
+#include "sentry/mm/memfile_impl.h"
 #include "state/base/bug.h"
-#include "state/base/lock.h"
 #include "state/base/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,25 +14,16 @@
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
 
 #define MEMFILE_SIZE     (256 * GIB)
 #define MEMFILE_SIZE_MIN (1 * GIB)
 #define ALIGN_MAX        (2 * MIB)
-/* Zeroing an old page costs a third of faulting a fresh one in, so small runs are kept, this many
- * bytes of them in all. */
-#define DIRTY_MAX     (4 * MIB)
-#define DIRTY_RUN_MAX (256 * KIB)
-/* Runs up to this are kept without asking how much of them was ever touched. */
-#define DIRTY_RUN_SMALL (16 * KIB)
-
-struct memfile_alloc {
-	struct mutex lock; /* guards space */
-	struct free_space space;
-	_Atomic u32 *refs; /* by page */
-	_Atomic u64 allocated;
-};
+/* Longer runs of old pages are zeroed only for who needs all of them. */
+#define DIRTY_LAZY_MAX (256 * KIB)
+#define ZEROS          (64 * KIB)
 
 static void *mf_ptr(struct mapfile *mf, u64 off, u64 len)
 {
@@ -150,6 +138,7 @@ int memfile_create(int fd, struct memfile **ret)
 		free(mf);
 		return r;
 	}
+	mf->alloc->mf = mf;
 	mutex_init(&mf->alloc->lock, RANK_MEMFILE);
 	free_space_init(&mf->alloc->space, mf->size);
 	mf->mapfile.ops = &memfile_ops;
@@ -171,6 +160,8 @@ void memfile_destroy(struct memfile *mf)
 	if (!mf)
 		return;
 	BUG_ON(mf->mapfile.refs != 1);
+	if (mf->alloc->timers)
+		ktimer_cancel(&mf->alloc->trim);
 	page_source_finish(&mf->source);
 	munmap(mf->base, mf->size);
 	if (mf->huge)
@@ -212,7 +203,8 @@ int memfile_commit(struct memfile *mf, u64 off, u64 len)
 	return -ENOMEM;
 }
 
-static int take(struct memfile *mf, u64 len, u64 phase, u64 *ret_off, bool *ret_dirty)
+/* reuse: the longest run for which one of old content will do. */
+static int take(struct memfile *mf, u64 len, u64 phase, u64 reuse, u64 *ret_off, bool *ret_dirty)
 {
 	struct memfile_alloc *a = mf->alloc;
 	u64 align = len >= ALIGN_MAX ? ALIGN_MAX : 1ull << (63 - __builtin_clzll(len));
@@ -224,17 +216,17 @@ static int take(struct memfile *mf, u64 len, u64 phase, u64 *ret_off, bool *ret_
 		tls_refused = true;
 		return -ENOMEM;
 	}
-	*ret_dirty = false;
 	mutex_lock(&a->lock);
-	if (len <= DIRTY_RUN_MAX && a->space.dirty_bytes >= len) {
+	if (len <= reuse && a->space.dirty_bytes >= len)
 		r = free_space_take_dirty(&a->space, len, &off);
-		*ret_dirty = r == 0;
-	}
+	*ret_dirty = r == 0;
 	if (r < 0)
 		r = free_space_take_clean(&a->space, len, align, phase, &off);
 	mutex_unlock(&a->lock);
 	if (r < 0)
 		return r;
+	if (*ret_dirty)
+		atomic_store_explicit(&a->reused, true, memory_order_relaxed);
 	for (u64 i = off / PAGE_SIZE; i < (off + len) / PAGE_SIZE; i++)
 		atomic_store_explicit(&a->refs[i], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&a->allocated, len, memory_order_relaxed);
@@ -242,17 +234,77 @@ static int take(struct memfile *mf, u64 len, u64 phase, u64 *ret_off, bool *ret_
 	return 0;
 }
 
+static int zero(struct memfile *mf, u64 off, u64 len)
+{
+	/* One call instead of a fault for each page. */
+	if (len > PAGE_SIZE)
+		(void)madvise(memfile_at(mf, off), len, MADV_POPULATE_READ);
+	return guard_zero(memfile_at(mf, off), len) != 0 ? -ENOMEM : 0;
+}
+
 int memfile_alloc(struct memfile *mf, u64 len, u64 phase, u64 *ret_off)
 {
 	bool dirty;
 	u64 off;
-	int r = take(mf, len, phase, &off, &dirty);
+	int r = take(mf, len, phase, DIRTY_LAZY_MAX, &off, &dirty);
 
 	if (r < 0)
 		return r;
-	if (dirty && guard_zero(memfile_at(mf, off), len) != 0) {
+	if (dirty && zero(mf, off, len) < 0) {
 		memfile_put_pages(mf, off, len);
 		return -ENOMEM;
+	}
+	*ret_off = off;
+	return 0;
+}
+
+/* Room for len bytes, and for much more. */
+static bool has_room(const struct memfile *mf, u64 len)
+{
+	u64 limit = READ_ONCE(mf->limit);
+
+	return limit == 0 || memfile_resident(mf) + limit / 8 + len <= limit;
+}
+
+/* One huge page of the host comes behind the run, if there is one. */
+static bool take_huge(struct memfile *mf, u64 off)
+{
+	/* Only this mapping is told to take them, and the file remembers what it took. */
+	return mf->huge && IS_ALIGNED(off, MEMFILE_HUGE) &&
+	       guard_zero(mf->huge + off, sizeof(u64)) == 0;
+}
+
+/* The host's memory comes behind a run that has none: a write needs half the time of a fault. */
+static int write_zeros(struct memfile *mf, u64 off, u64 len)
+{
+	static const u8 zeros[ZEROS];
+
+	for (u64 n; len > 0; off += n, len -= n) {
+		n = MIN(len, sizeof(zeros));
+		if (pwrite(mf->mapfile.fd, zeros, n, (off_t)off) != (ssize_t)n)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int memfile_alloc_filled(struct memfile *mf, u64 len, u64 phase, bool small, u64 *ret_off)
+{
+	bool dirty;
+	u64 off;
+	int r;
+
+	if (!has_room(mf, len))
+		return -ENOMEM;
+	r = take(mf, len, phase, UINT64_MAX, &off, &dirty);
+	if (r < 0)
+		return r;
+	if (dirty)
+		r = zero(mf, off, len);
+	else if (len != MEMFILE_HUGE || small || !take_huge(mf, off))
+		r = write_zeros(mf, off, len);
+	if (r < 0) {
+		memfile_put_pages(mf, off, len);
+		return r;
 	}
 	*ret_off = off;
 	return 0;
@@ -262,7 +314,7 @@ int memfile_alloc_dirty(struct memfile *mf, u64 len, u64 *ret_off)
 {
 	bool dirty;
 
-	return take(mf, len, 0, ret_off, &dirty);
+	return take(mf, len, 0, DIRTY_LAZY_MAX, ret_off, &dirty);
 }
 
 void memfile_get_pages(struct memfile *mf, u64 off, u64 len)
@@ -274,37 +326,6 @@ void memfile_get_pages(struct memfile *mf, u64 off, u64 len)
 
 		BUG_ON(old == 0 || old > 0x7fffffff);
 	}
-}
-
-/* Most of a run of at most MEMFILE_HUGE bytes has host memory behind it. */
-static bool mostly_resident(struct memfile *mf, u64 off, u64 len)
-{
-	unsigned char vec[MEMFILE_HUGE / PAGE_SIZE];
-	u64 n = 0;
-
-	if (mincore(memfile_at(mf, off), len, vec) < 0)
-		return false;
-	for (u64 i = 0; i < len / PAGE_SIZE; i++)
-		n += vec[i] & 1;
-	return n * 4 >= len / PAGE_SIZE * 3;
-}
-
-/* Gives a run that nobody refers to back, to the host or to the runs kept for reuse. */
-static void release_run(struct memfile *mf, u64 off, u64 len)
-{
-	struct memfile_alloc *a = mf->alloc;
-	bool keep = len <= DIRTY_RUN_MAX &&
-	            atomic_load_explicit(&a->space.dirty_bytes, memory_order_relaxed) + len <=
-	                    DIRTY_MAX;
-
-	if (keep && len > DIRTY_RUN_SMALL)
-		keep = mostly_resident(mf, off, len);
-	if (!keep && fallocate(mf->mapfile.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-	                       (off_t)off, (off_t)len) < 0)
-		keep = true;
-	atomic_fetch_sub_explicit(&a->allocated, len, memory_order_relaxed);
-	GUARD(&a->lock);
-	free_space_add(&a->space, off, len, keep);
 }
 
 void memfile_put_pages(struct memfile *mf, u64 off, u64 len)
@@ -322,11 +343,11 @@ void memfile_put_pages(struct memfile *mf, u64 off, u64 len)
 			continue;
 		}
 		if (n_free > 0)
-			release_run(mf, free_from * PAGE_SIZE, n_free * PAGE_SIZE);
+			memfile_release(mf, free_from * PAGE_SIZE, n_free * PAGE_SIZE);
 		n_free = 0;
 	}
 	if (n_free > 0)
-		release_run(mf, free_from * PAGE_SIZE, n_free * PAGE_SIZE);
+		memfile_release(mf, free_from * PAGE_SIZE, n_free * PAGE_SIZE);
 }
 
 u32 memfile_page_refs(const struct memfile *mf, u64 off)
@@ -334,48 +355,16 @@ u32 memfile_page_refs(const struct memfile *mf, u64 off)
 	return atomic_load_explicit(&mf->alloc->refs[off / PAGE_SIZE], memory_order_acquire);
 }
 
-void memfile_back_huge(struct memfile *mf, u64 off, u64 before)
+void memfile_back_huge(struct memfile *mf, u64 off)
 {
-	u64 limit = READ_ONCE(mf->limit);
-
-	if (!mf->huge || !IS_ALIGNED(off, MEMFILE_HUGE) ||
-	    (before != ~0ull && !mostly_resident(mf, before, MEMFILE_HUGE)))
-		return;
 	/* What the guest may never touch must not be what ends a process of it. */
-	if (limit != 0 && memfile_resident(mf) + limit / 8 + 2 * MEMFILE_HUGE > limit)
-		return;
-	/* Only this mapping is told to take huge pages, and the file remembers what it took. */
-	if (guard_zero(mf->huge + off, sizeof(u64)) != 0)
+	if (has_room(mf, 2 * MEMFILE_HUGE) && !take_huge(mf, off))
 		log_debug("no room for a huge page");
 }
 
 bool memfile_is_hole(struct memfile *mf, u64 off, u64 len)
 {
 	return source_zero_prefix(&mf->source, off, len) == len;
-}
-
-void memfile_trim(struct memfile *mf)
-{
-	struct memfile_alloc *a = mf->alloc;
-	u64 off, len;
-
-	for (;;) {
-		bool found;
-
-		mutex_lock(&a->lock);
-		found = free_space_pop_dirty(&a->space, &off, &len);
-		mutex_unlock(&a->lock);
-		if (!found)
-			return;
-		if (fallocate(mf->mapfile.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		              (off_t)off, (off_t)len) < 0) {
-			GUARD(&a->lock);
-			free_space_add(&a->space, off, len, true);
-			return;
-		}
-		GUARD(&a->lock);
-		free_space_add(&a->space, off, len, false);
-	}
 }
 
 u64 memfile_allocated(const struct memfile *mf)

@@ -10,6 +10,8 @@
 #include "sentry/mm/mapfile.h"
 #include "state/pages.h"
 
+struct timers;
+
 #define MEMFILE_HUGE (2 * MIB)
 
 struct memfile {
@@ -21,7 +23,7 @@ struct memfile {
 	u64 limit;        /* bytes that it and the sentry's heap may have; 0: unlimited */
 	u64 total_ram;    /* of the host, with swap: what no single request may exceed */
 	_Atomic u64 heap; /* the sentry's own bytes, as last looked at (mm/heap.h) */
-	/* allocator state is private to memfile.c */
+	/* allocator state: memfile_impl.h */
 	struct memfile_alloc *alloc;
 };
 
@@ -43,20 +45,25 @@ void memfile_destroy(struct memfile *mf);
  * largest power of two that len holds, up to 2 MiB, plus phase (so that file offset and address
  * agree modulo that); reused small ones lie anywhere. phase < 2 MiB. -ENOMEM. */
 MUST_CHECK int memfile_alloc(struct memfile *mf, u64 len, u64 phase, u64 *ret_off);
+/* The same for what is about to be used whole: the host holds all of it when this returns. small:
+ * not as a huge page. Also -ENOMEM where there is not room for much more. */
+MUST_CHECK int memfile_alloc_filled(struct memfile *mf, u64 len, u64 phase, bool small,
+                                    u64 *ret_off);
 /* The same with any content, for a caller that overwrites all of it at once. */
 MUST_CHECK int memfile_alloc_dirty(struct memfile *mf, u64 len, u64 *ret_off);
-/*
- * The run of MEMFILE_HUGE bytes at off was just allocated, the one at before, of as many, is what
- * the guest filled before it (~0: it is known to want this one whole). If it really did, one huge
- * page of the host comes behind the new run at once: zeroing that costs a fifth of as many small
- * pages, and mapping it nothing. A hint: where there is none to be had, or not much room, nothing
- * happens.
- */
-void memfile_back_huge(struct memfile *mf, u64 off, u64 before);
+/* The run of MEMFILE_HUGE bytes at off was just allocated: one huge page of the host comes behind
+ * it at once, as zeroing that costs a fifth of as many small pages, and mapping it nothing. A hint:
+ * where there is none to be had, or not much room, nothing happens. */
+void memfile_back_huge(struct memfile *mf, u64 off);
+/* Most of [off, off+len), at most MEMFILE_HUGE, has host memory behind it. */
+bool memfile_mostly_resident(const struct memfile *mf, u64 off, u64 len);
 /* The whole of [off, off+len) has never been touched since it was allocated: it reads as zeros. */
 bool memfile_is_hole(struct memfile *mf, u64 off, u64 len);
-/* Gives pages that are kept for reuse back to the host: for a sandbox that goes idle. */
+/* Gives pages that are kept for reuse back to the host. */
 void memfile_trim(struct memfile *mf);
+/* From here on this is done by a timer where nobody reuses them. Once, before there are tasks; ts
+ * outlives mf or is gone with no callback running. */
+void memfile_trim_later(struct memfile *mf, struct timers *ts);
 void memfile_get_pages(struct memfile *mf, u64 off, u64 len);
 /* Pages whose count drops to 0 become free; their content is gone. */
 void memfile_put_pages(struct memfile *mf, u64 off, u64 len);

@@ -160,15 +160,17 @@ int free_space_take_dirty(struct free_space *fs, u64 len, u64 *ret_off)
 	return 0;
 }
 
-bool free_space_pop_dirty(struct free_space *fs, u64 *ret_off, u64 *ret_len)
+bool free_space_pop_dirty(struct free_space *fs, u64 max, u64 *ret_off, u64 *ret_len)
 {
 	struct free_run *r = RB_MAX(free_by_size, &fs->sized[1]);
+	u64 off, len;
 
 	if (!r)
 		return false;
-	*ret_off = r->off;
-	*ret_len = r->len;
-	unlink_run(fs, r);
-	free(r);
+	off = r->off;
+	len = MIN(r->len, max);
+	carve(fs, r, off, len);
+	*ret_off = off;
+	*ret_len = len;
 	return true;
 }

@@ -35,5 +35,5 @@ MUST_CHECK int free_space_take_clean(struct free_space *fs, u64 len, u64 align, 
 /* Takes len bytes of old content; -ENOMEM if there is no such run. */
 MUST_CHECK int free_space_take_dirty(struct free_space *fs, u64 len, u64 *ret_off);
 void free_space_add(struct free_space *fs, u64 off, u64 len, bool dirty);
-/* Takes any dirty run, whole; false if there is none. */
-bool free_space_pop_dirty(struct free_space *fs, u64 *ret_off, u64 *ret_len);
+/* Takes at most max bytes of the largest dirty run; false if there is none. */
+bool free_space_pop_dirty(struct free_space *fs, u64 max, u64 *ret_off, u64 *ret_len);

@@ -11,7 +11,8 @@
 #include "sentry/mm/vma.h"
 #include "state/base/lock.h"
 
-#define MM_CHUNK         (2 * MIB)   /* anonymous memory is made present in pieces of this */
+#define MM_CHUNK         (2 * MIB) /* anonymous memory is made present in pieces of this */
+#define MM_FILL_MIN      (64 * KIB) /* and so much filled at once, when it seems to be gone through */
 #define MM_STACK_CHUNK   (128 * KIB) /* how far a stack grows at once */
 #define MM_COPY_MIN      (16 * KIB)  /* copy on write: the first copy */
 #define MM_COPY_MAX      (64 * KIB)  /* and when copies go on side by side */
