@@ -69,6 +69,14 @@ struct platform_syscall {
 	u32 value;
 };
 
+/* One mapping of aspace_map_files. */
+struct aspace_map {
+	u64 addr, off, len;
+	int fd, prot;
+	bool shared, precommit;
+};
+#define ASPACE_MAPS_MAX 16u
+
 struct platform_ops {
 	const char *name; /* "ptrace", "systrap", "null", "kvm" */
 	bool scripted;    /* runs what a unit test wrote down instead of guests: nobody's choice */
@@ -84,8 +92,8 @@ struct platform_ops {
 	int (*new_aspace)(struct platform *p, struct aspace **ret);
 	/* No context may be inside switch_to on it. May be called from any thread. */
 	void (*aspace_release)(struct aspace *as);
-	int (*map_file)(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot,
-	                bool shared, bool precommit);
+	int (*map_files)(struct aspace *as, const struct aspace_map *maps, u32 n, u32 *ret_done);
+	bool (*maps)(struct aspace *as, u64 addr, u64 len);
 	int (*unmap)(struct aspace *as, u64 addr, u64 len);
 	int (*protect)(struct aspace *as, u64 addr, u64 len, int prot);
 	/* NULL: unmap and protect serve. */
@@ -153,6 +161,15 @@ void aspace_release(struct aspace *as);
  */
 MUST_CHECK int aspace_map_file(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot,
                                bool shared, bool precommit);
+/*
+ * The same for n mappings, 1 to ASPACE_MAPS_MAX, in order, for little more than the price of one.
+ * *ret_done: how many there are now. Less than n: the first that is missing failed with what is
+ * returned, in its place is nothing, and the rest was not tried.
+ */
+MUST_CHECK int aspace_map_files(struct aspace *as, const struct aspace_map *maps, u32 n,
+                                u32 *ret_done);
+/* Something is mapped in [addr, addr+len), as far as the guest did not undo it. Any thread. */
+bool aspace_maps(struct aspace *as, u64 addr, u64 len);
 /* When it returns no guest thread can reach the range any more, whatever the guest does: the pages
  * behind it may be reused. Unmapped holes inside are fine. Any thread. */
 MUST_CHECK int aspace_unmap(struct aspace *as, u64 addr, u64 len);

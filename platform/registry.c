@@ -73,13 +73,30 @@ static bool prot_ok(int prot)
 int aspace_map_file(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,
                     bool precommit)
 {
-	int r = check_range(as, addr, len);
+	const struct aspace_map map = {addr, off, len, fd, prot, shared, precommit};
+	u32 done;
 
-	if (r < 0)
-		return r;
-	if (!prot_ok(prot) || !IS_ALIGNED(off, PAGE_SIZE) || !range_ok(off, len, INT64_MAX))
+	return aspace_map_files(as, &map, 1, &done);
+}
+
+int aspace_map_files(struct aspace *as, const struct aspace_map *maps, u32 n, u32 *ret_done)
+{
+	*ret_done = 0;
+	if (n == 0 || n > ASPACE_MAPS_MAX)
 		return -EINVAL;
-	return as->platform->ops->map_file(as, addr, fd, off, len, prot, shared, precommit);
+	for (u32 i = 0; i < n; i++) {
+		const struct aspace_map *m = &maps[i];
+
+		if (check_range(as, m->addr, m->len) < 0 || !prot_ok(m->prot) ||
+		    !IS_ALIGNED(m->off, PAGE_SIZE) || !range_ok(m->off, m->len, INT64_MAX))
+			return -EINVAL;
+	}
+	return as->platform->ops->map_files(as, maps, n, ret_done);
+}
+
+bool aspace_maps(struct aspace *as, u64 addr, u64 len)
+{
+	return as->platform->ops->maps(as, addr, len);
 }
 
 int aspace_unmap(struct aspace *as, u64 addr, u64 len)

@@ -200,18 +200,33 @@ static int cut(struct null_aspace *as, u64 addr, u64 len)
 	return reserve(as);
 }
 
-static int map_file(struct aspace *base, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,
-                    bool precommit)
+static int map_files(struct aspace *base, const struct aspace_map *maps, u32 n, u32 *ret_done)
 {
 	struct null_aspace *as = null_aspace(base);
-	int r;
 	GUARD(&as->lock);
 
-	r = cut(as, addr, len);
-	if (r < 0)
-		return r;
-	as->maps[as->n++] = (struct null_map){addr, len, off, fd, prot, shared, precommit};
+	for (u32 i = 0; i < n; i++) {
+		const struct aspace_map *m = &maps[i];
+		int r = cut(as, m->addr, m->len);
+
+		if (r < 0)
+			return r;
+		as->maps[as->n++] = (struct null_map){m->addr, m->len,    m->off,      m->fd,
+		                                      m->prot, m->shared, m->precommit};
+		*ret_done = i + 1;
+	}
 	return 0;
+}
+
+static bool is_mapped(struct aspace *base, u64 addr, u64 len)
+{
+	struct null_aspace *as = null_aspace(base);
+	GUARD(&as->lock);
+
+	for (u32 i = 0; i < as->n; i++)
+		if (as->maps[i].addr < addr + len && addr < as->maps[i].addr + as->maps[i].len)
+			return true;
+	return false;
 }
 
 static int unmap(struct aspace *base, u64 addr, u64 len)
@@ -308,7 +323,8 @@ const struct platform_ops null_ops = {
 	.destroy = destroy,
 	.new_aspace = new_aspace,
 	.aspace_release = release_aspace,
-	.map_file = map_file,
+	.map_files = map_files,
+	.maps = is_mapped,
 	.unmap = unmap,
 	.protect = protect,
 	.new_context = new_context,

@@ -120,10 +120,14 @@ static void aspace_end(struct aspace *base)
 	free(as);
 }
 
-static int map_file(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,
-                    bool precommit)
+static int map_files(struct aspace *as, const struct aspace_map *maps, u32 n, u32 *ret_done)
 {
-	return stub_map_file(&pt_aspace(as)->stub, addr, fd, off, len, prot, shared, precommit);
+	return stub_map_files(&pt_aspace(as)->stub, maps, n, ret_done);
+}
+
+static bool is_mapped(struct aspace *as, u64 addr, u64 len)
+{
+	return stub_maps(&pt_aspace(as)->stub, addr, len);
 }
 
 static int unmap(struct aspace *as, u64 addr, u64 len)
@@ -223,7 +227,8 @@ const struct platform_ops ptrace_ops = {
 	.destroy = destroy,
 	.new_aspace = new_aspace,
 	.aspace_release = aspace_end,
-	.map_file = map_file,
+	.map_files = map_files,
+	.maps = is_mapped,
 	.unmap = unmap,
 	.protect = protect,
 	.pre_fork = pre_fork,

@@ -27,19 +27,20 @@
 /* getpmsg: reserved, and never implemented by any kernel. */
 #define STUB_REPORT_NR 181
 
-#define STUB_MAX_CALLS   16
+#define STUB_MAX_CALLS   31
+#define STUB_MAX_QUEUED  15 /* of which edits that wait for a request */
 #define CTRL_N_CALLS     0
 #define CTRL_CALLS       64
 #define CTRL_CALL_SIZE   64
-#define CTRL_PROG        1088
-#define CTRL_NAME        1104
-#define CTRL_PPID        1120
-#define CTRL_FILTER      1152
+#define CTRL_PROG        2048
+#define CTRL_NAME        2064
+#define CTRL_PPID        2080
+#define CTRL_FILTER      2112
 #define CTRL_MAX_INSNS   64
-#define CTRL_GUEST_PROG  1664
+#define CTRL_GUEST_PROG  2624
 #define CTRL_GUEST_INSNS 100
-#define CTRL_N_EDITS     2496
-#define CTRL_EDITS       2560
+#define CTRL_N_EDITS     3456
+#define CTRL_EDITS       3520
 #define CTRL_EDIT_SIZE   32
 #define EDIT_UNMAP       -1
 
@@ -82,7 +83,7 @@ struct stub_ctrl {
 	u64 pad3[2];
 	u32 n_edits; /* what a guest thread does before it goes on, if its slot says so */
 	u32 pad4[15];
-	struct stub_edit edits[STUB_MAX_CALLS];
+	struct stub_edit edits[STUB_MAX_QUEUED];
 };
 
 /* Written by the template and by a stub that starts, one at a time; neither runs guest code. */

@@ -15,24 +15,27 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-/* Makes the queued calls, and then c, which may be NULL; what c gave. */
-static int call(struct stub *s, const struct stub_call *c)
+/* Makes the queued calls, and then the n of calls, for which there is room; *ret_done says how many
+ * of these succeeded, what is returned why it is not all. */
+static int call_all(struct stub *s, const struct stub_call *calls, u32 n, u32 *ret_done)
 {
-	u32 n = s->n_queued, done;
+	u32 queued = s->n_queued, done;
 	s64 result;
 	int r;
 
+	*ret_done = 0;
 	if (s->dead)
 		return -ESRCH;
-	if (c)
-		s->queue[n] = *c;
-	else if (n == 0)
+	if (queued + n == 0)
 		return 0;
-	r = stub_call(s, s->queue, n + (c != NULL), &result, &done);
+	BUG_ON(queued + n > STUB_MAX_CALLS);
+	for (u32 i = 0; i < n; i++)
+		s->queue[queued + i] = calls[i];
+	r = stub_call(s, s->queue, queued + n, &result, &done);
 	if (r < 0)
 		return r;
 	s->n_queued = s->n_shown = 0;
-	if (unlikely(done < n)) {
+	if (unlikely(done < queued)) {
 		const struct stub_call all = {SYS_munmap, {0, STUB_BASE}, 0};
 
 		r = stub_call(s, &all, 1, &result, &done);
@@ -42,14 +45,26 @@ static int call(struct stub *s, const struct stub_call *c)
 			return r;
 		ranges_finish(&s->mapped);
 		s->unsure = false;
-		result = 0;
-		if (c)
-			r = stub_call(s, c, 1, &result, &done);
+		done = queued;
+		if (n > 0)
+			r = stub_call(s, calls, n, &result, &done);
 		if (r < 0)
 			return r;
+		done += n > 0 ? queued : 0;
 	}
 	atomic_store_explicit(&s->settled, s->queued, memory_order_release);
-	return c && result < 0 && result >= -4095 ? (int)result : 0;
+	*ret_done = done - queued;
+	if (*ret_done == n)
+		return 0;
+	return result < 0 && result >= -4095 ? (int)result : -EIO;
+}
+
+/* The same for one call, or none. */
+static int call(struct stub *s, const struct stub_call *c)
+{
+	u32 done;
+
+	return call_all(s, c, c != NULL, &done);
 }
 
 /* Queues a call; there is room. */
@@ -61,33 +76,52 @@ static void enqueue(struct stub *s, u64 nr, u64 addr, u64 len, int prot)
 
 static int make_room(struct stub *s)
 {
-	return s->n_queued < STUB_MAX_CALLS - 1 ? 0 : call(s, NULL);
+	return s->n_queued < STUB_MAX_QUEUED ? 0 : call(s, NULL);
 }
 
-int stub_map_file(struct stub *s, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,
-                  bool precommit)
+int stub_map_files(struct stub *s, const struct aspace_map *maps, u32 n, u32 *ret_done)
 {
-	const u64 flags =
-		MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE) | (precommit ? MAP_POPULATE : 0);
-	const struct stub_call map = {SYS_mmap, {addr, len, (u64)prot, flags, (u64)fd, off}, 0};
-	const struct stub_call undo = {SYS_munmap, {addr, len}, 0};
+	struct stub_call calls[ASPACE_MAPS_MAX], undo = {SYS_munmap, {0}, 0};
 	int r;
 	GUARD(&s->lock);
 
-	r = call(s, &map);
-	if (r == 0) {
-		r = ranges_add(&s->mapped, addr, addr + len);
-		if (r == 0)
-			return 0;
+	for (u32 i = 0; i < n; i++) {
+		const struct aspace_map *m = &maps[i];
+		const u64 flags = MAP_FIXED | (m->shared ? MAP_SHARED : MAP_PRIVATE) |
+		                  (m->precommit ? MAP_POPULATE : 0);
+
+		calls[i] = (struct stub_call){
+			SYS_mmap, {m->addr, m->len, (u64)m->prot, flags, (u64)m->fd, m->off}, 0};
 	}
+	r = call_all(s, calls, n, ret_done);
 	if (r == -ESRCH)
 		return r;
+	for (u32 i = 0; i < *ret_done; i++) {
+		if (ranges_add(&s->mapped, maps[i].addr, maps[i].addr + maps[i].len) == 0)
+			continue;
+		/* The rest is there, but we can't say so. */
+		s->unsure = true;
+		*ret_done = i;
+		r = -ENOMEM;
+	}
+	if (r == 0)
+		return 0;
 	/* What was there may be gone or not, depending on how far the host came. */
+	undo.arg[0] = maps[*ret_done].addr;
+	undo.arg[1] = maps[*ret_done].len;
 	if (call(s, &undo) < 0)
 		s->unsure = true;
 	else
-		(void)!ranges_remove(&s->mapped, addr, addr + len);
+		(void)!ranges_remove(&s->mapped, undo.arg[0], undo.arg[0] + undo.arg[1]);
 	return r;
+}
+
+bool stub_maps(struct stub *s, u64 addr, u64 len)
+{
+	u64 start, end;
+	GUARD(&s->lock);
+
+	return ranges_next(&s->mapped, addr, addr + len, &start, &end);
 }
 
 int stub_unmap(struct stub *s, u64 addr, u64 len)

@@ -13,6 +13,7 @@
  * Everything that a stub reports is hostile, except the results of the service thread, which are
  * known to be its by its thread id and which only live in registers.
  */
+#include "platform/platform.h"
 #include "platform/stub/layout.h"
 #include "platform/stub/ranges.h"
 #include "state/base/lock.h"
@@ -39,7 +40,7 @@ struct stub {
 	bool forking;           /* under lock; protections may wait for stub_post_fork */
 	u32 n_queued;           /* under lock; calls to make before the next other one */
 	u32 n_shown;            /* under lock; of which stub_show_edits has shown */
-	struct stub_call queue[STUB_MAX_CALLS]; /* the last place is for that other one */
+	struct stub_call queue[STUB_MAX_CALLS]; /* with room for a request after them */
 	u64 queued;                             /* under lock; how many ever were */
 	_Atomic u64 settled; /* written under lock; how many of these were made, or are void */
 };
@@ -109,8 +110,8 @@ MUST_CHECK int stub_call(struct stub *s, const struct stub_call *calls, u32 n, s
 s64 stub_cpu_time(const struct stub *s);
 
 /* maps.c: the aspace functions of platform.h; arguments checked by the registry. */
-MUST_CHECK int stub_map_file(struct stub *s, u64 addr, int fd, u64 off, u64 len, int prot,
-                             bool shared, bool precommit);
+MUST_CHECK int stub_map_files(struct stub *s, const struct aspace_map *maps, u32 n, u32 *ret_done);
+bool stub_maps(struct stub *s, u64 addr, u64 len);
 MUST_CHECK int stub_unmap(struct stub *s, u64 addr, u64 len);
 MUST_CHECK int stub_protect(struct stub *s, u64 addr, u64 len, int prot);
 

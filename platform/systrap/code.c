@@ -370,7 +370,7 @@ static int rewrite(struct st_platform *p, struct st_aspace *as, u64 rip)
 	u64 start, end;
 	struct st_site s;
 	u8 *block, *copy;
-	u32 index;
+	u32 index, done;
 	s32 rel;
 	int r;
 	GUARD(&c->lock);
@@ -395,9 +395,17 @@ static int rewrite(struct st_platform *p, struct st_aspace *as, u64 rip)
 		return r;
 	copy[s.start - page] = 0xe9;
 	memcpy(copy + (s.start - page) + 1, &rel, sizeof(rel));
-	r = stub_map_file(&as->stub, page, p->code_fd,
-	                  (u64)c->block * BLOCK_SIZE + COPIES + index * PAGE_SIZE, PAGE_SIZE,
-	                  PROT_READ | PROT_EXEC, true, true);
+	r = stub_map_files(&as->stub,
+	                   &(struct aspace_map){
+				   .addr = page,
+				   .off = (u64)c->block * BLOCK_SIZE + COPIES + index * PAGE_SIZE,
+				   .len = PAGE_SIZE,
+				   .fd = p->code_fd,
+				   .prot = PROT_READ | PROT_EXEC,
+				   .shared = true,
+				   .precommit = true,
+			   },
+	                   1, &done);
 	if (r < 0)
 		return r;
 	/* The copy that it was until now has no user any more. */

@@ -166,18 +166,24 @@ static void st_aspace_release(struct aspace *a)
 		st_aspace_destroy(as);
 }
 
-static int st_map_file(struct aspace *a, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,
-                       bool precommit)
+static int st_map_files(struct aspace *a, const struct aspace_map *maps, u32 n, u32 *ret_done)
 {
 	struct st_aspace *as = st_aspace(a);
 	int r;
 	GUARD(&as->code.lock);
 
-	st_code_forget(as, addr, addr + len, true);
-	r = stub_map_file(&as->stub, addr, fd, off, len, prot, shared, precommit);
-	if (r == 0 && !shared && prot == (PROT_READ | PROT_EXEC))
-		st_code_text(as, addr, addr + len);
+	for (u32 i = 0; i < n; i++)
+		st_code_forget(as, maps[i].addr, maps[i].addr + maps[i].len, true);
+	r = stub_map_files(&as->stub, maps, n, ret_done);
+	for (u32 i = 0; i < *ret_done; i++)
+		if (!maps[i].shared && maps[i].prot == (PROT_READ | PROT_EXEC))
+			st_code_text(as, maps[i].addr, maps[i].addr + maps[i].len);
 	return r;
+}
+
+static bool st_maps(struct aspace *a, u64 addr, u64 len)
+{
+	return stub_maps(&st_aspace(a)->stub, addr, len);
 }
 
 static int st_unmap(struct aspace *a, u64 addr, u64 len)
@@ -384,7 +390,8 @@ const struct platform_ops systrap_ops = {
 	.destroy = st_destroy,
 	.new_aspace = st_new_aspace,
 	.aspace_release = st_aspace_release,
-	.map_file = st_map_file,
+	.map_files = st_map_files,
+	.maps = st_maps,
 	.unmap = st_unmap,
 	.protect = st_protect,
 	.unmap_soon = st_unmap_soon,

@@ -87,30 +87,34 @@ void *mm_pma_ptr(const struct pma *p, u64 addr, u64 *ret_len)
 	return (u8 *)imagefile_raw_ptr(img, run.raw) + skip;
 }
 
-static int map_host(struct mm *mm, struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot,
-                    bool shared, bool precommit)
+static int map_host(struct mm *mm, struct aspace *as, const struct aspace_map *maps, u32 n)
 {
-	int r = aspace_map_file(as, addr, fd, off, len, prot, shared, precommit);
+	u32 done;
+	int r = aspace_map_files(as, maps, n, &done);
 
 	limbo_reap(&mm->limbo, as);
+	if (done > 0) {
+		/* The first is what was asked for. */
+		mm->alone |= r < 0;
+		return 0;
+	}
 	if (r != -ENOMEM)
 		return r;
 	/* Too many host mappings: start over; what is still in use faults back in. */
 	r = aspace_unmap(as, mm_bottom(mm), mm_top(mm) - mm_bottom(mm));
-	return r < 0 ? r : aspace_map_file(as, addr, fd, off, len, prot, shared, precommit);
+	return r < 0 ? r : aspace_map_files(as, maps, 1, &done);
 }
 
-int mm_map_range_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 addr, u64 lo,
-                        u64 hi, bool precommit)
+int mm_mapping_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 addr, u64 lo,
+                      u64 hi, bool precommit, struct aspace_map *ret)
 {
-	struct aspace *as = atomic_load_explicit(&mm->aspace, memory_order_acquire);
 	u64 page = PAGE_DOWN(addr), off;
 	int prot = mm_host_prot(v, pma_readonly(p));
 	struct imagefile *img = imagefile_of(p->mf);
 	struct image_place_run run;
 	bool shared;
 
-	if (!as || !prot)
+	if (!atomic_load_explicit(&mm->aspace, memory_order_acquire) || !prot)
 		return 0;
 	lo = MAX(lo, MAX(p->start, v->start));
 	hi = MIN(hi, MIN(p->end, v->end));
@@ -127,12 +131,30 @@ int mm_map_range_locked(struct mm *mm, const struct vma *v, const struct pma *p,
 		off = p->off + (lo - p->start);
 		shared = memfile_of(p->mf) || (v->flags & VMA_SHARED && !p->cow);
 	}
-	return map_host(mm, as, lo, p->mf->fd, off, hi - lo, prot, shared, precommit);
+	*ret = (struct aspace_map){lo, off, hi - lo, p->mf->fd, prot, shared, precommit};
+	return 1;
 }
 
-int mm_map_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 addr, bool precommit)
+int mm_map_range_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 addr, u64 lo,
+                        u64 hi, bool precommit)
 {
-	return mm_map_range_locked(mm, v, p, addr, p->start, p->end, precommit);
+	struct aspace_map map;
+	int r = mm_mapping_locked(mm, v, p, addr, lo, hi, precommit, &map);
+
+	return r <= 0 ? r : map_host(mm, atomic_load(&mm->aspace), &map, 1);
+}
+
+/* The same for a guest that faulted there: it goes on in what lies around. Runs may be joined. */
+static int show(struct mm *mm, struct vma *v, const struct pma *p, u64 addr, const struct span *s)
+{
+	struct aspace_map maps[ASPACE_MAPS_MAX];
+	int r = mm_mapping_locked(mm, v, p, addr, s->start, s->end, s->filled, &maps[0]);
+	u32 n = 1;
+
+	if (r <= 0)
+		return r;
+	n += mm_around_locked(mm, v, &maps[0], &maps[1], ASPACE_MAPS_MAX - 1);
+	return map_host(mm, atomic_load(&mm->aspace), maps, n);
 }
 
 /* The window of align bytes around page, within v and between the runs that are there. */
@@ -354,37 +376,69 @@ static void same_refs(struct memfile *mf, const struct pma *p, u64 page, u64 max
 	*hi = e;
 }
 
-/* [lo, hi) of p gets the new memory at off, which the guest is shown before the old one goes. */
-static int replace(struct mm *mm, const struct vma *v, struct pma *p, u64 lo, u64 hi, u64 off,
-                   struct pma **ret)
+/* [lo, hi) of p gets the new memory at off; *ret_old, a run in no tree, still holds the old. */
+static struct pma *put_memory(struct mm *mm, struct pma *p, u64 lo, u64 hi, u64 off,
+                              struct pma *ret_old)
 {
-	struct aspace *as = atomic_load_explicit(&mm->aspace, memory_order_acquire);
 	struct memfile *mf = mm_memfile(mm);
-	struct pma old;
-	int r;
 
 	p = pma_isolate(&mm->pmas, p, lo, hi);
-	old = *p;
+	*ret_old = *p;
 	mapfile_get(&mf->mapfile);
 	p->mf = &mf->mapfile;
 	p->off = off;
 	p->cow = false;
 	p->owned = true;
-	r = mm_map_locked(mm, v, p, lo, true);
+	return p;
+}
+
+static void drop_old(const struct pma *old)
+{
+	mapfile_put_pages(old->mf, old->off, old->end - old->start);
+	mapfile_put(old->mf);
+}
+
+/* The guest is shown the new memory before the old goes. */
+static int replace(struct mm *mm, struct vma *v, struct pma *p, u64 lo, u64 hi, u64 off, bool guest,
+                   struct pma **ret)
+{
+	struct aspace *as = atomic_load_explicit(&mm->aspace, memory_order_acquire);
+	const struct span s = {lo, hi, true};
+	struct pma old;
+	int r;
+
+	p = put_memory(mm, p, lo, hi, off, &old);
+	r = guest ? show(mm, v, p, lo, &s) : mm_map_range_locked(mm, v, p, lo, lo, hi, true);
 	if (r < 0 && as)
 		r = aspace_unmap(as, lo, hi - lo);
-	mapfile_put_pages(old.mf, old.off, hi - lo);
-	mapfile_put(old.mf);
-	*ret = pma_merge(&mm->pmas, p);
+	drop_old(&old);
+	*ret = pma_merge(&mm->pmas, pma_find(&mm->pmas, lo));
 	return r;
 }
 
-static int break_cow(struct mm *mm, const struct vma *v, struct pma *p, u64 page, struct pma **ret,
-                     bool *ret_shown)
+/* A copy of [lo, hi) of p in new memory at *ret_off. */
+static int copy_range(struct mm *mm, const struct pma *p, u64 lo, u64 hi, u64 *ret_off)
 {
 	struct memfile *mf = mm_memfile(mm), *from = p->owned ? memfile_of(p->mf) : NULL;
+	bool hole = from && memfile_is_hole(from, p->off + (lo - p->start), hi - lo);
+	int r = hole ? memfile_alloc(mf, hi - lo, 0, ret_off)
+	             : memfile_alloc_dirty(mf, hi - lo, ret_off);
+
+	if (r < 0 || hole)
+		return r;
+	r = copy_out_of(p, lo, memfile_at(mf, *ret_off), hi - lo);
+	if (r < 0 && memfile_commit(mf, *ret_off, hi - lo) < 0)
+		r = -ENOMEM;
+	if (r < 0)
+		memfile_put_pages(mf, *ret_off, hi - lo);
+	return r;
+}
+
+static int break_cow(struct mm *mm, struct vma *v, struct pma *p, u64 page, bool guest,
+                     struct pma **ret, bool *ret_shown)
+{
+	struct memfile *from = p->owned ? memfile_of(p->mf) : NULL;
 	u64 lo = MAX(v->start, p->start), hi = MIN(v->end, p->end), size = MM_COPY_MIN, off;
-	bool hole;
 	int r;
 
 	if (from && memfile_page_refs(from, p->off + (page - p->start)) == 1) {
@@ -404,29 +458,47 @@ static int break_cow(struct mm *mm, const struct vma *v, struct pma *p, u64 page
 	hi = MIN(hi, ALIGN_DOWN(page, size) + size);
 	if (from)
 		same_refs(from, p, page, size, false, &lo, &hi);
-	for (;;) {
-		hole = from && memfile_is_hole(from, p->off + (lo - p->start), hi - lo);
-		r = hole ? memfile_alloc(mf, hi - lo, 0, &off)
-		         : memfile_alloc_dirty(mf, hi - lo, &off);
-		if (r == 0 && !hole) {
-			r = copy_out_of(p, lo, memfile_at(mf, off), hi - lo);
-			if (r < 0 && memfile_commit(mf, off, hi - lo) < 0)
-				r = -ENOMEM;
-			if (r < 0)
-				memfile_put_pages(mf, off, hi - lo);
-		}
-		if (r == 0 || hi - lo == PAGE_SIZE)
-			break;
+	r = copy_range(mm, p, lo, hi, &off);
+	if (r < 0 && hi - lo > PAGE_SIZE) {
 		/* A neighbour can't be read: only the page itself. */
 		lo = page;
 		hi = page + PAGE_SIZE;
+		r = copy_range(mm, p, lo, hi, &off);
 	}
 	if (r < 0)
 		return r;
 	mm->copy_end = hi;
 	mm->copy_size = size;
 	*ret_shown = true;
-	return replace(mm, v, p, lo, hi, off, ret);
+	return replace(mm, v, p, lo, hi, off, guest, ret);
+}
+
+struct pma *mm_prepare_locked(struct mm *mm, struct vma *v, u64 at, bool ahead)
+{
+	bool writable = ahead && v->prot & PROT_WRITE;
+	struct memfile *mf = mm_memfile(mm);
+	struct pma *p, old;
+	struct span s;
+	u64 lo, hi, off;
+
+	mm->edits++;
+	if (v->mappable) {
+		if (add_content(mm, v, at, ACCESS_READ, &p, &s) < 0)
+			return NULL;
+		lo = MAX(p->start, v->start);
+		hi = MIN(p->end, v->end);
+		if (writable && copy_range(mm, p, lo, hi, &off) == 0) {
+			p = put_memory(mm, p, lo, hi, off, &old);
+			drop_old(&old);
+			p = pma_merge(&mm->pmas, p);
+		}
+		return p;
+	}
+	free_window(mm, v, at, MM_CHUNK, &lo, &hi);
+	if (!writable || memfile_alloc_filled(mf, hi - at, 0, true, &off) < 0)
+		return NULL;
+	mapfile_get(&mf->mapfile);
+	return pma_add(&mm->pmas, at, hi, &mf->mapfile, off, false, true);
 }
 
 /* What backs a shared page must be asked for again before it is written. */
@@ -444,9 +516,10 @@ static int renew_for_write(struct mm *mm, const struct vma *v, struct pma *p, u6
 	return pma_readonly(p) ? -EFAULT : 0;
 }
 
-/* *ret_unseen: what the guest is to be shown, cut to the run; all 0: break_cow has. */
-static int get_page(struct mm *mm, struct vma *v, u64 addr, u32 access, struct pma **ret,
-                    struct span *ret_unseen)
+/* guest: it faulted there. *ret_unseen: what the guest is to be shown, cut to the run; all 0:
+ * break_cow has. */
+static int get_page(struct mm *mm, struct vma *v, u64 addr, u32 access, bool guest,
+                    struct pma **ret, struct span *ret_unseen)
 {
 	u64 page = PAGE_DOWN(addr);
 	struct pma *p = pma_find(&mm->pmas, page);
@@ -468,7 +541,7 @@ static int get_page(struct mm *mm, struct vma *v, u64 addr, u32 access, struct p
 		r = mm_settle_locked(mm, p, page, &p);
 	if (r == 0 && access & ACCESS_WRITE && pma_readonly(p))
 		r = v->flags & VMA_SHARED ? renew_for_write(mm, v, p, page, &p, &unseen)
-		                          : break_cow(mm, v, p, page, &p, &shown);
+		                          : break_cow(mm, v, p, page, guest, &p, &shown);
 	if (r < 0)
 		return r;
 	*ret_unseen = shown ? (struct span){0} : unseen;
@@ -480,7 +553,7 @@ int mm_get_page_locked(struct mm *mm, struct vma *v, u64 addr, u32 access, struc
 {
 	struct span unseen;
 
-	return get_page(mm, v, addr, access, ret, &unseen);
+	return get_page(mm, v, addr, access, false, ret, &unseen);
 }
 
 static int refuse(struct fault_info *ret_info, int signo, int code)
@@ -503,10 +576,9 @@ int mm_fault(struct mm *mm, struct ctx *c, u64 addr, u32 access, struct fault_in
 	} else if (!vma_allows(v, access)) {
 		r = refuse(ret_info, SIGSEGV, SEGV_ACCERR);
 	} else {
-		r = get_page(mm, v, addr, access, &p, &unseen);
+		r = get_page(mm, v, addr, access, true, &p, &unseen);
 		if (r == 0 && unseen.end)
-			r = mm_map_range_locked(mm, v, p, addr, unseen.start, unseen.end,
-			                        unseen.filled);
+			r = show(mm, v, p, addr, &unseen);
 		if (r == -EIO || r == -EFAULT)
 			r = refuse(ret_info, SIGBUS, BUS_ADRERR);
 	}

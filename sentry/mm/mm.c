@@ -88,33 +88,34 @@ static int mm_after_load(struct loader *l, void *o)
 	F(VAL, vdso)
 STRUCT_FIELDS(mm_layout, Sentry__MmLayout, sentry__mm_layout__descriptor, LAYOUT_FIELDS);
 
-#define MM_FIELDS(F)                                          \
-	F(HDR, obj)                                           \
-	F(SKIP, mms_link) /* joined again in after_load */    \
-	F(SKIP, kernel)   /* handed over at load */           \
-	F(SKIP, lock)                                         \
-	F(CUSTOM, vmas, mm)                                   \
-	F(CUSTOM, pmas, mm)                                   \
-	F(SKIP, aspace) /* a vehicle */                       \
-	F(SKIP, users)  /* counted by the tasks */            \
-	F(SKIP, serial) /* of this process only */            \
-	F(SKIP, edits)                                        \
-	F(SUB, layout, mm_layout)                             \
-	F(VAL, brk_start)                                     \
-	F(VAL, brk_end)                                       \
-	F(VAL, mmap_base)                                     \
-	F(VAL, dumpable)                                      \
-	F(VAL, lock_future)                                   \
-	F(ATOMIC, membarrier)                                 \
-	F(ATOMIC, thp_disabled)                               \
-	F(ARRAY, auxv)                                        \
-	F(REF, exe, mapid)                                    \
-	F(SKIP, vm_total) /* summed up again from the vmas */ \
-	F(SKIP, vm_data)                                      \
-	F(SKIP, vm_locked)                                    \
-	F(VAL, vm_peak)                                       \
-	F(SKIP, copy_end) /* guesses about the next fault */  \
-	F(SKIP, copy_size)                                    \
+#define MM_FIELDS(F)                                             \
+	F(HDR, obj)                                              \
+	F(SKIP, mms_link) /* joined again in after_load */       \
+	F(SKIP, kernel)   /* handed over at load */              \
+	F(SKIP, lock)                                            \
+	F(CUSTOM, vmas, mm)                                      \
+	F(CUSTOM, pmas, mm)                                      \
+	F(SKIP, aspace) /* a vehicle */                          \
+	F(SKIP, users)  /* counted by the tasks */               \
+	F(SKIP, serial) /* of this process only */               \
+	F(SKIP, edits)                                           \
+	F(SUB, layout, mm_layout)                                \
+	F(VAL, brk_start)                                        \
+	F(VAL, brk_end)                                          \
+	F(VAL, mmap_base)                                        \
+	F(VAL, dumpable)                                         \
+	F(VAL, lock_future)                                      \
+	F(ATOMIC, membarrier)                                    \
+	F(ATOMIC, thp_disabled)                                  \
+	F(ARRAY, auxv)                                           \
+	F(REF, exe, mapid)                                       \
+	F(SKIP, vm_total) /* summed up again from the vmas */    \
+	F(SKIP, vm_data)                                         \
+	F(SKIP, vm_locked)                                       \
+	F(VAL, vm_peak)                                          \
+	F(SKIP, alone)    /* the next host may have more room */ \
+	F(SKIP, copy_end) /* guesses about the next fault */     \
+	F(SKIP, copy_size)                                       \
 	F(SKIP, limbo) /* nothing of the guest's */
 
 OBJECT_TYPE(mm, Sentry__Mm, sentry__mm__descriptor, MM_FIELDS, .init = mm_init,

@@ -4,6 +4,7 @@
  *
  * Locking, lifetime, saved: see mm.h. Functions called *_locked want mm->lock held for writing.
  */
+#include "platform/platform.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/mm/limbo.h"
 #include "sentry/mm/mm.h"
@@ -39,6 +40,7 @@ struct mm {
 	u64 auxv[MM_AUXV_MAX];
 	struct mapid *exe;
 	u64 vm_total, vm_data, vm_locked, vm_peak; /* bytes of vmas */
+	bool alone; /* what lies around a fault could not be mapped: it isn't tried any more */
 	u64 copy_end, copy_size; /* where the last copy on write ended, and how large it was */
 	struct limbo limbo;
 };
@@ -110,12 +112,17 @@ MUST_CHECK int mm_get_page_locked(struct mm *mm, struct vma *v, u64 addr, u32 ac
 /* page, in p, which lies in an image, and what belongs to it is brought where it can be mapped
  * from. The run that holds it then; -EIO, -ENOMEM. */
 MUST_CHECK int mm_settle_locked(struct mm *mm, struct pma *p, u64 page, struct pma **ret);
-/* Shows the guest as much of p around addr as lies in v. */
-MUST_CHECK int mm_map_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 addr,
-                             bool precommit);
-/* The same, of [lo, hi), which holds addr. */
+/* What shows the guest as much of p around addr as lies in v and in [lo, hi): 1 and *ret; 0: it
+ * can't be shown, or there is nobody to show it to; -EIO. */
+MUST_CHECK int mm_mapping_locked(struct mm *mm, const struct vma *v, const struct pma *p, u64 addr,
+                                 u64 lo, u64 hi, bool precommit, struct aspace_map *ret);
+/* Shows it. */
 MUST_CHECK int mm_map_range_locked(struct mm *mm, const struct vma *v, const struct pma *p,
                                    u64 addr, u64 lo, u64 hi, bool precommit);
+/* Makes [at, end) of v, a private mapping, present as far as that is easy, up to the first run that
+ * is there: the run that begins at at. ahead: for writing, if v may be. NULL: nothing was done. The
+ * guest sees nothing of v yet. */
+struct pma *mm_prepare_locked(struct mm *mm, struct vma *v, u64 at, bool ahead);
 /* v's protection as the host must have it. */
 static inline int mm_host_prot(const struct vma *v, bool cow)
 {
@@ -137,6 +144,12 @@ static inline bool vma_allows(const struct vma *v, u32 access)
 }
 /* Host memory at addr in p: a pointer good for *ret_len bytes. NULL: none (-EFAULT). */
 void *mm_pma_ptr(const struct pma *p, u64 addr, u64 *ret_len);
+
+/* around.c */
+/* Mappings, at most room, that the guest will ask for next when it begins to use v, of which
+ * main is shown first. Makes them present; runs may be joined. How many. */
+u32 mm_around_locked(struct mm *mm, struct vma *v, const struct aspace_map *main,
+                     struct aspace_map *maps, u32 room);
 
 /* mprotect.c */
 /* Sets and clears vma flags in a range. */

@@ -75,15 +75,15 @@ static void remove_range(struct fake_aspace *f, u64 addr, u64 len)
 	f->n -= hi - lo;
 }
 
-static int fake_map(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int prot, bool shared,
-                    bool precommit)
+static void map_one(struct fake_aspace *f, const struct aspace_map *m)
 {
-	struct fake_aspace *f = fake(as);
+	const u64 addr = m->addr, off = m->off, len = m->len;
+	const int fd = m->fd, prot = m->prot;
 	size_t n = len / PAGE_SIZE, at;
 
 	cr_assert(IS_ALIGNED(addr | off | len, PAGE_SIZE) && len > 0);
 	cr_assert(addr >= FAKE_LO && range_ok(addr, len, FAKE_TOP));
-	cr_assert(shared || !(prot & PROT_WRITE));
+	cr_assert(m->shared || !(prot & PROT_WRITE));
 	f->w->n_maps++;
 	remove_range(f, addr, len);
 	at = lower_bound(f, addr);
@@ -97,9 +97,21 @@ static int fake_map(struct aspace *as, u64 addr, int fd, u64 off, u64 len, int p
 		f->pages[at + i] =
 			(struct fake_page){addr + i * PAGE_SIZE,
 		                           fd == f->w->machine.memfile->mapfile.fd ? -1 : dup(fd),
-		                           off + i * PAGE_SIZE, prot, shared};
+		                           off + i * PAGE_SIZE, prot, m->shared};
 	f->n += n;
+}
+
+static int fake_map(struct aspace *as, const struct aspace_map *maps, u32 n, u32 *ret_done)
+{
+	for (u32 i = 0; i < n; i++)
+		map_one(fake(as), &maps[i]);
+	*ret_done = n;
 	return 0;
+}
+
+static bool fake_maps(struct aspace *as, u64 addr, u64 len)
+{
+	return lower_bound(fake(as), addr) < lower_bound(fake(as), addr + len);
 }
 
 static int fake_unmap(struct aspace *as, u64 addr, u64 len)
@@ -128,7 +140,8 @@ static const struct platform_ops fake_ops = {
 	.name = "fake",
 	.new_aspace = fake_new_aspace,
 	.aspace_release = fake_release,
-	.map_file = fake_map,
+	.map_files = fake_map,
+	.maps = fake_maps,
 	.unmap = fake_unmap,
 	.protect = fake_protect,
 	.pre_fork = fake_fork,
@@ -266,10 +279,14 @@ __attribute__((weak)) void aspace_release(struct aspace *as)
 	if (as)
 		as->platform->ops->aspace_release(as);
 }
-__attribute__((weak)) int aspace_map_file(struct aspace *as, u64 addr, int fd, u64 off, u64 len,
-                                          int prot, bool shared, bool precommit)
+__attribute__((weak)) int aspace_map_files(struct aspace *as, const struct aspace_map *maps, u32 n,
+                                           u32 *ret_done)
 {
-	return as->platform->ops->map_file(as, addr, fd, off, len, prot, shared, precommit);
+	return as->platform->ops->map_files(as, maps, n, ret_done);
+}
+__attribute__((weak)) bool aspace_maps(struct aspace *as, u64 addr, u64 len)
+{
+	return as->platform->ops->maps(as, addr, len);
 }
 __attribute__((weak)) int aspace_unmap(struct aspace *as, u64 addr, u64 len)
 {
