@@ -55,7 +55,8 @@ Test(mm, one_fault_per_chunk)
 	cr_assert_eq(memfile_allocated(w->machine.memfile), 0);
 }
 
-/* What is gone through in a row is there before it is asked for, what lies around one page isn't. */
+/* What is gone through in a row is there before it is asked for, what lies around one page isn't.
+ */
 Test(mm, filled_in_a_row)
 {
 	s64 a = map_anon(mm, 0, 4 * MIB, PROT_READ | PROT_WRITE, 0);
