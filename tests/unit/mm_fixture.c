@@ -103,10 +103,14 @@ static void map_one(struct fake_aspace *f, const struct aspace_map *m)
 
 static int fake_map(struct aspace *as, const struct aspace_map *maps, u32 n, u32 *ret_done)
 {
-	for (u32 i = 0; i < n; i++)
+	struct world *w = fake(as)->w;
+	u32 max = w->map_max ? MIN(n, w->map_max) : n;
+
+	w->n_requests++;
+	for (u32 i = 0; i < max; i++)
 		map_one(fake(as), &maps[i]);
-	*ret_done = n;
-	return 0;
+	*ret_done = max;
+	return max == n ? 0 : -ENOMEM;
 }
 
 static bool fake_maps(struct aspace *as, u64 addr, u64 len)

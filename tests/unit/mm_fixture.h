@@ -23,7 +23,9 @@ struct world {
 	struct kernel kernel;
 	struct rlimit rlimits[RLIM_NLIMITS];
 	struct kernel_load load;
-	u64 n_maps, n_unmaps, n_protects; /* calls that the platform saw */
+	u64 n_maps, n_unmaps, n_protects; /* what the platform was told to do */
+	u64 n_requests;                   /* in how many calls it was told to map */
+	u32 map_max;                      /* mappings that it makes per call; 0: any number */
 };
 
 struct world *world_new(void);

@@ -1,0 +1,155 @@
+/* What a fault brings along: the segments of a program, the mappings of a fork's child. */
+#include "tests/unit/mm_fixture.h"
+#include "sentry/mm/memfile.h"
+#include "sentry/mm/shmem.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#define SEGMENTS 4
+#define SEGMENT  (4 * PAGE_SIZE)
+#define AT       0x7f0000000000ull
+
+static struct world *w;
+static struct mm *mm;
+static struct ctx c;
+static struct shmem *file;
+
+static void put(u64 off, u64 value)
+{
+	UITER(it);
+
+	uiter_init_kernel(&it, &value, sizeof(value));
+	cr_assert_eq(shmem_write(file, &it, off), (s64)sizeof(value));
+}
+
+static void begin(void)
+{
+	w = world_new();
+	cr_assert_eq(mm_create(&w->kernel, &mm), 0);
+	mm_use(mm);
+	world_ctx(w, mm, &c);
+	file = shmem_new(&w->kernel, 0);
+	for (u64 i = 0; i < SEGMENTS * SEGMENT; i += PAGE_SIZE)
+		put(i, i + 1);
+}
+
+static void end(void)
+{
+	obj_put(file);
+	mm_unuse(mm);
+	obj_put(mm);
+	world_end(w);
+}
+
+TestSuite(mm_around, .init = begin, .fini = end);
+
+/* The file from off on, with the protections, side by side from AT on. */
+static void map_segments(const int *prot, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct mmap_args a = {.addr = AT + i * SEGMENT,
+		                      .len = SEGMENT,
+		                      .prot = prot[i],
+		                      .flags = MAP_PRIVATE | MAP_FIXED,
+		                      .max_prot = 7,
+		                      .off = i * SEGMENT,
+		                      .mappable = (struct mappable *)file};
+
+		cr_assert_eq(mm_mmap(mm, &c, &a), (s64)a.addr);
+	}
+}
+
+static u64 read_at(struct mm *m, struct ctx *ctx, u64 addr)
+{
+	u64 v;
+
+	cr_assert_eq(guest_read(m, ctx, addr, &v), 0);
+	return v;
+}
+
+Test(mm_around, program_comes_whole)
+{
+	const int prot[] = {PROT_READ, PROT_READ | PROT_EXEC, PROT_READ, PROT_READ | PROT_WRITE};
+	u64 requests;
+
+	map_segments(prot, SEGMENTS);
+	map_anon(mm, AT + SEGMENTS * SEGMENT, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, 0);
+	cr_assert_eq(guest_exec(mm, &c, AT + SEGMENT + PAGE_SIZE), 0);
+	requests = w->n_requests;
+	for (u64 i = 0; i < SEGMENTS * SEGMENT; i += PAGE_SIZE)
+		cr_assert_eq(read_at(mm, &c, AT + i), i + 1);
+	cr_assert_eq(guest_write(mm, &c, AT + 3 * SEGMENT, 7), 0);
+	cr_assert_eq(guest_write(mm, &c, AT + SEGMENTS * SEGMENT + PAGE_SIZE, 8), 0);
+	cr_assert_eq(w->n_requests, requests);
+	/* What may not be written still may not. */
+	cr_assert_eq(guest_write(mm, &c, AT, 7), SIGSEGV);
+	cr_assert_eq(guest_exec(mm, &c, AT + 3 * SEGMENT), SIGSEGV);
+}
+
+/* Data that is no program's is not copied before somebody writes: until then the file shows. */
+Test(mm_around, data_shows_its_file)
+{
+	const int prot[] = {PROT_READ, PROT_READ | PROT_WRITE};
+
+	map_segments(prot, 2);
+	cr_assert_eq(read_at(mm, &c, AT), 1);
+	put(SEGMENT, 77);
+	cr_assert_eq(read_at(mm, &c, AT + SEGMENT), 77);
+	cr_assert_eq(guest_write(mm, &c, AT + SEGMENT, 78), 0);
+	put(SEGMENT, 79);
+	cr_assert_eq(read_at(mm, &c, AT + SEGMENT), 78);
+}
+
+Test(mm_around, child_sees_everything)
+{
+	const int prot[] = {PROT_READ, PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE, PROT_NONE};
+	u64 heap = (u64)map_anon(mm, 0, 4 * PAGE_SIZE, 3, 0), requests, size;
+	struct mm *child;
+	struct ctx cc;
+
+	map_segments(prot, SEGMENTS);
+	mm_set_brk(mm, heap);
+	cr_assert_eq(guest_write(mm, &c, heap, 5), 0);
+	cr_assert_eq(guest_write(mm, &c, AT + 2 * SEGMENT, 6), 0);
+	cr_assert_eq(guest_exec(mm, &c, AT + SEGMENT), 0);
+	cr_assert_eq(mm_fork(mm, &child), 0);
+	mm_use(child);
+	world_ctx(w, child, &cc);
+	size = memfile_allocated(w->machine.memfile);
+	requests = w->n_requests;
+	cr_assert_eq(guest_exec(child, &cc, AT + SEGMENT), 0);
+	cr_assert_eq(read_at(child, &cc, AT), 1);
+	cr_assert_eq(read_at(child, &cc, AT + 2 * SEGMENT), 6);
+	cr_assert_eq(read_at(child, &cc, heap), 5);
+	cr_assert_eq(w->n_requests, requests + 1);
+	cr_assert_eq(memfile_allocated(w->machine.memfile), size);
+	/* It still writes to its own pages only, and reaches what it may not no more than before.
+	 */
+	cr_assert_eq(guest_write(child, &cc, heap, 9), 0);
+	cr_assert_eq(read_at(mm, &c, heap), 5);
+	cr_assert_eq(guest_exec(child, &cc, AT + 3 * SEGMENT), SIGSEGV);
+	mm_unuse(child);
+	obj_put(child);
+}
+
+/* Where the host refuses more than what was asked for, the fault is solved all the same. */
+Test(mm_around, alone_where_it_must)
+{
+	const int prot[] = {PROT_READ, PROT_READ | PROT_EXEC, PROT_READ, PROT_READ | PROT_WRITE};
+	u64 maps;
+
+	map_segments(prot, SEGMENTS);
+	w->map_max = 1;
+	cr_assert_eq(guest_exec(mm, &c, AT + SEGMENT), 0);
+	for (u64 i = 0; i < SEGMENTS * SEGMENT; i += PAGE_SIZE)
+		cr_assert_eq(read_at(mm, &c, AT + i), i + 1);
+	/* And no more than that is tried again. */
+	w->map_max = 0;
+	maps = w->n_maps;
+	cr_assert_eq(mm_munmap(mm, AT, 2 * SEGMENT), 0);
+	map_segments(prot, 2);
+	cr_assert_eq(guest_exec(mm, &c, AT + SEGMENT), 0);
+	cr_assert_eq(w->n_maps, maps + 1);
+}
