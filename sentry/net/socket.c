@@ -312,7 +312,7 @@ static long sf_ioctl(struct file *f, struct ctx *c, u32 cmd, u64 arg)
 
 	long r = ops->ioctl ? ops->ioctl(sk, c, cmd, arg) : -ENOTTY;
 
-	return r == -ENOTTY ? netdev_ioctl(c, cmd, arg) : r;
+	return r == -ENOTTY ? netdev_ioctl(sk->ns, c, cmd, arg) : r;
 }
 
 static void sf_link_name(struct file *f, char *buf, size_t size)

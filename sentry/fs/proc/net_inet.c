@@ -111,33 +111,6 @@ PROC_SHOW(proc_net_dev)
 	return 0;
 }
 
-PROC_SHOW(proc_net_route)
-{
-	text_printf(t, "%-127s\n",
-	            "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU"
-	            "\tWindow\tIRTT");
-	return 0;
-}
-
-#define LOOP6 "00000000000000000000000000000001"
-#define ZERO6 "00000000000000000000000000000000"
-
-PROC_SHOW(proc_net_ipv6_route)
-{
-	text_printf(t, LOOP6 " 80 " ZERO6 " 00 " ZERO6
-	                     " 00000100 00000001 00000000 00000001       lo\n" LOOP6 " 80 " ZERO6
-	                     " 00 " ZERO6 " 00000000 00000002 00000000 80200001       lo\n" ZERO6
-	                     " 00 " ZERO6 " 00 " ZERO6
-	                     " ffffffff 00000001 00000000 00200200       lo\n");
-	return 0;
-}
-
-PROC_SHOW(proc_net_if_inet6)
-{
-	text_printf(t, LOOP6 " 01 80 10 80       lo\n");
-	return 0;
-}
-
 PROC_SHOW(proc_net_sockstat)
 {
 	struct inet_usage u;

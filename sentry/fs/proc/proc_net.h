@@ -18,12 +18,14 @@ PROC_SHOW(proc_net_icmp6);
 PROC_SHOW(proc_net_raw);
 PROC_SHOW(proc_net_raw6);
 PROC_SHOW(proc_net_dev);
-PROC_SHOW(proc_net_route);
-PROC_SHOW(proc_net_ipv6_route);
-PROC_SHOW(proc_net_if_inet6);
 PROC_SHOW(proc_net_sockstat);
 PROC_SHOW(proc_net_sockstat6);
 PROC_SHOW(proc_net_snmp);
 PROC_SHOW(proc_net_snmp6);
 PROC_SHOW(proc_net_netstat);
 PROC_SHOW(proc_net_igmp);
+
+/* net_routes.c */
+PROC_SHOW(proc_net_route);
+PROC_SHOW(proc_net_ipv6_route);
+PROC_SHOW(proc_net_if_inet6);

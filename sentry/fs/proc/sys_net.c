@@ -37,7 +37,12 @@ FACT(show_tcp_mem, "%llu\t%llu\t%llu\n",
 FACT(show_cubic, "cubic\n")
 FACT(show_congestion, "reno cubic\n")
 FACT(show_nothing, "\n")
-FACT(show_lo_mtu, "%u\n", LO_MTU)
+
+static PROC_SHOW(show_lo_mtu)
+{
+	text_printf(t, "%u\n", fib_mtu(ns_of(c)));
+	return 0;
+}
 
 /* ---- settings ---- */
 

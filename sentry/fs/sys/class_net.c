@@ -1,7 +1,9 @@
 /* /sys/class/net: the one interface that there is. */
 #include "sentry/fs/pseudo.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/net/inet/lo.h"
 #include "sentry/net/inet/ports.h"
+#include "state/base/cleanup.h"
 
 #include <net/if_arp.h>
 
@@ -15,14 +17,25 @@ extern const struct pseudo_dir sys_class_net;
 	}
 FACT(show_address, "00:00:00:00:00:00\n")
 FACT(show_type, "%d\n", ARPHRD_LOOPBACK)
-FACT(show_mtu, "%u\n", LO_MTU)
 FACT(show_index, "%d\n", LO_INDEX)
-FACT(show_flags, "0x9\n")
-FACT(show_unknown, "unknown\n")
 FACT(show_0, "0\n")
 FACT(show_1, "1\n")
 FACT(show_6, "6\n")
-FACT(show_1000, "1000\n")
+
+#define NUMBER(fn, format, expr)                                             \
+	static int fn(struct pseudo_inode *i, struct ctx *c, struct text *t) \
+	{                                                                    \
+		struct fib *f = &c->kernel->netns->inet->fib;                \
+                                                                             \
+		GUARD_READ(&f->lock);                                        \
+		text_printf(t, format, expr);                                \
+		return 0;                                                    \
+	}
+NUMBER(show_mtu, "%u\n", f->mtu)
+NUMBER(show_flags, "0x%x\n", (f->flags | IFF_LOOPBACK) & 0xffff)
+NUMBER(show_txqlen, "%u\n", f->txqlen)
+NUMBER(show_group, "%u\n", f->group)
+NUMBER(show_operstate, "%s\n", f->flags &IFF_UP ? "unknown" : "down")
 
 static int show_bytes(struct pseudo_inode *i, struct ctx *c, struct text *t)
 {
@@ -65,9 +78,10 @@ static const struct pseudo_entry lo_entries[] = {
 	REG("ifindex", show_index),
 	REG("iflink", show_index),
 	REG("mtu", show_mtu),
-	REG("operstate", show_unknown),
+	REG("netdev_group", show_group),
+	REG("operstate", show_operstate),
 	DIR_OF("statistics", sys_net_statistics),
-	REG("tx_queue_len", show_1000),
+	REG("tx_queue_len", show_txqlen),
 	REG("type", show_type),
 };
 PSEUDO_DIR(sys_net_lo, .id = "sys.class.net.lo", PSEUDO_ENTRIES(lo_entries));

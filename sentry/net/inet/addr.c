@@ -48,28 +48,9 @@ bool ip_is_multicast(const struct ipaddr *a)
 	return ip_is_v4(a) ? (a->b[12] & 0xf0) == 0xe0 : a->b[0] == 0xff;
 }
 
-bool ip_is_broadcast(const struct ipaddr *a)
-{
-	u32 be = ip_v4(a);
-
-	return ip_is_v4(a) && (be == 0xffffffff || be == htonl(0x7fffffff));
-}
-
-bool ip_is_local(const struct ipaddr *a)
-{
-	if (ip_is_v4(a))
-		return a->b[12] == 127 && !ip_is_broadcast(a) && ip_v4(a) != htonl(0x7f000000);
-	return ip_equal(a, &ip_loop6);
-}
-
 bool ip_is_linklocal(const struct ipaddr *a)
 {
 	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
-}
-
-struct ipaddr ip_source_for(const struct ipaddr *dst)
-{
-	return ip_is_v4(dst) ? ip_loop4 : ip_loop6;
 }
 
 int inet_addr_parse(u16 family, const struct sockaddr_storage *a, u32 len, struct inet_addr *ret)

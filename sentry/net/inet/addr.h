@@ -3,7 +3,8 @@
  * Internet addresses as all of inet/ holds them: 16 bytes, IPv4 ones mapped (::ffff:a.b.c.d), so
  * that one table serves both families. Ports are in host order.
  *
- * The network that there is: one interface, lo, index 1, with 127.0.0.1/8 and ::1/128.
+ * The network that there is: one interface, lo, index 1. What addresses it has and what that makes
+ * of others, fib.h knows.
  *
  * Locking, lifetime: plain values. Saved: embedded, by their owners.
  */
@@ -39,13 +40,7 @@ struct ipaddr ip_from_v4(u32 be);
 struct ipaddr ip_from_v6(const struct in6_addr *a);
 bool ip_is_any(const struct ipaddr *a);
 bool ip_is_multicast(const struct ipaddr *a);
-/* 255.255.255.255 and 127.255.255.255. */
-bool ip_is_broadcast(const struct ipaddr *a);
-/* One of this machine's own: 127.0.0.0/8 without its broadcast address, ::1. */
-bool ip_is_local(const struct ipaddr *a);
 bool ip_is_linklocal(const struct ipaddr *a);
-/* The source address that a packet to dst has when none was chosen. */
-struct ipaddr ip_source_for(const struct ipaddr *dst);
 
 /*
  * A socket address of the family of a socket. len bytes of *a came from the caller. AF_UNSPEC

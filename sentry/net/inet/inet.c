@@ -54,15 +54,13 @@ int inet_bind(struct sock *sk, struct ctx *c, const struct sockaddr_storage *a, 
 		return r;
 	if (sk->family == AF_INET6 && ip_is_v4(&to.ip) && inet_v6only(is))
 		return -EINVAL;
-	if (ip_is_multicast(&to.ip) || ip_is_broadcast(&to.ip)) {
-		/* A stream has one peer; what is no address of a machine may receive all the same.
-		 */
-		if (stream)
-			return sk->family == AF_INET6 && !ip_is_v4(&to.ip) ? -EINVAL
-			                                                   : -EADDRNOTAVAIL;
+	if (ip_is_multicast(&to.ip) || fib_is_broadcast(ns, &to.ip)) {
+		/* What is no address of a machine may receive all the same. */
+		if (stream && !ip_is_v4(&to.ip))
+			return -EINVAL;
 	} else if (ip_is_linklocal(&to.ip) && !to.scope && !sk->opts.bound_if) {
 		return -EINVAL;
-	} else if (!ip_is_any(&to.ip) && !ip_is_local(&to.ip) && !is->ip.v[IPO_FREEBIND] &&
+	} else if (!ip_is_any(&to.ip) && !fib_is_local(ns, &to.ip) && !is->ip.v[IPO_FREEBIND] &&
 	           !is->ip.v[IPO_V6_FREEBIND] && !is->ip.v[IPO_TRANSPARENT] &&
 	           !is->ip.v[IPO_V6_TRANSPARENT] && !net_setting_get(ns, NET_IP_NONLOCAL_BIND)) {
 		return -EADDRNOTAVAIL;
@@ -111,18 +109,31 @@ int inet_getname(struct inet_sock *is, bool peer, bool connected, struct sockadd
 	return 0;
 }
 
+/* bind(2) chose where packets of IPv4 come from. */
+static bool has_source4(const struct inet_sock *is)
+{
+	return is->bound_ip && ip_is_v4(&is->local.ip) && !ip_is_any(&is->local.ip) &&
+	       !ip_is_multicast(&is->local.ip);
+}
+
 /* Where no route leads, an IPv4 packet goes out where its source address is. */
 static bool by_source(const struct inet_sock *is, const struct inet_addr *dst)
 {
-	return ip_is_v4(&dst->ip) && is->bound_ip && ip_is_local(&is->local.ip);
+	return ip_is_v4(&dst->ip) && has_source4(is);
 }
 
 int inet_destination(const struct inet_sock *is, struct inet_addr *dst)
 {
 	bool own_v4 = ip_is_v4(&is->local.ip) && is->sk.family == AF_INET6;
+	struct inet_ns *ns = inet_ns_of(&is->sk);
+	struct fib_result res;
+	int r;
 
-	if (ip_is_any(&dst->ip))
-		dst->ip = ip_is_v4(&dst->ip) || own_v4 ? ip_loop4 : ip_loop6;
+	/* To nobody is to oneself. */
+	if (ip_is_any(&dst->ip) && !ip_is_v4(&dst->ip) && !own_v4)
+		dst->ip = ip_loop6;
+	else if (ip_is_any(&dst->ip))
+		dst->ip = has_source4(is) ? is->local.ip : ip_loop4;
 	if (is->sk.family == AF_INET6 && ip_is_v4(&dst->ip)) {
 		if (inet_v6only(is))
 			return -ENETUNREACH;
@@ -131,21 +142,26 @@ int inet_destination(const struct inet_sock *is, struct inet_addr *dst)
 	}
 	if (own_v4 && !ip_is_v4(&dst->ip))
 		return -EAFNOSUPPORT;
-	if (ip_is_multicast(&dst->ip)) {
-		/* No route leads there; only a chosen interface does. */
-		bool via = is->sk.opts.bound_if != 0 || by_source(is, dst) ||
-		           (ip_is_v4(&dst->ip) ? is->ip.mc_if != 0
-		                               : is->ip.mc_if6 != 0 || dst->scope == LO_INDEX);
-
-		return via ? 0 : -ENETUNREACH;
-	}
-	if (ip_is_broadcast(&dst->ip))
-		return ip_v4(&dst->ip) != 0xffffffff || is->sk.opts.bound_if || by_source(is, dst)
-		               ? 0
-		               : -ENETUNREACH;
 	if (ip_is_linklocal(&dst->ip) && !dst->scope && !is->sk.opts.bound_if)
 		return -EINVAL;
-	return ip_is_local(&dst->ip) ? 0 : -ENETUNREACH;
+	/* An address that it no longer has sends nothing. */
+	if (by_source(is, dst) && !is->ip.v[IPO_TRANSPARENT] && !fib_is_local(ns, &is->local.ip) &&
+	    !fib_is_broadcast(ns, &is->local.ip))
+		return -EINVAL;
+	r = fib_lookup(ns, &dst->ip, &res);
+	if (r == 0)
+		return 0;
+	/* No route leads there; a chosen interface may. */
+	if (is->sk.opts.bound_if && (ip_is_v4(&dst->ip) || ip_is_multicast(&dst->ip)))
+		return 0;
+	if (ip_is_multicast(&dst->ip) &&
+	    (by_source(is, dst) ||
+	     (ip_is_v4(&dst->ip) ? is->ip.mc_if != 0
+	                         : is->ip.mc_if6 != 0 || dst->scope == LO_INDEX)))
+		return 0;
+	if (ip_is_v4(&dst->ip) && ip_v4(&dst->ip) == 0xffffffff && by_source(is, dst))
+		return 0;
+	return r;
 }
 
 int inet_check_loaded(struct loader *l, struct inet_sock *is)

@@ -1,5 +1,6 @@
 #include "sentry/net/inet/ip_member.h"
 
+#include "sentry/net/inet/ports.h"
 #include "state/base/bug.h"
 #include "state/base/cleanup.h"
 
@@ -8,11 +9,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool member_names_lo(u32 ifindex, u32 addr)
+bool member_names_lo(const struct inet_sock *is, u32 ifindex, u32 addr, const struct ipaddr *group)
 {
+	struct inet_ns *ns = inet_ns_of(&is->sk);
 	struct ipaddr ip = ip_from_v4(addr);
+	struct fib_result res;
 
-	return ifindex ? ifindex == LO_INDEX : addr != INADDR_ANY && ip_is_local(&ip);
+	if (ifindex)
+		return ifindex == LO_INDEX;
+	if (addr != INADDR_ANY)
+		return fib_is_local(ns, &ip);
+	return group && fib_lookup(ns, group, &res) == 0;
+}
+
+/* The same of IPv6. */
+static bool index_is_lo(const struct inet_sock *is, u32 ifindex, const struct ipaddr *group)
+{
+	struct fib_result res;
+
+	return ifindex ? ifindex == LO_INDEX : fib_lookup(inet_ns_of(&is->sk), group, &res) == 0;
 }
 
 /* ---- the list; sk.lock is held ---- */
@@ -144,7 +159,7 @@ static int membership4(struct inet_sock *is, struct ctx *c, bool add, uaddr_t va
 	group = ip_from_v4(m.imr_multiaddr.s_addr);
 	if (!ip_is_multicast(&group))
 		return add ? -EINVAL : -EADDRNOTAVAIL;
-	if (!member_names_lo((u32)m.imr_ifindex, m.imr_address.s_addr)) {
+	if (!member_names_lo(is, (u32)m.imr_ifindex, m.imr_address.s_addr, &group)) {
 		if (add || m.imr_ifindex || m.imr_address.s_addr)
 			return -ENODEV;
 	}
@@ -167,7 +182,7 @@ int member6_setsockopt(struct inet_sock *is, struct ctx *c, bool add, uaddr_t va
 	group = ip_from_v6(&m.ipv6mr_multiaddr);
 	if (!ip_is_multicast(&group) || ip_is_v4(&group))
 		return add ? -EINVAL : -EADDRNOTAVAIL;
-	if (m.ipv6mr_interface != LO_INDEX && (add || m.ipv6mr_interface))
+	if (!index_is_lo(is, m.ipv6mr_interface, &group) && (add || m.ipv6mr_interface))
 		return -ENODEV;
 	return membership(is, &group, add);
 }
@@ -194,7 +209,8 @@ static int membership_any(struct inet_sock *is, struct ctx *c, bool add, uaddr_t
 		return r;
 	if (parse(&g.gr_group, &group) < 0 || !ip_is_multicast(&group))
 		return -EINVAL;
-	if (g.gr_interface != LO_INDEX)
+	if (ip_is_v4(&group) ? !member_names_lo(is, g.gr_interface, INADDR_ANY, &group)
+	                     : !index_is_lo(is, g.gr_interface, &group))
 		return -ENODEV;
 	return membership(is, &group, add);
 }
@@ -216,7 +232,7 @@ static int source4(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u
 	src = ip_from_v4(m.imr_sourceaddr.s_addr);
 	if (!ip_is_multicast(&group))
 		return -EINVAL;
-	if (!member_names_lo(0, m.imr_interface.s_addr))
+	if (!member_names_lo(is, 0, m.imr_interface.s_addr, &group))
 		return -ENODEV;
 	return source(is, &group, &src, include, add);
 }
@@ -268,7 +284,7 @@ static int msfilter4(struct inet_sock *is, struct ctx *c, uaddr_t val, u32 len)
 	group = ip_from_v4(h.imsf_multiaddr.s_addr);
 	if (!ip_is_multicast(&group) || h.imsf_fmode > MCAST_INCLUDE)
 		return -EINVAL;
-	if (!member_names_lo(0, h.imsf_interface.s_addr))
+	if (!member_names_lo(is, 0, h.imsf_interface.s_addr, &group))
 		return -ENODEV;
 	return set_sources(is, &group, h.imsf_fmode == MCAST_INCLUDE, srcs, h.imsf_numsrc);
 }
@@ -366,7 +382,7 @@ static int get_msfilter4(struct inet_sock *is, struct ctx *c, uaddr_t val, uaddr
 	if (r < 0)
 		return r;
 	group = ip_from_v4(h.imsf_multiaddr.s_addr);
-	if (ip_is_multicast(&group) && !member_names_lo(0, h.imsf_interface.s_addr))
+	if (ip_is_multicast(&group) && !member_names_lo(is, 0, h.imsf_interface.s_addr, &group))
 		return -ENODEV;
 	r = look_up(is, &group, &s);
 	if (r < 0)

@@ -15,6 +15,6 @@ MUST_CHECK int member6_setsockopt(struct inet_sock *is, struct ctx *c, bool add,
 /* IP_MSFILTER, MCAST_MSFILTER. */
 MUST_CHECK int member_getsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val,
                                  uaddr_t len);
-/* The interface that an IPv4 request names by index or address is lo, the only one; no route serves
- * a request that leaves the choice to routing. */
-bool member_names_lo(u32 ifindex, u32 addr);
+/* The interface that an IPv4 request names by index or address is lo, the only one; group (or NULL)
+ * is what routes a request that leaves the choice to routing. */
+bool member_names_lo(const struct inet_sock *is, u32 ifindex, u32 addr, const struct ipaddr *group);

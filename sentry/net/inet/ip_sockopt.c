@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* What an IPv4 packet can be at most: less than lo would carry. */
-#define IP_MTU_MOST 65535
+#define IP_MTU_MOST 65535u
 
 static const struct int_option {
 	s32 level, name;
@@ -51,14 +51,15 @@ static int set_mc_if4(struct inet_sock *is, struct ctx *c, uaddr_t val, u32 len)
 		r = user_copy_in(c, &m.imr_address, val, sizeof(m.imr_address));
 	if (r < 0)
 		return r;
-	GUARD(&is->sk.lock);
 	if (!m.imr_ifindex && m.imr_address.s_addr == INADDR_ANY) {
+		GUARD(&is->sk.lock);
 		is->ip.mc_if = 0;
 		is->ip.mc_addr = ip_any4;
 		return 0;
 	}
-	if (!member_names_lo((u32)m.imr_ifindex, m.imr_address.s_addr))
+	if (!member_names_lo(is, (u32)m.imr_ifindex, m.imr_address.s_addr, NULL))
 		return -EADDRNOTAVAIL;
+	GUARD(&is->sk.lock);
 	is->ip.mc_if = LO_INDEX;
 	is->ip.mc_addr = ip_from_v4(m.imr_address.s_addr);
 	return 0;
@@ -278,6 +279,23 @@ static bool has_route(struct inet_sock *is)
 	return is->remote.port != 0;
 }
 
+/* Of a route, or of the interface that it leads to. */
+static s32 path_mtu(struct inet_sock *is)
+{
+	struct inet_ns *ns = inet_ns_of(&is->sk);
+	u32 mtu = fib_mtu(ns);
+	struct fib_result res;
+	struct ipaddr dst;
+
+	{
+		GUARD_READ(&ns->lock);
+		dst = is->remote.ip;
+	}
+	if (fib_lookup(ns, &dst, &res) == 0 && res.mtu)
+		mtu = MIN(mtu, res.mtu);
+	return (s32)(ip_is_v4(&dst) ? MIN(mtu, IP_MTU_MOST) : mtu);
+}
+
 static s32 shown(struct inet_sock *is, unsigned i)
 {
 	s32 v = is->ip.v[i];
@@ -328,7 +346,7 @@ int ip_getsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, ua
 	case IP_PKTOPTIONS: /* of a stream: what its last segment said, which said nothing */
 		return is->sk.type == SOCK_STREAM ? user_put_u32(c, len, 0) : -ENOPROTOOPT;
 	case IP_MTU:
-		return has_route(is) ? sockopt_put_int(c, val, len, IP_MTU_MOST) : -ENOTCONN;
+		return has_route(is) ? sockopt_put_int(c, val, len, path_mtu(is)) : -ENOTCONN;
 	case IP_ROUTER_ALERT: /* of raw sockets, which do not route either */
 	case IP_NODEFRAG:
 		return put_small(c, val, len, 0);
@@ -341,7 +359,7 @@ int ip_getsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, ua
 
 static int get_pathmtu(struct inet_sock *is, struct ctx *c, uaddr_t val, uaddr_t ulen)
 {
-	struct ip6_mtuinfo info = {.ip6m_mtu = LO_MTU};
+	struct ip6_mtuinfo info = {0};
 	struct sockaddr_storage a = {0};
 	u32 len;
 	int r = user_get_u32(c, ulen, &len);
@@ -352,6 +370,7 @@ static int get_pathmtu(struct inet_sock *is, struct ctx *c, uaddr_t val, uaddr_t
 		return -EINVAL;
 	if (!has_route(is))
 		return -ENOTCONN;
+	info.ip6m_mtu = (u32)path_mtu(is);
 	{
 		GUARD_READ(&inet_ns_of(&is->sk)->lock);
 		inet_addr_format(AF_INET6, &is->remote.ip, 0, 0, &a);
@@ -377,7 +396,7 @@ int ip6_getsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u
 	case IPV6_PATHMTU:
 		return get_pathmtu(is, c, val, len);
 	case IPV6_MTU:
-		return has_route(is) ? sockopt_put_int(c, val, len, LO_MTU) : -ENOTCONN;
+		return has_route(is) ? sockopt_put_int(c, val, len, path_mtu(is)) : -ENOTCONN;
 	default:
 		break;
 	}

@@ -70,7 +70,7 @@ void icmp_input(struct inet_ns *ns, struct packet *p)
 	} else if (p->data[0] == (v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY)) {
 		to_ping(ns, p);
 	} else if (p->data[0] != (v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO) ||
-	           !ip_is_local(&p->dst.ip)) {
+	           !fib_is_local(ns, &p->dst.ip)) {
 		free(p); /* broadcasts and groups are not answered */
 	} else if (net_setting_get(ns, NET_ICMP_ECHO_IGNORE_ALL) && !v6) {
 		free(p);
@@ -124,7 +124,7 @@ long ping_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 	r = destination(u, m, &how.dst);
 	if (r == 0)
 		r = udp_control(u, c, m, &how);
-	if (r == 0 && ip_is_broadcast(&how.dst.ip) && !sk->opts.broadcast)
+	if (r == 0 && fib_is_broadcast(inet_ns_of(sk), &how.dst.ip) && !sk->opts.broadcast)
 		r = -EACCES;
 	if (r == 0)
 		r = udp_autobind(u);
@@ -150,12 +150,15 @@ long ping_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		p->src = u->inet.local;
 	}
 	if (ip_is_any(&p->src.ip))
-		p->src.ip = how.has_src ? how.src.ip : ip_source_for(&p->dst.ip);
+		p->src.ip = how.has_src ? how.src.ip : fib_source_for(inet_ns_of(sk), &p->dst.ip);
 	id = htons(p->src.port);
 	memcpy(p->data + 4, &id, sizeof(id));
 	p->data[2] = p->data[3] = 0;
 	id = wire_sum_end(sum_of(p, v6));
 	memcpy(p->data + 2, &id, sizeof(id));
-	icmp_input(inet_ns_of(sk), p);
+	if (fib_lost(inet_ns_of(sk), &p->dst.ip))
+		free(p);
+	else
+		icmp_input(inet_ns_of(sk), p);
 	return (long)len;
 }

@@ -452,6 +452,8 @@ static void inet_ns_init(void *p)
 	struct inet_ns *ns = p;
 
 	rwlock_init(&ns->lock, RANK_INET);
+	mutex_init(&ns->rtnl, RANK_RTNL);
+	fib_init(&ns->fib);
 	TAILQ_INIT(&ns->tws);
 	for (unsigned i = 0; i < INET_PROTOS; i++) {
 		ns->table[i] = calloc(PORT_HASH, sizeof(*ns->table[i]));
@@ -479,6 +481,7 @@ static void inet_ns_destroy(void *p)
 		}
 		free(TAKE(ns->table[i]));
 	}
+	fib_finish(&ns->fib);
 }
 
 static int inet_ns_after_load(struct loader *l, void *p)
@@ -544,6 +547,8 @@ static void inet_ns_sample_counters(struct sampler *sp, struct inet_ns *ns)
 	F(VAL, ping_hi)                                        \
 	F(VAL, default_ttl)                                    \
 	F(CUSTOM_ARRAY, settings, inet_ns)                     \
+	F(SKIP, rtnl)                                          \
+	F(CUSTOM, fib, inet_ns)                                \
 	F(SKIP, n_raw)    /* sockets count again */            \
 	F(SKIP, netlinks) /* they enter by themselves */       \
 	F(SKIP, mem)      /* sockets count again */            \
@@ -564,6 +569,7 @@ struct inet_ns *inet_ns_new(struct kernel *k)
 	ns->ping_hi = 2147483647;
 	ns->default_ttl = 64;
 	net_settings_init(ns);
+	fib_boot(&ns->fib);
 	if (getrandom(&ns->rover, sizeof(ns->rover), GRND_NONBLOCK) != sizeof(ns->rover))
 		ns->rover = (u32)inet_now(ns);
 	return ns;

@@ -9,6 +9,7 @@
  * Saved: connections in TIME_WAIT (owned here), settings and counters; sockets enter by themselves.
  */
 #include "sentry/mm/heap.h"
+#include "sentry/net/inet/fib.h"
 #include "sentry/net/inet/inet.h"
 #include "sentry/net/inet/settings.h"
 
@@ -86,6 +87,8 @@ struct inet_ns {
 	u32 ping_lo, ping_hi; /* groups that may make echo sockets; lo > hi: none */
 	u32 default_ttl;
 	s32 settings[NET_SETTING_N];
+	struct mutex rtnl; /* RANK_RTNL: changes of fib, and telling of them */
+	struct fib fib;    /* addresses and routes */
 	_Atomic u32 n_raw; /* raw sockets there are: nobody else's packets need to be made */
 	LIST_HEAD(, netlink_sock) netlinks; /* bound ones; lock */
 	/* Bytes that queues and rings of all sockets take. Above INET_MEM_MAX datagrams are dropped

@@ -153,6 +153,10 @@ static void arrives(struct inet_ns *ns, struct packet *p, u8 proto)
 {
 	bool v4 = ip_is_v4(&p->dst.ip);
 
+	if (fib_lost(ns, &p->dst.ip)) {
+		free(p);
+		return;
+	}
 	if (proto == (v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
 		icmp_input(ns, p);
 		return;
@@ -276,7 +280,7 @@ long raw_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 	r = destination(u, m, &how.dst);
 	if (r == 0)
 		r = udp_control(u, c, m, &how);
-	if (r == 0 && ip_is_broadcast(&how.dst.ip) && !sk->opts.broadcast)
+	if (r == 0 && fib_is_broadcast(inet_ns_of(sk), &how.dst.ip) && !sk->opts.broadcast)
 		r = -EACCES;
 	if (r == 0)
 		r = sock_take_error(sk);
@@ -294,7 +298,7 @@ long raw_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 	if (how.has_src)
 		p->src.ip = how.src.ip;
 	else if (ip_is_any(&p->src.ip) || ip_is_multicast(&p->src.ip))
-		p->src.ip = ip_source_for(&p->dst.ip);
+		p->src.ip = fib_source_for(inet_ns_of(sk), &p->dst.ip);
 	if (len && uiter_copy_in(m->it, p->data, len) != (long)len)
 		r = -EFAULT;
 	else

@@ -243,7 +243,7 @@ static int tcp_sock_after_load(struct loader *l, void *p)
 		return loader_error(l, "a TCP socket holds back more than it has");
 	tcp_ring_charge(t);
 	r = inet_check_loaded(l, &t->inet);
-	if (r == 0 && t->held)
+	if (r == 0 && (t->held || t->state == TCPS_SYN_SENT))
 		tcp_arm(t);
 	return r;
 }
@@ -297,6 +297,8 @@ static void tcp_sock_sample(struct sampler *sp, void *p)
 	F(SKIP, pends_on)                                                                          \
 	F(SKIP, defers_on)                                                                         \
 	F(VAL, defer_until)                                                                        \
+	F(VAL, syn_until)                                                                          \
+	F(VAL, syn_tries)                                                                          \
 	F(SKIP, n_accept) /* the listener's after_load */                                          \
 	F(VAL, backlog)                                                                            \
 	F(SKIP, n_deferred) /* the listener's after_load */                                        \

@@ -99,7 +99,7 @@ struct tcp_sock {
 	/* Of len, at the end: not yet sent, as it were (TCP_CORK, MSG_MORE). kt sends it. */
 	u32 held;
 	s64 stamp;        /* when the last byte came, if somebody wants to know; realtime */
-	struct ktimer kt; /* for held, or for defers_on; it has no state of its own */
+	struct ktimer kt; /* for held, defers_on or SYN_SENT; it has no state of its own */
 	/* A listener's. */
 	TAILQ_HEAD(, tcp_sock) accept_q; /* owned; table lock */
 	TAILQ_HEAD(, tcp_sock) pending;  /* SYN_SENT, until there is room; table lock */
@@ -108,6 +108,8 @@ struct tcp_sock {
 	struct tcp_sock *pends_on;       /* the listener whose pending it is in */
 	struct tcp_sock *defers_on;      /* the listener whose deferred it is in */
 	s64 defer_until;       /* guest's CLOCK_MONOTONIC: then it is accepted all the same */
+	s64 syn_until;         /* SYN_SENT: then it is sent again */
+	u32 syn_tries;         /* how often it was */
 	u32 n_accept, backlog; /* n_accept is read without the lock by poll */
 	u32 n_deferred;
 	s32 v[TCPO_N];
@@ -167,6 +169,8 @@ void tcp_arm(struct tcp_sock *t);
 void tcp_establish_locked(struct inet_ns *ns, struct tcp_sock *t, struct tcp_sock *l);
 void tcp_reset_locked(struct tcp_sock *t);
 void tcp_unpend_locked(struct tcp_sock *t);
+/* Nobody has answered t's SYN so far. */
+void tcp_syn_again_locked(struct inet_ns *ns, struct tcp_sock *t);
 static inline bool tcp_has_room(const struct tcp_sock *l)
 {
 	return l->n_accept <= l->backlog && l->n_deferred <= l->backlog;

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHUT_BOTH (SOCK_RCV_CLOSED | SOCK_SEND_CLOSED)
+/* How often the time to the next SYN doubles. */
+#define SYN_DOUBLED_MAX 6u
+#define SHUT_BOTH       (SOCK_RCV_CLOSED | SOCK_SEND_CLOSED)
 
 static void wake_all(struct tcp_sock *t)
 {
@@ -225,7 +227,6 @@ static void establish_self_locked(struct inet_ns *ns, struct tcp_sock *t)
 
 static void pend_locked(struct tcp_sock *t, struct tcp_sock *l)
 {
-	t->state = TCPS_SYN_SENT;
 	t->pends_on = l;
 	TAILQ_INSERT_TAIL(&l->pending, t, q_link);
 }
@@ -252,12 +253,59 @@ static void forget_source(struct inet_ns *ns, struct inet_sock *is)
 	is->remote = (struct inet_addr){.ip = is->sk.family == AF_INET ? ip_any4 : ip_any6};
 }
 
-/* Sends the SYN, as it were. 0: connected or pending; -ECONNREFUSED. */
+/* Sends the SYN, as it were. 0: connected, or to be sent again; -ECONNREFUSED. */
+static int syn_locked(struct inet_ns *ns, struct tcp_sock *t)
+{
+	const struct inet_addr *dst = &t->inet.remote;
+	struct inet_sock *l = NULL;
+
+	if (!fib_lost(ns, &dst->ip)) {
+		if (t->inet.local.port == dst->port && ip_equal(&t->inet.local.ip, &dst->ip)) {
+			establish_self_locked(ns, t);
+			return 0;
+		}
+		/* Who is in the table as a listener has a file, whose end has to wait for the lock.
+		 */
+		l = port_listener_locked(ns, &t->inet.local, dst);
+		if (!l)
+			return -ECONNREFUSED;
+		if (tcp_has_room(tcp_sk(&l->sk))) {
+			tcp_establish_locked(ns, t, tcp_sk(&l->sk));
+			return 0;
+		}
+	}
+	t->state = TCPS_SYN_SENT;
+	if (l)
+		pend_locked(t, tcp_sk(&l->sk));
+	t->syn_until = inet_now(ns) + (NSEC_PER_SEC << MIN(t->syn_tries, SYN_DOUBLED_MAX));
+	tcp_arm(t);
+	return 0;
+}
+
+void tcp_syn_again_locked(struct inet_ns *ns, struct tcp_sock *t)
+{
+	bool over = t->syn_tries >= (u32)t->v[TCPO_SYNCNT];
+
+	t->syn_tries++;
+	tcp_unpend_locked(t);
+	if (!over) {
+		if (syn_locked(ns, t) < 0)
+			tcp_reset_locked(t);
+		return;
+	}
+	inet_count(ns, INET_TCP_FAILS, 1);
+	done_locked(t);
+	atomic_store(&t->inet.sk.err, ETIMEDOUT);
+	wake_all(t);
+}
+
+/* Chooses the two ends, and opens. */
 static int start_locked(struct inet_ns *ns, struct tcp_sock *t, const struct inet_addr *dst)
 {
-	struct inet_sock *is = &t->inet, *l;
-	struct ipaddr src =
-		is->bound_ip && !ip_is_any(&is->local.ip) ? is->local.ip : ip_source_for(&dst->ip);
+	struct inet_sock *is = &t->inet;
+	struct ipaddr src = is->bound_ip && !ip_is_any(&is->local.ip)
+	                            ? is->local.ip
+	                            : fib_source_for(ns, &dst->ip);
 	int r;
 
 	is->remote = *dst;
@@ -278,23 +326,14 @@ static int start_locked(struct inet_ns *ns, struct tcp_sock *t, const struct ine
 		return r;
 	}
 	atomic_store(&is->sk.shutdown, 0);
-	if (is->local.port == dst->port && ip_equal(&is->local.ip, &dst->ip)) {
-		establish_self_locked(ns, t);
-		return 0;
-	}
-	/* Who is in the table as a listener has a file, whose end has to wait for the lock. */
-	l = port_listener_locked(ns, &is->local, dst);
-	if (!l) {
+	t->syn_tries = 0;
+	r = syn_locked(ns, t);
+	if (r < 0) {
 		inet_count(ns, INET_TCP_ACTIVE, 1);
 		inet_count(ns, INET_TCP_FAILS, 1);
 		inet_count(ns, INET_TCP_OUTRSTS, 1);
-		return -ECONNREFUSED;
 	}
-	if (tcp_has_room(tcp_sk(&l->sk)))
-		tcp_establish_locked(ns, t, tcp_sk(&l->sk));
-	else
-		pend_locked(t, tcp_sk(&l->sk));
-	return 0;
+	return r;
 }
 
 /* Puts an old connection's peer aside: calls under way may still look at it. */
@@ -382,7 +421,7 @@ static int connect_start(struct tcp_sock *t, struct inet_addr *dst, bool *ret_fr
 		return r;
 	if (ip_is_multicast(&dst->ip))
 		return -ENETUNREACH;
-	if (ip_is_broadcast(&dst->ip))
+	if (fib_is_broadcast(ns, &dst->ip))
 		return -EACCES;
 	r = retire(t);
 	if (r < 0)

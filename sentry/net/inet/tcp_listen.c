@@ -81,6 +81,8 @@ void tcp_arm(struct tcp_sock *t)
 
 	if (t->defers_on)
 		at = t->defer_until;
+	else if (t->state == TCPS_SYN_SENT)
+		at = t->syn_until;
 	else if (t->held)
 		at = inet_now(ns) + TCP_CORK_NS;
 	if (ts && at)
@@ -97,6 +99,8 @@ void tcp_timer_expired(struct ktimer *kt)
 		GUARD_WRITE(&ns->lock);
 		if (t->defers_on && inet_now(ns) >= t->defer_until)
 			tcp_undefer_locked(t);
+		if (t->state == TCPS_SYN_SENT && t->syn_until && inet_now(ns) >= t->syn_until)
+			tcp_syn_again_locked(ns, t);
 	}
 	mutex_lock(&t->inet.sk.lock);
 	seen = t->held > 0;

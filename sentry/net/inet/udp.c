@@ -51,7 +51,7 @@ static int udp_connect(struct sock *sk, struct ctx *c, const struct sockaddr_sto
 		r = -EINVAL;
 	if (r == 0)
 		r = inet_destination(is, &dst);
-	if (r == 0 && ip_is_broadcast(&dst.ip) && !sk->opts.broadcast)
+	if (r == 0 && fib_is_broadcast(inet_ns_of(sk), &dst.ip) && !sk->opts.broadcast)
 		r = -EACCES;
 	if (r == 0)
 		r = udp_autobind(u);
@@ -61,7 +61,7 @@ static int udp_connect(struct sock *sk, struct ctx *c, const struct sockaddr_sto
 	is->remote = dst;
 	u->connected = true;
 	if (!is->bound_ip || ip_is_any(&is->local.ip))
-		is->local.ip = ip_source_for(&dst.ip);
+		is->local.ip = fib_source_for(inet_ns_of(sk), &dst.ip);
 	return 0;
 }
 

@@ -25,10 +25,12 @@ static void put_control4(struct udp_sock *u, struct ctx *c, struct sockmsg *m,
 	s32 n;
 
 	if (v[IPO_PKTINFO]) {
+		struct inet_ns *ns = inet_ns_of(&u->inet.sk);
+		struct ipaddr here =
+			fib_is_local(ns, &p->dst.ip) ? p->dst.ip : fib_source_for(ns, &p->src.ip);
 		struct in_pktinfo pi = {
 			.ipi_ifindex = LO_INDEX,
-			.ipi_spec_dst.s_addr = ip_is_local(&p->dst.ip) ? ip_v4(&p->dst.ip)
-		                                                       : htonl(INADDR_LOOPBACK),
+			.ipi_spec_dst.s_addr = ip_v4(&here),
 			.ipi_addr.s_addr = ip_v4(&p->dst.ip),
 		};
 

@@ -123,6 +123,10 @@ void udp_deliver(struct udp_sock *from, struct packet *p)
 	bool v6 = !ip_is_v4(&p->dst.ip);
 
 	count(ns, v6, INET_UDP_OUT, 1);
+	if (fib_lost(ns, &p->dst.ip)) {
+		free(p);
+		return;
+	}
 	inet_count(ns, INET_LO_PACKETS, 1);
 	inet_count(ns, INET_LO_BYTES, p->len + (v6 ? 48 : 28));
 	raw_tap(ns, p, IPPROTO_UDP);
@@ -135,7 +139,7 @@ bool udp_input(struct inet_ns *ns, struct packet *p)
 	bool v6 = !ip_is_v4(&p->dst.ip);
 	struct inet_sock *is;
 
-	if (ip_is_multicast(&p->dst.ip) || ip_is_broadcast(&p->dst.ip)) {
+	if (ip_is_multicast(&p->dst.ip) || fib_is_broadcast(ns, &p->dst.ip)) {
 		deliver_many(ns, p);
 		return true;
 	}
@@ -235,7 +239,7 @@ int udp_control(struct udp_sock *u, struct ctx *c, const struct sockmsg *m, stru
 				return r;
 		}
 	}
-	if (r == 0 && how->has_src && !ip_is_local(&how->src.ip))
+	if (r == 0 && how->has_src && !fib_is_local(inet_ns_of(&u->inet.sk), &how->src.ip))
 		return -EINVAL;
 	return r;
 }
@@ -253,7 +257,7 @@ static int destination(struct udp_sock *u, const struct sockmsg *m, struct send_
 		if (!u->connected)
 			return -EDESTADDRREQ;
 		how->dst = is->remote;
-		return 0;
+		return inet_destination(is, &how->dst);
 	}
 	if (m->name_len < sizeof(sa_family_t))
 		return -EINVAL;
@@ -277,20 +281,29 @@ static int destination(struct udp_sock *u, const struct sockmsg *m, struct send_
 	return inet_destination(is, &how->dst);
 }
 
+/* IP_MULTICAST_IF named an address. */
+static bool multicast_source(const struct inet_sock *is, const struct ipaddr *dst)
+{
+	return ip_is_v4(dst) && ip_is_multicast(dst) && !ip_is_any(&is->ip.mc_addr);
+}
+
 static int set_source(struct udp_sock *u, struct send_how *how)
 {
 	struct inet_sock *is = &u->inet;
+	struct inet_ns *ns = inet_ns_of(&is->sk);
 	bool v4 = ip_is_v4(&how->dst.ip);
 	int r = udp_autobind(u);
 
 	if (r < 0)
 		return r;
-	GUARD_READ(&inet_ns_of(&is->sk)->lock);
+	GUARD_READ(&ns->lock);
 	if (!how->has_src) {
 		how->src.ip = is->local.ip;
 		if (ip_is_any(&how->src.ip) || ip_is_multicast(&how->src.ip) ||
-		    ip_is_broadcast(&how->src.ip) || ip_is_v4(&how->src.ip) != v4)
-			how->src.ip = ip_source_for(&how->dst.ip);
+		    fib_is_broadcast(ns, &how->src.ip) || ip_is_v4(&how->src.ip) != v4)
+			how->src.ip = multicast_source(is, &how->dst.ip)
+			                      ? is->ip.mc_addr
+			                      : fib_source_for(ns, &how->dst.ip);
 	}
 	how->src.port = is->local.port;
 	return 0;
@@ -436,7 +449,7 @@ long udp_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 		return r;
 	defaults(u, &how);
 	r = udp_control(u, c, m, &how);
-	if (r == 0 && ip_is_broadcast(&how.dst.ip) && !sk->opts.broadcast)
+	if (r == 0 && fib_is_broadcast(inet_ns_of(sk), &how.dst.ip) && !sk->opts.broadcast)
 		r = -EACCES;
 	if (r == 0)
 		r = set_source(u, &how);

@@ -23,7 +23,7 @@ static struct netlink_sock *nl_sk(struct sock *sk)
 
 /* ---- port ids ---- */
 
-static struct netlink_sock *find_locked(struct inet_ns *ns, u16 protocol, u32 id)
+struct netlink_sock *nl_find_locked(struct inet_ns *ns, u16 protocol, u32 id)
 {
 	struct netlink_sock *o;
 
@@ -42,10 +42,10 @@ static int take_portid(struct netlink_sock *nl, u32 want, u32 first)
 	GUARD_WRITE(&ns->lock);
 	if (nl->portid)
 		return want == 0 || want == nl->portid ? 0 : -EINVAL;
-	if (want && find_locked(ns, nl->sk.protocol, want))
+	if (want && nl_find_locked(ns, nl->sk.protocol, want))
 		return -EADDRINUSE;
 	/* The process id, or numbers that none has. */
-	for (u32 n = 0; find_locked(ns, nl->sk.protocol, id); n++)
+	for (u32 n = 0; nl_find_locked(ns, nl->sk.protocol, id); n++)
 		id = (u32)-4097 - n;
 	nl->portid = id;
 	LIST_INSERT_HEAD(&ns->netlinks, nl, link);
@@ -174,7 +174,7 @@ static bool filtered(struct netlink_sock *nl, struct nl_packet *p)
 }
 
 /* Takes p over. 0, -EAGAIN: there is no room. */
-static int enqueue_packet(struct netlink_sock *nl, struct nl_packet *p)
+int nl_enqueue(struct netlink_sock *nl, struct nl_packet *p)
 {
 	bool full;
 
@@ -200,7 +200,7 @@ static int enqueue_packet(struct netlink_sock *nl, struct nl_packet *p)
 /* From the kernel. Takes the bytes of r over. */
 static void enqueue(struct netlink_sock *nl, struct nl_reply *r)
 {
-	if (r->len && enqueue_packet(nl, nl_packet_new(TAKE(r->data), r->len)) < 0 &&
+	if (r->len && nl_enqueue(nl, nl_packet_new(TAKE(r->data), r->len)) < 0 &&
 	    !(nl->flags & 1u << NETLINK_NO_ENOBUFS))
 		sock_set_error(&nl->sk, ENOBUFS);
 	free(r->data);
@@ -212,8 +212,7 @@ static void put_error(struct netlink_sock *nl, const struct nlmsghdr *h, int err
 	bool capped = !err || (nl->flags & 1u << NETLINK_CAP_ACK);
 	u32 n = capped ? sizeof(*h) : h->nlmsg_len;
 	struct nl_reply r = {0};
-	u32 at = nl_begin(&r, h, nl->portid, NLMSG_ERROR,
-	                  nl->flags & 1u << NETLINK_CAP_ACK ? NLM_F_CAPPED : 0);
+	u32 at = nl_begin(&r, h, nl->portid, NLMSG_ERROR, capped ? NLM_F_CAPPED : 0);
 	u8 *b = nl_put(&r, (u32)sizeof(int) + n);
 
 	memcpy(b, &err, sizeof(err));
@@ -246,67 +245,6 @@ static void request(struct netlink_sock *nl, struct ctx *c, const struct nlmsghd
 	} else if (h->nlmsg_flags & NLM_F_ACK) {
 		put_error(nl, h, 0);
 	}
-}
-
-static struct nl_packet *packet_from(struct netlink_sock *nl, struct ctx *c, const u8 *data,
-                                     u32 len)
-{
-	u8 *copy = malloc(len + 1);
-	struct nl_packet *p;
-
-	BUG_ON(!copy);
-	memcpy(copy, data, len);
-	p = nl_packet_new(copy, len);
-	p->from = nl->portid;
-	p->pid = c->tgid;
-	p->uid = c->creds->uid;
-	p->gid = c->creds->gid;
-	return p;
-}
-
-#define FANOUT 64u
-
-/* To whoever else has joined the lowest of the groups, which is the one that counts. */
-static void broadcast(struct netlink_sock *nl, struct ctx *c, u32 groups, const u8 *data, u32 len)
-{
-	u32 group = (u32)__builtin_ctz(groups), n = 0;
-	struct inet_ns *ns = nl->sk.ns->inet;
-	struct netlink_sock *o, *to[FANOUT];
-
-	rwlock_rdlock(&ns->lock);
-	LIST_FOREACH (o, &ns->netlinks, link) {
-		if (o != nl && o->sk.protocol == nl->sk.protocol &&
-		    (READ_ONCE(o->groups) & 1u << group) && n < FANOUT)
-			to[n++] = obj_get(o);
-	}
-	rwlock_unlock(&ns->lock);
-	for (u32 i = 0; i < n; i++) {
-		struct nl_packet *p = packet_from(nl, c, data, len);
-
-		p->group = group + 1;
-		if (enqueue_packet(to[i], p) < 0 && !(to[i]->flags & 1u << NETLINK_NO_ENOBUFS))
-			sock_set_error(&to[i]->sk, ENOBUFS);
-		obj_put(to[i]);
-	}
-}
-
-static int unicast(struct netlink_sock *nl, struct ctx *c, u32 pid, const u8 *data, u32 len)
-{
-	struct inet_ns *ns = nl->sk.ns->inet;
-	struct netlink_sock *to;
-	int r;
-
-	rwlock_rdlock(&ns->lock);
-	to = obj_get(find_locked(ns, nl->sk.protocol, pid));
-	rwlock_unlock(&ns->lock);
-	if (!to)
-		return -ECONNREFUSED;
-	/* Who has connected elsewhere hears nobody else. */
-	r = to->connected && to->dst_pid != nl->portid
-	            ? -ECONNREFUSED
-	            : enqueue_packet(to, packet_from(nl, c, data, len));
-	obj_put(to);
-	return r;
 }
 
 /* To the kernel. */
@@ -353,9 +291,9 @@ static long nl_sendmsg(struct sock *sk, struct ctx *c, struct sockmsg *m)
 	if (r != (long)len)
 		r = -EFAULT;
 	if (r >= 0 && dst.nl_groups)
-		broadcast(nl, c, dst.nl_groups, buf, (u32)len);
+		nl_broadcast(nl, c, dst.nl_groups, buf, (u32)len);
 	if (r >= 0 && dst.nl_pid) {
-		int e = unicast(nl, c, dst.nl_pid, buf, (u32)len);
+		int e = nl_unicast(nl, c, dst.nl_pid, buf, (u32)len);
 
 		r = e < 0 ? e : r;
 	} else if (r >= 0) {

@@ -2,8 +2,7 @@
 /*
  * AF_NETLINK (netlink(7)): NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_KOBJECT_UEVENT and what
  * programs send each other. Requests to the kernel are answered in the sender's call, into its own
- * queue. Nothing ever changes about the network or its devices, so whoever joins a group of the
- * kernel hears nothing from it.
+ * queue. Changes of the network are told to the groups of NETLINK_ROUTE; devices never change.
  *
  * Locking: the queue and options under sk.lock; port ids under the port table's lock (RANK_INET).
  * Lifetime: the file's. Saved: everything, replies not yet read included.
@@ -47,6 +46,14 @@ OBJECT_DECL(netlink_sock);
 extern const struct sock_ops netlink_ops;
 struct nl_packet *nl_packet_new(u8 *data, u32 len);
 void nl_packet_free(struct nl_packet *p);
+/* Takes p over. 0, -EAGAIN: there is no room. */
+MUST_CHECK int nl_enqueue(struct netlink_sock *nl, struct nl_packet *p);
+/* Who has the port id; the port table's lock is held. */
+struct netlink_sock *nl_find_locked(struct inet_ns *ns, u16 protocol, u32 id);
+/* cast.c: a program's message to whoever else has joined the lowest of the groups, which is the one
+ * that counts; to one port id: -ECONNREFUSED. */
+void nl_broadcast(struct netlink_sock *nl, struct ctx *c, u32 groups, const u8 *data, u32 len);
+MUST_CHECK int nl_unicast(struct netlink_sock *nl, struct ctx *c, u32 pid, const u8 *data, u32 len);
 /* Gives its port id back. */
 void nl_leave(struct netlink_sock *nl);
 /* state.c */
@@ -65,6 +72,11 @@ int sock_diag_request(struct netlink_sock *nl, struct ctx *c, const struct nlmsg
 void netlink_tell(struct sock *sk, const void *data, u32 len);
 /* list.c: /proc/net/netlink, a line per socket. */
 void netlink_list(struct netns *ns, void (*fn)(const char *line, void *arg), void *arg);
+
+/* The kernel tells a group something, and with echo who asked for it, in the group or not. Takes
+ * the bytes of r over. */
+void nl_tell(struct netns *ns, u16 protocol, u32 group, struct nl_reply *r,
+             struct netlink_sock *echo);
 
 /* Building. nl_begin: a message; the offset of its header, for nl_end. */
 u32 nl_begin(struct nl_reply *r, const struct nlmsghdr *req, u32 portid, u16 type, u16 flags);
