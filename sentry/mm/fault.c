@@ -144,11 +144,11 @@ int mm_map_range_locked(struct mm *mm, const struct vma *v, const struct pma *p,
 	return r <= 0 ? r : map_host(mm, atomic_load(&mm->aspace), &map, 1);
 }
 
-/* The same for a guest that faulted there: it goes on in what lies around. Runs may be joined. */
-static int show(struct mm *mm, struct vma *v, const struct pma *p, u64 addr, const struct span *s)
+int mm_show_locked(struct mm *mm, struct vma *v, const struct pma *p, u64 addr, u64 lo, u64 hi,
+                   bool precommit)
 {
 	struct aspace_map maps[ASPACE_MAPS_MAX];
-	int r = mm_mapping_locked(mm, v, p, addr, s->start, s->end, s->filled, &maps[0]);
+	int r = mm_mapping_locked(mm, v, p, addr, lo, hi, precommit, &maps[0]);
 	u32 n = 1;
 
 	if (r <= 0)
@@ -340,144 +340,11 @@ int mm_settle_locked(struct mm *mm, struct pma *p, u64 page, struct pma **ret)
 	return 0;
 }
 
-/* Copies len bytes of p at addr to new memory. */
-static int copy_out_of(const struct pma *p, u64 addr, u8 *to, u64 len)
-{
-	u64 off = p->off + (addr - p->start);
-	struct imagefile *img = imagefile_of(p->mf);
-	ssize_t n;
-
-	if (p->mf->source)
-		return img ? imagefile_read(img, off, to, len)
-		           : p->mf->source->read(p->mf->source, off, to, len);
-	n = pread(p->mf->fd, to, len, (off_t)off);
-	if (n <= 0)
-		return -EIO;
-	if ((u64)n < len) {
-		if (len > PAGE_SIZE)
-			return -EIO;
-		return guard_zero(to + n, len - (u64)n) ? -EIO : 0;
-	}
-	return 0;
-}
-
-/* The pages around page, within [*lo, *hi) and max bytes, that are alone (or all are not). */
-static void same_refs(struct memfile *mf, const struct pma *p, u64 page, u64 max, bool alone,
-                      u64 *lo, u64 *hi)
-{
-	u64 s = page, e = page + PAGE_SIZE, base = p->off - p->start;
-
-	while (s > *lo && page - s < max &&
-	       (memfile_page_refs(mf, base + s - PAGE_SIZE) == 1) == alone)
-		s -= PAGE_SIZE;
-	while (e < *hi && e - page < max && (memfile_page_refs(mf, base + e) == 1) == alone)
-		e += PAGE_SIZE;
-	*lo = s;
-	*hi = e;
-}
-
-/* [lo, hi) of p gets the new memory at off; *ret_old, a run in no tree, still holds the old. */
-static struct pma *put_memory(struct mm *mm, struct pma *p, u64 lo, u64 hi, u64 off,
-                              struct pma *ret_old)
-{
-	struct memfile *mf = mm_memfile(mm);
-
-	p = pma_isolate(&mm->pmas, p, lo, hi);
-	*ret_old = *p;
-	mapfile_get(&mf->mapfile);
-	p->mf = &mf->mapfile;
-	p->off = off;
-	p->cow = false;
-	p->owned = true;
-	return p;
-}
-
-static void drop_old(const struct pma *old)
-{
-	mapfile_put_pages(old->mf, old->off, old->end - old->start);
-	mapfile_put(old->mf);
-}
-
-/* The guest is shown the new memory before the old goes. */
-static int replace(struct mm *mm, struct vma *v, struct pma *p, u64 lo, u64 hi, u64 off, bool guest,
-                   struct pma **ret)
-{
-	struct aspace *as = atomic_load_explicit(&mm->aspace, memory_order_acquire);
-	const struct span s = {lo, hi, true};
-	struct pma old;
-	int r;
-
-	p = put_memory(mm, p, lo, hi, off, &old);
-	r = guest ? show(mm, v, p, lo, &s) : mm_map_range_locked(mm, v, p, lo, lo, hi, true);
-	if (r < 0 && as)
-		r = aspace_unmap(as, lo, hi - lo);
-	drop_old(&old);
-	*ret = pma_merge(&mm->pmas, pma_find(&mm->pmas, lo));
-	return r;
-}
-
-/* A copy of [lo, hi) of p in new memory at *ret_off. */
-static int copy_range(struct mm *mm, const struct pma *p, u64 lo, u64 hi, u64 *ret_off)
-{
-	struct memfile *mf = mm_memfile(mm), *from = p->owned ? memfile_of(p->mf) : NULL;
-	bool hole = from && memfile_is_hole(from, p->off + (lo - p->start), hi - lo);
-	int r = hole ? memfile_alloc(mf, hi - lo, 0, ret_off)
-	             : memfile_alloc_dirty(mf, hi - lo, ret_off);
-
-	if (r < 0 || hole)
-		return r;
-	r = copy_out_of(p, lo, memfile_at(mf, *ret_off), hi - lo);
-	if (r < 0 && memfile_commit(mf, *ret_off, hi - lo) < 0)
-		r = -ENOMEM;
-	if (r < 0)
-		memfile_put_pages(mf, *ret_off, hi - lo);
-	return r;
-}
-
-static int break_cow(struct mm *mm, struct vma *v, struct pma *p, u64 page, bool guest,
-                     struct pma **ret, bool *ret_shown)
-{
-	struct memfile *from = p->owned ? memfile_of(p->mf) : NULL;
-	u64 lo = MAX(v->start, p->start), hi = MIN(v->end, p->end), size = MM_COPY_MIN, off;
-	int r;
-
-	if (from && memfile_page_refs(from, p->off + (page - p->start)) == 1) {
-		/* The others that shared it are gone. */
-		same_refs(from, p, page, MM_CHUNK, true, &lo, &hi);
-		p = pma_isolate(&mm->pmas, p, lo, hi);
-		p->cow = false;
-		*ret = pma_merge(&mm->pmas, p);
-		return 0;
-	}
-	if (page == mm->copy_end)
-		size = MIN(mm->copy_size * 2, MM_COPY_MAX);
-	if (page != mm->copy_end)
-		lo = MAX(lo, ALIGN_DOWN(page, size));
-	else
-		lo = page;
-	hi = MIN(hi, ALIGN_DOWN(page, size) + size);
-	if (from)
-		same_refs(from, p, page, size, false, &lo, &hi);
-	r = copy_range(mm, p, lo, hi, &off);
-	if (r < 0 && hi - lo > PAGE_SIZE) {
-		/* A neighbour can't be read: only the page itself. */
-		lo = page;
-		hi = page + PAGE_SIZE;
-		r = copy_range(mm, p, lo, hi, &off);
-	}
-	if (r < 0)
-		return r;
-	mm->copy_end = hi;
-	mm->copy_size = size;
-	*ret_shown = true;
-	return replace(mm, v, p, lo, hi, off, guest, ret);
-}
-
 struct pma *mm_prepare_locked(struct mm *mm, struct vma *v, u64 at, bool ahead)
 {
 	bool writable = ahead && v->prot & PROT_WRITE;
 	struct memfile *mf = mm_memfile(mm);
-	struct pma *p, old;
+	struct pma *p;
 	struct span s;
 	u64 lo, hi, off;
 
@@ -485,14 +352,7 @@ struct pma *mm_prepare_locked(struct mm *mm, struct vma *v, u64 at, bool ahead)
 	if (v->mappable) {
 		if (add_content(mm, v, at, ACCESS_READ, &p, &s) < 0)
 			return NULL;
-		lo = MAX(p->start, v->start);
-		hi = MIN(p->end, v->end);
-		if (writable && copy_range(mm, p, lo, hi, &off) == 0) {
-			p = put_memory(mm, p, lo, hi, off, &old);
-			drop_old(&old);
-			p = pma_merge(&mm->pmas, p);
-		}
-		return p;
+		return writable ? mm_copy_ahead_locked(mm, v, p) : p;
 	}
 	free_window(mm, v, at, MM_CHUNK, &lo, &hi);
 	if (!writable || memfile_alloc_filled(mf, hi - at, 0, true, &off) < 0)
@@ -541,7 +401,7 @@ static int get_page(struct mm *mm, struct vma *v, u64 addr, u32 access, bool gue
 		r = mm_settle_locked(mm, p, page, &p);
 	if (r == 0 && access & ACCESS_WRITE && pma_readonly(p))
 		r = v->flags & VMA_SHARED ? renew_for_write(mm, v, p, page, &p, &unseen)
-		                          : break_cow(mm, v, p, page, guest, &p, &shown);
+		                          : mm_break_cow_locked(mm, v, p, page, guest, &p, &shown);
 	if (r < 0)
 		return r;
 	*ret_unseen = shown ? (struct span){0} : unseen;
@@ -576,9 +436,12 @@ int mm_fault(struct mm *mm, struct ctx *c, u64 addr, u32 access, struct fault_in
 	} else if (!vma_allows(v, access)) {
 		r = refuse(ret_info, SIGSEGV, SEGV_ACCERR);
 	} else {
+		/* A stack that is looked at is written to next. */
+		if (v->flags & VMA_GROWSDOWN && v->prot & PROT_WRITE)
+			access |= ACCESS_WRITE;
 		r = get_page(mm, v, addr, access, true, &p, &unseen);
 		if (r == 0 && unseen.end)
-			r = show(mm, v, p, addr, &unseen);
+			r = mm_show_locked(mm, v, p, addr, unseen.start, unseen.end, unseen.filled);
 		if (r == -EIO || r == -EFAULT)
 			r = refuse(ret_info, SIGBUS, BUS_ADRERR);
 	}

@@ -17,6 +17,7 @@
 #define MM_STACK_CHUNK   (128 * KIB) /* how far a stack grows at once */
 #define MM_COPY_MIN      (16 * KIB)  /* copy on write: the first copy */
 #define MM_COPY_MAX      (64 * KIB)  /* and when copies go on side by side */
+#define MM_COPY_SMALL    (256 * KIB) /* of a run up to this: at once */
 #define MM_MAX_MAP_COUNT 65530u      /* vm.max_map_count */
 #define MM_AUXV_MAX      48u
 
@@ -123,6 +124,9 @@ MUST_CHECK int mm_map_range_locked(struct mm *mm, const struct vma *v, const str
  * is there: the run that begins at at. ahead: for writing, if v may be. NULL: nothing was done. The
  * guest sees nothing of v yet. */
 struct pma *mm_prepare_locked(struct mm *mm, struct vma *v, u64 at, bool ahead);
+/* The same for a guest that faulted there: what lies around is shown too. Runs may be joined. */
+MUST_CHECK int mm_show_locked(struct mm *mm, struct vma *v, const struct pma *p, u64 addr, u64 lo,
+                              u64 hi, bool precommit);
 /* v's protection as the host must have it. */
 static inline int mm_host_prot(const struct vma *v, bool cow)
 {
@@ -145,11 +149,27 @@ static inline bool vma_allows(const struct vma *v, u32 access)
 /* Host memory at addr in p: a pointer good for *ret_len bytes. NULL: none (-EFAULT). */
 void *mm_pma_ptr(const struct pma *p, u64 addr, u64 *ret_len);
 
+/* cow.c */
+/* Makes page, in p, in v, writable; p is cow. guest: it faulted there. *ret is the run that holds
+ * page then; *ret_shown: whether the guest has seen it. Errors as of mm_get_page_locked. */
+MUST_CHECK int mm_break_cow_locked(struct mm *mm, struct vma *v, struct pma *p, u64 page,
+                                   bool guest, struct pma **ret, bool *ret_shown);
+/* The part of p in v, of which the guest sees nothing, becomes its own: the run that it is then;
+ * where that can't be done, p. */
+struct pma *mm_copy_ahead_locked(struct mm *mm, const struct vma *v, struct pma *p);
+
 /* around.c */
 /* Mappings, at most room, that the guest will ask for next when it begins to use v, of which
  * main is shown first. Makes them present; runs may be joined. How many. */
 u32 mm_around_locked(struct mm *mm, struct vma *v, const struct aspace_map *main,
                      struct aspace_map *maps, u32 room);
+/* A run of v has no other user any more: what is so in the mappings around may be written again
+ * without being asked for. The guest knows after the next mapping that it is shown. Runs may be
+ * joined, not that of v. */
+void mm_unshare_around_locked(struct mm *mm, struct vma *v);
+/* v and what it runs with are one program or library: nobody is going to change its file and look
+ * for that in v's pages, as may be with other private mappings. */
+bool mm_of_program(struct vma *v);
 
 /* mprotect.c */
 /* Sets and clears vma flags in a range. */
