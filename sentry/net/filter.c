@@ -8,6 +8,7 @@
 #include "state/fields.h"
 
 #include <net/if_arp.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -72,6 +73,8 @@ OBJECT_TYPE(sock_bpf, Sentry__SockBpf, sentry__sock_bpf__descriptor, SOCK_BPF_FI
 
 static bool ancillary(const struct filter_packet *p, u32 which, u32 *ret)
 {
+	int cpu;
+
 	*ret = 0;
 	switch (which) {
 	case SKF_AD_PROTOCOL:
@@ -89,6 +92,10 @@ static bool ancillary(const struct filter_packet *p, u32 which, u32 *ret)
 	case SKF_AD_RANDOM:
 		if (getrandom(ret, sizeof(*ret), GRND_NONBLOCK) != sizeof(*ret))
 			*ret = 0;
+		break;
+	case SKF_AD_CPU:
+		cpu = sched_getcpu();
+		*ret = cpu < 0 ? 0 : (u32)cpu;
 		break;
 	case SKF_AD_PAY_OFFSET:
 		*ret = p->start;
@@ -124,17 +131,21 @@ static bool load(const struct cbpf_data *d, u32 off, u32 size, u32 x, u32 *ret)
 	return true;
 }
 
+bool filter_run_program(const struct sock_bpf *f, const struct filter_packet *p, u32 *ret)
+{
+	struct cbpf_data d = {.load = load, .p = p, .len = p->len - p->start};
+
+	return cbpf_run(f->insns, f->n_insns, &d, ret);
+}
+
 u32 filter_run(const struct sock *sk, const struct filter_packet *p)
 {
 	const struct sock_bpf *f = sk->filter;
-	struct cbpf_data d = {.load = load, .p = p, .len = p->len - p->start};
 	u32 keep;
 
 	if (!f)
-		return d.len;
-	if (!cbpf_run(f->insns, f->n_insns, &d, &keep))
-		return 0;
-	return MIN(keep, d.len);
+		return p->len - p->start;
+	return filter_run_program(f, p, &keep) ? MIN(keep, p->len - p->start) : 0;
 }
 
 /* ---- options ---- */
@@ -156,7 +167,7 @@ static int replace(struct sock *sk, struct sock_bpf *f)
 	return !f && !old ? -ENOENT : 0;
 }
 
-static int attach(struct sock *sk, struct ctx *c, uaddr_t val, u32 len)
+int filter_program(struct sock *sk, struct ctx *c, uaddr_t val, u32 len, struct sock_bpf **ret)
 {
 	AUTO(sock_bpf) f = NULL;
 	struct sock_fprog prog;
@@ -178,11 +189,22 @@ static int attach(struct sock *sk, struct ctx *c, uaddr_t val, u32 len)
 	r = user_copy_in(c, f->insns, UADDR((uintptr_t)prog.filter), prog.len * sizeof(*f->insns));
 	if (r == 0)
 		r = cbpf_check(f->insns, f->n_insns, may);
-	return r < 0 ? r : replace(sk, TAKE(f));
+	if (r < 0)
+		return r;
+	*ret = TAKE(f);
+	return 0;
 }
 
-/* Programs of bpf(2), of which there are none: what the descriptor is instead. */
-static int attach_program(struct sock *sk, struct ctx *c, uaddr_t val, u32 len)
+static int attach(struct sock *sk, struct ctx *c, uaddr_t val, u32 len)
+{
+	struct sock_bpf *f;
+	int r = filter_program(sk, c, val, len, &f);
+
+	return r < 0 ? r : replace(sk, f);
+}
+
+/* What the descriptor is instead. */
+int filter_no_program(struct sock *sk, struct ctx *c, uaddr_t val, u32 len)
 {
 	AUTO(file) f = NULL;
 	s32 fd;
@@ -219,7 +241,7 @@ int filter_setsockopt(struct sock *sk, struct ctx *c, int name, uaddr_t val, u32
 	case SO_ATTACH_FILTER:
 		return attach(sk, c, val, len);
 	case SO_ATTACH_BPF:
-		return attach_program(sk, c, val, len);
+		return filter_no_program(sk, c, val, len);
 	case SO_LOCK_FILTER:
 		return lock_filter(sk, v);
 	default:

@@ -3,6 +3,7 @@
 
 #include "sentry/auth/creds.h"
 #include "sentry/net/inet/ports.h"
+#include "sentry/net/inet/reuse.h"
 #include "sentry/net/inet/state.h"
 
 #include <errno.h>
@@ -186,10 +187,12 @@ static void inet_sock_destroy(void *p)
 
 	struct inet_ns *ns = inet_ns_of(&is->sk);
 
-	if (is->linked) {
+	if (is->linked || is->reuse_linked) {
 		GUARD_WRITE(&ns->lock);
 		port_remove_locked(ns, is);
+		reuse_leave_locked(is);
 	}
+	reuse_group_put(TAKE(is->reuse));
 	inet_opts_finish(&is->ip);
 }
 
@@ -204,6 +207,9 @@ static void inet_sock_destroy(void *p)
 	F(VAL, hashed)                                  \
 	F(SKIP, linked)                                 \
 	F(SKIP, link) /* after_load enters the table */ \
+	F(REF, reuse, reuse_group)                      \
+	F(SKIP, reuse_link)                             \
+	F(SKIP, reuse_linked) /* the group knows */     \
 	F(SUB, ip, inet_opts)
 OBJECT_TYPE(inet_sock, Sentry__InetSock, sentry__inet_sock__descriptor, INET_SOCK_FIELDS,
             .base = &sock_type, .abstract = true, .destroy = inet_sock_destroy);

@@ -13,6 +13,7 @@
 #include "sentry/net/socket.h"
 
 struct inet_ns;
+struct reuse_group;
 
 /* Which table a socket is in. */
 enum inet_proto {
@@ -33,6 +34,9 @@ struct inet_sock {
 	bool hashed;                /* in the table, or, while loading, to be */
 	bool linked;                /* link is in use */
 	LIST_ENTRY(inet_sock) link; /* of the table */
+	struct reuse_group *reuse;  /* owned; SO_REUSEPORT: reuse.h */
+	TAILQ_ENTRY(inet_sock) reuse_link;
+	bool reuse_linked;
 	struct inet_opts ip;
 };
 OBJECT_DECL(inet_sock);

@@ -2,6 +2,7 @@
 #include "sentry/auth/creds.h"
 #include "sentry/net/inet/ip_member.h"
 #include "sentry/net/inet/ports.h"
+#include "sentry/net/inet/reuse.h"
 #include "state/base/bug.h"
 #include "state/base/cleanup.h"
 
@@ -408,7 +409,9 @@ int inet_setsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t
 {
 	switch (level) {
 	case SOL_SOCKET:
-		return -SOCK_OPT_GENERIC;
+		return reuse_is_option(level, name)
+		               ? reuse_setsockopt(inet_sk(sk), c, name, val, len)
+		               : -SOCK_OPT_GENERIC;
 	case SOL_IP:
 		return ip_setsockopt(inet_sk(sk), c, name, val, len);
 	case SOL_IPV6:

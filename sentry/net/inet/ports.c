@@ -2,8 +2,10 @@
 #include "sentry/net/inet/ports.h"
 
 #include "sentry/kernel/kernel.h"
+#include "sentry/net/inet/reuse.h"
 #include "sentry/net/inet/state.h"
 
+#include <sched.h>
 #include <sys/random.h>
 
 struct port_bucket *port_bucket(struct inet_ns *ns, enum inet_proto proto, u16 port)
@@ -144,6 +146,9 @@ void port_remove_locked(struct inet_ns *ns, struct inet_sock *is)
 {
 	if (is->linked)
 		LIST_REMOVE(is, link);
+	/* A stream that does not listen waits in its group. */
+	if (is->linked && (is->listening || is->sk.type != SOCK_STREAM))
+		reuse_leave_locked(is);
 	is->hashed = is->linked = false;
 }
 
@@ -193,6 +198,8 @@ int port_bind_locked(struct inet_ns *ns, struct inet_sock *is, const struct ipad
 	is->local.ip = *ip;
 	is->local.port = port;
 	port_add_locked(ns, is);
+	if (is->sk.type != SOCK_STREAM)
+		reuse_join_locked(ns, is);
 	return 0;
 }
 
@@ -279,6 +286,7 @@ int port_listen_locked(struct inet_ns *ns, struct inet_sock *is)
 	port_remove_locked(ns, is);
 	is->listening = true;
 	port_add_locked(ns, is);
+	reuse_join_locked(ns, is);
 	return 0;
 }
 
@@ -354,6 +362,9 @@ int port_score(const struct inet_sock *is, const struct inet_addr *src, const st
 			return -1;
 		score += 4;
 	}
+	/* SO_INCOMING_CPU: who wants what comes from this one. */
+	if (unlikely(is->sk.opts.incoming_cpu >= 0) && is->sk.opts.incoming_cpu == sched_getcpu())
+		score += 1;
 	if (is->sk.opts.bound_if) {
 		if (is->sk.opts.bound_if != LO_INDEX)
 			return -1;

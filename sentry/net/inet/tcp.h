@@ -165,6 +165,9 @@ void tcp_timer_expired(struct ktimer *kt);
 /* Arms kt for what t waits for. */
 void tcp_arm(struct tcp_sock *t);
 
+/* Of the listeners that share a port with l, the one that a program chooses for t's SYN. */
+struct inet_sock *tcp_choose_locked(const struct tcp_sock *t, struct inet_sock *l);
+
 /* tcp_conn.c, for it; under the table lock. */
 void tcp_establish_locked(struct inet_ns *ns, struct tcp_sock *t, struct tcp_sock *l);
 void tcp_reset_locked(struct tcp_sock *t);

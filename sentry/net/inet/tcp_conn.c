@@ -269,6 +269,7 @@ static int syn_locked(struct inet_ns *ns, struct tcp_sock *t)
 		l = port_listener_locked(ns, &t->inet.local, dst);
 		if (!l)
 			return -ECONNREFUSED;
+		l = tcp_choose_locked(t, l);
 		if (tcp_has_room(tcp_sk(&l->sk))) {
 			tcp_establish_locked(ns, t, tcp_sk(&l->sk));
 			return 0;

@@ -3,10 +3,17 @@
  * (TCP_DEFER_ACCEPT). And what a connection waits for by the clock.
  */
 #include "sentry/kernel/kernel.h"
+#include "sentry/net/filter.h"
+#include "sentry/net/inet/reuse.h"
 #include "sentry/net/inet/tcp.h"
+#include "sentry/net/inet/wire.h"
 #include "state/base/cleanup.h"
 
 #include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/tcp.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* ---- queues ---- */
 
@@ -69,6 +76,33 @@ void tcp_refuse_all(struct tcp_queue *gone)
 		tcp_release(&q->inet.sk);
 		tcp_sock_put(q);
 	}
+}
+
+/* The program sees what follows the header of TCP, and before it what any may look at. */
+struct inet_sock *tcp_choose_locked(const struct tcp_sock *t, struct inet_sock *l)
+{
+	struct tcphdr h = {
+		.source = htons(t->inet.local.port),
+		.dest = htons(t->inet.remote.port),
+		.doff = sizeof(h) / 4,
+		.syn = 1,
+	};
+	u8 wire[IP6_HEADER + sizeof(h)];
+	struct filter_packet fp = {.bytes = wire};
+	struct packet *p;
+
+	if (!l->reuse || !l->reuse->prog)
+		return l;
+	p = packet_new(sizeof(h));
+	memcpy(p->data, &h, sizeof(h));
+	p->src = t->inet.local;
+	p->dst = t->inet.remote;
+	p->ttl = 64;
+	wire_write(p, IPPROTO_TCP, wire);
+	fp.len = fp.start = wire_size(p, IPPROTO_TCP);
+	fp.protocol = ip_is_v4(&p->dst.ip) ? ETH_P_IP : ETH_P_IPV6;
+	free(p);
+	return reuse_pick_locked(l, &fp);
 }
 
 /* ---- by the clock ---- */

@@ -1,10 +1,12 @@
 /* Sending datagrams, and who gets them. */
-#include "sentry/net/inet/udp.h"
-
+#include "sentry/net/filter.h"
+#include "sentry/net/inet/reuse.h"
+#include "sentry/net/inet/wire.h"
 #include "state/base/bug.h"
 #include "state/base/cleanup.h"
 
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +136,28 @@ void udp_deliver(struct udp_sock *from, struct packet *p)
 		refused(from, p);
 }
 
+/* Of a group with a program, whom that chooses: it sees what follows the header of UDP. */
+static struct inet_sock *choose_locked(struct inet_sock *best, const struct packet *p)
+{
+	u32 len = wire_size(p, IPPROTO_UDP);
+	struct filter_packet fp = {
+		.len = len,
+		.start = wire_ip_header(p) + UDP_HEADER,
+		.protocol = ip_is_v4(&p->dst.ip) ? ETH_P_IP : ETH_P_IPV6,
+	};
+	u8 *wire;
+
+	if (!best->reuse || !best->reuse->prog)
+		return best;
+	wire = malloc(len);
+	BUG_ON(!wire);
+	wire_write(p, IPPROTO_UDP, wire);
+	fp.bytes = wire;
+	best = reuse_pick_locked(best, &fp);
+	free(wire);
+	return best;
+}
+
 bool udp_input(struct inet_ns *ns, struct packet *p)
 {
 	bool v6 = !ip_is_v4(&p->dst.ip);
@@ -144,7 +168,9 @@ bool udp_input(struct inet_ns *ns, struct packet *p)
 		return true;
 	}
 	rwlock_rdlock(&ns->lock);
-	is = obj_get(port_receiver_locked(ns, INET_UDP, &p->src, &p->dst));
+	is = port_receiver_locked(ns, INET_UDP, &p->src, &p->dst);
+	if (is)
+		is = obj_get(choose_locked(is, p));
 	rwlock_unlock(&ns->lock);
 	if (!is) {
 		count(ns, v6, INET_UDP_NOPORTS, 1);
