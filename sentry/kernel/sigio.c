@@ -97,6 +97,11 @@ void file_set_async_terminal(struct file *f, struct ctx *c, struct terminal *t)
 		file_set_owner(f, c, &o, true);
 }
 
+void file_own_by_default(struct file *f, struct ctx *c)
+{
+	file_set_async_terminal(f, c, NULL);
+}
+
 /* 0 if nobody of that kind is left. */
 static s32 living(struct kernel *k, const struct file_owner *o)
 {

@@ -4,7 +4,7 @@
 #include "sentry/kernel/sigio.h"
 #include "sentry/syscall/sysarg.h"
 #include "sentry/vfs/fd_table.h"
-#include "sentry/vfs/flock.h"
+#include "sentry/vfs/lease.h"
 #include "sentry/vfs/inode.h"
 #include "sentry/vfs/namei.h"
 
@@ -100,6 +100,18 @@ static long set_flags(struct file *f, struct ctx *c, int fd, u32 flags)
 	return 0;
 }
 
+static int set_lease(struct file *f, struct ctx *c, int fd, int type)
+{
+	bool taken;
+	int r = lease_set(f, c, fd, type, &taken);
+
+	if (r == 0 && taken) {
+		atomic_fetch_or(&f->flags, O_ASYNC);
+		file_own_by_default(f, c);
+	}
+	return r;
+}
+
 static bool works_on_path(int cmd)
 {
 	return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC || cmd == F_GETFD || cmd == F_SETFD ||
@@ -149,7 +161,9 @@ SYSCALL3(fcntl, int, fd, int, cmd, u64, arg)
 		file_set_owner_sig(f, (s32)arg);
 		return 0;
 	case F_GETLEASE:
-		return F_UNLCK;
+		return lease_type_of(f, c);
+	case F_SETLEASE:
+		return set_lease(f, c, fd, (int)arg);
 	case F_GETPIPE_SZ:
 		return pipe_of(f) ? pipe_get_size(pipe_of(f)) : -EBADF;
 	case F_SETPIPE_SZ:

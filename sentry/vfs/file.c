@@ -4,7 +4,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/vfs/epoll.h"
 #include "sentry/vfs/fasync.h"
-#include "sentry/vfs/flock.h"
+#include "sentry/vfs/lease.h"
 #include "sentry/vfs/namei.h"
 #include "sentry/vfs/notify.h"
 #include "sentry/vfs/path_file.h"
@@ -53,19 +53,24 @@ static void file_last_put(void *p)
 	epoll_file_gone(f);
 	fasync_file_gone(f);
 	locks_file_gone(f);
+	lease_file_gone(f);
 }
-/* Counts in f->inode->writers. */
-static bool counts_as_writer(const struct file *f)
+/* Regular files know how many have them open. */
+static void count_open(struct file *f, u32 n)
 {
-	return f->inode && file_writable(f) && inode_is_reg(f->inode);
+	struct inode *place = file_place(f);
+
+	if (f->inode && file_writable(f) && inode_is_reg(f->inode))
+		atomic_fetch_add(&f->inode->writers, n);
+	else if (place && file_readable(f) && inode_is_reg(place))
+		atomic_fetch_add(&place->readers, n);
 }
 
 static void file_destroy(void *p)
 {
 	struct file *f = p;
 
-	if (counts_as_writer(f))
-		atomic_fetch_sub(&f->inode->writers, 1);
+	count_open(f, ~0u);
 	path_put(&f->path);
 	fasync_put(TAKE(f->fasync));
 	inode_put(TAKE(f->inode));
@@ -81,8 +86,7 @@ static int file_after_load(struct loader *l, void *p)
 	if (f->pos < 0)
 		return loader_error(l, "negative file position");
 	fasync_file_loaded(f);
-	if (counts_as_writer(f))
-		atomic_fetch_add(&f->inode->writers, 1);
+	count_open(f, 1);
 	return 0;
 }
 static void file_sample(struct sampler *sp, void *p)
@@ -104,8 +108,7 @@ void file_setup(struct file *f, u32 flags, const struct path *path, struct inode
 		path_get(&f->path);
 	}
 	f->inode = inode_get(inode);
-	if (counts_as_writer(f))
-		atomic_fetch_add(&inode->writers, 1);
+	count_open(f, 1);
 }
 
 /* ---- transfers ---- */

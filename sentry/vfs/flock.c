@@ -3,6 +3,7 @@
 #include "proto/leaf.pb-c.h"
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/inode.h"
+#include "sentry/vfs/lease.h"
 #include "sentry/vfs/stat.h"
 #include "state/base/cleanup.h"
 #include "state/fields.h"
@@ -31,12 +32,12 @@ __attribute__((constructor)) static void blocked_lock_init(void)
 	mutex_init(&blocked_lock, RANK_LEAF);
 }
 
-static struct inode_locks *locks_peek(struct inode *i)
+struct inode_locks *inode_locks_peek(struct inode *i)
 {
 	return __atomic_load_n(&i->locks, __ATOMIC_ACQUIRE);
 }
 
-static struct inode_locks *locks_of(struct inode *i)
+struct inode_locks *inode_locks_of(struct inode *i)
 {
 	GUARD(&i->lock);
 	if (!i->locks)
@@ -153,7 +154,7 @@ static size_t show_lock(const struct file_lock *k, u32 n, u64 dev, u64 ino, char
 void locks_show(struct file *f, const struct fd_table *files, u64 dev, u64 ino, char *buf,
                 size_t size)
 {
-	struct inode_locks *l = locks_peek(f->inode);
+	struct inode_locks *l = inode_locks_peek(f->inode);
 	const struct file_lock *k;
 	size_t at = 0;
 	u32 n = 0;
@@ -312,7 +313,7 @@ int flock_file(struct file *f, struct ctx *c, int op)
 	case LOCK_EX:
 		break;
 	case LOCK_UN:
-		l = locks_peek(file_place(f));
+		l = inode_locks_peek(file_place(f));
 		if (l)
 			release(l, &want);
 		return 0;
@@ -320,7 +321,7 @@ int flock_file(struct file *f, struct ctx *c, int op)
 		return -EINVAL;
 	}
 	want.exclusive = (op & ~LOCK_NB) == LOCK_EX;
-	l = locks_of(file_place(f));
+	l = inode_locks_of(file_place(f));
 	give_up_other(l, &want);
 	return take(l, c, &want, !(op & LOCK_NB));
 }
@@ -373,7 +374,7 @@ static int lock_range(struct file *f, struct ctx *c, const struct flock *fl, str
 static int get_lock(struct file *f, struct ctx *c, struct file_lock *want, uaddr_t arg,
                     struct flock *fl)
 {
-	struct inode_locks *l = locks_peek(file_place(f));
+	struct inode_locks *l = inode_locks_peek(file_place(f));
 	const struct file_lock *by;
 
 	fl->l_type = F_UNLCK;
@@ -430,14 +431,14 @@ int fcntl_lock(struct file *f, struct ctx *c, int fd, int cmd, uaddr_t arg)
 	if (get)
 		return get_lock(f, c, &want, arg, &fl);
 	if (fl.l_type == F_UNLCK) {
-		l = locks_peek(file_place(f));
+		l = inode_locks_peek(file_place(f));
 		if (l)
 			release(l, &want);
 		return 0;
 	}
 	if (want.exclusive ? !file_writable(f) : !file_readable(f))
 		return -EBADF;
-	l = locks_of(file_place(f));
+	l = inode_locks_of(file_place(f));
 	r = take(l, c, &want, wait);
 	if (r == 0)
 		undo_if_closed(f, c, fd, l, &want);
@@ -448,7 +449,7 @@ int fcntl_lock(struct file *f, struct ctx *c, int fd, int cmd, uaddr_t arg)
 
 void locks_closed(struct file *f, struct fd_table *files)
 {
-	struct inode_locks *l = locks_peek(file_place(f));
+	struct inode_locks *l = inode_locks_peek(file_place(f));
 	struct file_lock all = {.kind = LOCK_KIND_POSIX, .end = END_MAX, .files = files};
 
 	if (l)
@@ -457,7 +458,7 @@ void locks_closed(struct file *f, struct fd_table *files)
 
 void locks_file_gone(struct file *f)
 {
-	struct inode_locks *l = file_place(f) ? locks_peek(file_place(f)) : NULL;
+	struct inode_locks *l = file_place(f) ? inode_locks_peek(file_place(f)) : NULL;
 	struct file_lock all = {.kind = LOCK_KIND_FLOCK, .end = END_MAX, .file = f};
 
 	if (!l)
@@ -483,6 +484,7 @@ static void inode_locks_init(void *o)
 
 	mutex_init(&l->lock, RANK_FLOCK);
 	TAILQ_INIT(&l->held);
+	TAILQ_INIT(&l->leases);
 	waitq_init(&l->changed);
 }
 
@@ -490,9 +492,14 @@ static void inode_locks_destroy(void *o)
 {
 	struct inode_locks *l = o;
 	struct file_lock *k;
+	struct lease *le;
 
 	while ((k = TAILQ_FIRST(&l->held)))
 		lock_drop(l, k);
+	while ((le = TAILQ_FIRST(&l->leases))) {
+		TAILQ_REMOVE(&l->leases, le, link);
+		lease_put(le);
+	}
 }
 
 static int inode_locks_after_load(struct loader *ld, void *o)
@@ -508,7 +515,7 @@ static int inode_locks_after_load(struct loader *ld, void *o)
 		if (k->kind == LOCK_KIND_POSIX ? !k->files : !k->file)
 			lock_drop(l, k);
 	}
-	return 0;
+	return leases_after_load(ld, l);
 }
 
 static void inode_locks_sample(struct sampler *sp, void *o)
@@ -524,7 +531,8 @@ static void inode_locks_sample(struct sampler *sp, void *o)
 }
 
 #define INODE_LOCKS_FIELDS(F) \
-	F(HDR, obj) F(SKIP, lock) F(LIST, held, file_lock, link) F(SKIP, changed)
+	F(HDR, obj)           \
+	F(SKIP, lock) F(LIST, held, file_lock, link) F(LIST, leases, lease, link) F(SKIP, changed)
 OBJECT_TYPE(inode_locks, Sentry__InodeLocks, sentry__inode_locks__descriptor, INODE_LOCKS_FIELDS,
             .init = inode_locks_init, .destroy = inode_locks_destroy,
             .after_load = inode_locks_after_load, .sample = inode_locks_sample);

@@ -32,13 +32,18 @@ struct file_lock {
 };
 OBJECT_DECL(file_lock);
 
+struct lease;
 struct inode_locks {
 	struct obj obj;
 	struct mutex lock;
 	TAILQ_HEAD(file_lock_list, file_lock) held; /* owned */
+	TAILQ_HEAD(lease_list, lease) leases;       /* owned; lease.h */
 	struct waitq changed;
 };
 OBJECT_DECL(inode_locks);
+/* Those of i, NULL if there were none so far; made if need be. */
+struct inode_locks *inode_locks_peek(struct inode *i);
+struct inode_locks *inode_locks_of(struct inode *i);
 
 /* flock(2): LOCK_SH, LOCK_EX, LOCK_UN, with LOCK_NB. -EWOULDBLOCK, -EINVAL, -ERESTARTSYS. */
 MUST_CHECK int flock_file(struct file *f, struct ctx *c, int op);

@@ -17,25 +17,26 @@
 OBJECT_TYPE(inode_extra, Sentry__InodeExtra, sentry__inode_extra__descriptor, INODE_EXTRA_FIELDS,
             .abstract = true);
 
-#define INODE_FIELDS(X)                                     \
-	X(BASE, map, mappable)                              \
-	X(REF, sb, super_block)                             \
-	X(VAL, ino)                                         \
-	X(SKIP, lock)                                       \
-	X(VAL, mode)                                        \
-	X(VAL, uid)                                         \
-	X(VAL, gid)                                         \
-	X(VAL, nlink)                                       \
-	X(VAL, rdev)                                        \
-	X(VAL, size)                                        \
-	X(VAL, atime)                                       \
-	X(VAL, mtime)                                       \
-	X(VAL, ctime)                                       \
-	X(VAL, btime)                                       \
-	X(REF, extra, inode_extra)                          \
-	X(REF, locks, inode_locks)                          \
-	X(SKIP, watches)  /* they attach themselves */      \
-	X(SKIP, writers)  /* open files count themselves */ \
+#define INODE_FIELDS(X)                                    \
+	X(BASE, map, mappable)                             \
+	X(REF, sb, super_block)                            \
+	X(VAL, ino)                                        \
+	X(SKIP, lock)                                      \
+	X(VAL, mode)                                       \
+	X(VAL, uid)                                        \
+	X(VAL, gid)                                        \
+	X(VAL, nlink)                                      \
+	X(VAL, rdev)                                       \
+	X(VAL, size)                                       \
+	X(VAL, atime)                                      \
+	X(VAL, mtime)                                      \
+	X(VAL, ctime)                                      \
+	X(VAL, btime)                                      \
+	X(REF, extra, inode_extra)                         \
+	X(REF, locks, inode_locks)                         \
+	X(SKIP, watches) /* they attach themselves */      \
+	X(SKIP, writers) /* open files count themselves */ \
+	X(SKIP, readers)                                   \
 	X(SKIP, executed) /* as do address spaces */
 
 static void inode_init(void *p)

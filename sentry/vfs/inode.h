@@ -52,6 +52,7 @@ struct inode {
 		locks GUARDED_BY(lock);     /* owned; sentry/vfs/flock.h; NULL: never locked */
 	LIST_HEAD(, inotify_watch) watches; /* sentry/vfs/inotify.h; not owned */
 	_Atomic u32 writers;                /* descriptions open for writing: execve says ETXTBSY */
+	_Atomic u32 readers;                /* and for reading only: for leases */
 	_Atomic u32
 		executed; /* address spaces that it is the program of: opens for writing say so */
 };

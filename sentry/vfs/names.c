@@ -1,4 +1,5 @@
 /* mkdir(2), mknod(2), symlink(2), link(2), unlink(2), rmdir(2). rename(2) is in rename.c. */
+#include "sentry/vfs/lease.h"
 #include "sentry/vfs/names.h"
 
 #include "sentry/auth/creds.h"
@@ -352,6 +353,8 @@ int vfs_truncate(struct ctx *c, const struct path *p, u64 size, struct file *f)
 		r = inode_permission(i, c, NULL, MAY_WRITE);
 	if (r == 0 && !f && atomic_load(&i->executed) > 0)
 		r = -ETXTBSY;
+	if (r == 0 && !f)
+		r = lease_break(i, c, O_WRONLY);
 	if (r == 0)
 		r = inode_setattr(i, c, &a);
 	if (r == 0 && p->dentry)

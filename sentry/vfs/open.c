@@ -2,6 +2,7 @@
 #include "sentry/auth/creds.h"
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/fs_context.h"
+#include "sentry/vfs/lease.h"
 #include "sentry/vfs/names.h"
 #include "sentry/vfs/notify.h"
 #include "sentry/vfs/path_file.h"
@@ -75,8 +76,10 @@ static int open_inode(struct ctx *c, const struct path *p, u32 flags, struct fil
 static int open_checked(struct ctx *c, const struct path *p, u32 flags, struct file **ret)
 {
 	struct inode *i = path_inode(p);
-	int r;
+	int r = lease_break(i, c, flags);
 
+	if (r < 0)
+		return r;
 	if ((flags & O_TRUNC) && inode_is_reg(i)) {
 		struct iattr a = {.valid = IATTR_SIZE | IATTR_OPEN};
 
@@ -314,5 +317,7 @@ int path_open_exec(struct ctx *c, int dirfd, const char *name, int flags, struct
 	r = may_exec(c, path_inode(&p), p.mount);
 	if (r == 0 && atomic_load(&path_inode(&p)->writers) > 0)
 		r = -ETXTBSY;
+	if (r == 0)
+		r = lease_break(path_inode(&p), c, O_RDONLY);
 	return r < 0 ? r : open_inode(c, &p, O_RDONLY, ret);
 }

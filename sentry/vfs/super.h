@@ -30,9 +30,10 @@ struct super_block {
 OBJECT_DECL(super_block);
 
 struct super_ops {
-	const char *name; /* type in /proc/mounts; never NULL */
-	u32 cache;        /* dentries that nobody uses but which stay; 0: none */
-	bool nameless;    /* its dentries are places for files that have none: no names to show */
+	const char *name;     /* type in /proc/mounts; never NULL */
+	u32 cache;            /* dentries that nobody uses but which stay; 0: none */
+	bool changes_outside; /* by others than the sandbox: no leases */
+	bool nameless; /* its dentries are places for files that have none: no names to show */
 	/* Fills type, sizes, namelen; the caller sets flags. NULL: zeros and simple values. */
 	int (*statfs)(struct super_block *sb, struct ctx *c, struct statfs *ret);
 	int (*sync)(struct super_block *sb, struct ctx *c); /* NULL: 0 */

@@ -124,6 +124,7 @@ static void gofer_kill(struct super_block *sb)
 static const struct super_ops gofer_super_ops = {
 	.name = "9p",
 	.cache = 8192,
+	.changes_outside = true,
 	.statfs = gofer_statfs,
 	.revalidate = gofer_revalidate,
 	.kill = gofer_kill,
