@@ -338,7 +338,7 @@ long ipc_semop(struct ctx *c, struct ipcns *ns, s32 id, uaddr_t uops, u64 n, str
 	}
 	if (r == 0)
 		return call.result;
-	return r == -ETIMEDOUT ? -EAGAIN : r == -ERESTARTSYS ? -ERESTARTNOHAND : r;
+	return r == -ETIMEDOUT ? -EAGAIN : r == -ERESTARTSYS ? -ERESTARTUNSTOPPED : r;
 }
 
 void ipc_sem_exit_locked(struct ipc_object *o, u32 tgid, s64 now)

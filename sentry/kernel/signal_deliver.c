@@ -101,21 +101,31 @@ static void default_action(struct task *t, const siginfo_t *info)
 	thread_group_exit(t->tg, signo);
 }
 
+/* It had moved bytes when a stop interrupted it: they count, as they would without the stop. */
+static bool end_with_what_was_done(struct task *t)
+{
+	struct restart *re = &t->ctx.restart;
+
+	if (re->done == 0)
+		return false;
+	task_syscall_done(t, (long)(re->result ? re->result : re->done));
+	return true;
+}
+
+/* A call that is not made again after a group stop ends when the stop begins. */
+static void settle_for_stop(struct task *t)
+{
+	if (t->in_syscall && t->syscall_ret == -ERESTARTUNSTOPPED && !end_with_what_was_done(t))
+		task_syscall_done(t, -EINTR);
+}
+
 /* What becomes of an interrupted call when a handler runs. */
 static void restart_for_handler(struct task *t, const struct ksigaction *act)
 {
 	bool again = false;
 
-	if (!t->in_syscall)
+	if (!t->in_syscall || end_with_what_was_done(t))
 		return;
-	/* It had moved bytes when a stop interrupted it: they count, as they would without the
-	 * stop. */
-	if (t->ctx.restart.done > 0) {
-		struct restart *re = &t->ctx.restart;
-
-		task_syscall_done(t, (long)(re->result ? re->result : re->done));
-		return;
-	}
 	switch (-t->syscall_ret) {
 	case ERESTARTNOINTR:
 		again = true;
@@ -124,6 +134,7 @@ static void restart_for_handler(struct task *t, const struct ksigaction *act)
 		again = (act->flags & SA_RESTART) != 0;
 		break;
 	case ERESTARTNOHAND:
+	case ERESTARTUNSTOPPED:
 	case ERESTART_RESTARTBLOCK:
 		break;
 	default:
@@ -232,6 +243,7 @@ static const struct run_state *interrupt_step(struct task *t)
 		if (stopping && join_group_stop(t)) {
 			if (unlikely(t->kernel->machine->strace))
 				strace_stopped(t, READ_ONCE(tg->stop_signo));
+			settle_for_stop(t);
 			return &run_stopped;
 		}
 		if (!signal_dequeue(t, 0, &info))

@@ -146,7 +146,7 @@ void task_syscall_done(struct task *t, long ret)
 static bool restarts(long r)
 {
 	return r == -ERESTARTSYS || r == -ERESTARTNOINTR || r == -ERESTARTNOHAND ||
-	       r == -ERESTART_RESTARTBLOCK;
+	       r == -ERESTARTUNSTOPPED || r == -ERESTART_RESTARTBLOCK;
 }
 
 /* Makes the call; where to go next, or NULL: straight back to the guest. */

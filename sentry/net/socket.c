@@ -229,7 +229,7 @@ long sock_block(struct ctx *c, struct waitq *q, s64 timeo_ns, bool nonblock, lon
 		if (s == -ETIMEDOUT)
 			return op(arg);
 		if (s < 0)
-			return timeo_ns == SOCK_NO_TIMEOUT ? -ERESTARTSYS : -ERESTARTNOHAND;
+			return timeo_ns == SOCK_NO_TIMEOUT ? -ERESTARTSYS : -ERESTARTUNSTOPPED;
 	}
 }
 

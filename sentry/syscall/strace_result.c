@@ -7,25 +7,11 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-/* Calls that Linux never makes again. Here they are, after a save; for who looks they failed. */
-static bool ends_when_interrupted(u64 nr)
-{
-	switch (nr) {
-	case SYS_epoll_wait:
-	case SYS_epoll_pwait:
-	case SYS_epoll_pwait2:
-	case SYS_semop:
-	case SYS_semtimedop:
-	case SYS_rt_sigtimedwait:
-		return true;
-	}
-	return false;
-}
-
 /* Which call comes again, if no handler runs. */
-static bool interrupted(struct words *w, u64 nr, long ret)
+static bool interrupted(struct words *w, long ret)
 {
-	if (ret == -ERESTARTNOHAND && ends_when_interrupted(nr)) {
+	/* Linux never makes those again. Here they are, after a save; for who looks they failed. */
+	if (ret == -ERESTARTUNSTOPPED) {
 		words_add(w, "-1 EINTR (%s)", strerror(EINTR));
 		return true;
 	}
@@ -196,7 +182,7 @@ void strace_result(struct words *w, const struct call *k, const char *spec)
 		words_add(w, "?");
 		return;
 	}
-	if (interrupted(w, k->nr, k->ret))
+	if (interrupted(w, k->ret))
 		return;
 	if (k->ret < 0 && k->ret > -4096) {
 		const char *name = strerrorname_np((int)-k->ret);

@@ -183,9 +183,9 @@ SYSCALL4(rt_sigtimedwait, uaddr_t, set, uaddr_t, info, uaddr_t, timeout, size_t,
 		t->waiting_on = NULL;
 		if (r == -ETIMEDOUT)
 			return -EAGAIN;
-		/* A handler for another signal runs: EINTR; a kick: wait on. */
+		/* A handler for another signal runs, or a stop: EINTR; a kick: wait on. */
 		if (r < 0)
-			return -ERESTARTNOHAND;
+			return -ERESTARTUNSTOPPED;
 	}
 	if (!uaddr_null(info)) {
 		r = user_put(&t->ctx, info, &w.info);

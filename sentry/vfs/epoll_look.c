@@ -142,7 +142,7 @@ long epoll_wait_events(struct file *epf, struct ctx *c, uaddr_t events, int max,
 		announce(ep);
 	if (n != 0)
 		return n;
-	return r == -ETIMEDOUT ? 0 : -ERESTARTNOHAND;
+	return r == -ETIMEDOUT ? 0 : -ERESTARTUNSTOPPED;
 }
 
 /* Readable: some item really is ready. Items that turn out not to be leave the list. While getting
