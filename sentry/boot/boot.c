@@ -83,6 +83,7 @@ int boot_prepare(const Control__BootConfig *cfg, const struct boot_memory *mem, 
 	r = memfile_create(mem->fd, &b->machine.memfile);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot make the memory file: %s", strerror(-r));
+	b->machine.memfile->huge_always = mem->huge;
 	r = vdso_create(&b->machine);
 	if (r < 0)
 		return boot_why(ret_why, r, "cannot make the vDSO: %s", strerror(-r));

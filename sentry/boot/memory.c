@@ -31,6 +31,7 @@ void boot_memory_open(const Control__BootConfig *cfg, struct boot_memory *ret)
 	                   cfg->memory_share);
 
 	ret->statm = heap_open();
+	ret->huge = memfile_host_huge_always();
 	ret->fd = limit ? memfile_bounded(host_size(limit)) : -1;
 	if (limit && ret->fd < 0)
 		log_info("the host does not bound guest memory for us: %s", strerror(-ret->fd));

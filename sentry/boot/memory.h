@@ -11,9 +11,10 @@
 struct boot_memory {
 	int fd;    /* the memory file's, -1: any will do */
 	int statm; /* heap_open's */
+	bool huge; /* memfile_host_huge_always's */
 };
 
-/* Before anything is given up: needs /proc and the right to mount. */
+/* Before anything is given up: needs /proc, /sys and the right to mount. */
 void boot_memory_open(const Control__BootConfig *cfg, struct boot_memory *ret);
 /* Once it is known what the sandbox is made of. */
 void boot_set_limits(struct machine *m, const Control__BootConfig *cfg,

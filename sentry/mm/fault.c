@@ -212,12 +212,31 @@ static u64 fill_window(struct mm *mm, const struct vma *v, u64 page)
 	return below ? MAX(3 * below, MM_FILL_MIN) : 0;
 }
 
+/* The chunk below or above the one at lo is filled: this one will be too, if not in a row. */
+static bool filled_beside(struct mm *mm, const struct vma *v, u64 lo)
+{
+	const u64 beside[] = {lo - MM_CHUNK, lo + MM_CHUNK};
+	struct memfile *mf = mm_memfile(mm);
+
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
+		u64 at = beside[i];
+		struct pma *p =
+			at >= v->start && at + MM_CHUNK <= v->end ? pma_find(&mm->pmas, at) : NULL;
+
+		if (p && p->owned && memfile_of(p->mf) == mf && p->end >= at + MM_CHUNK &&
+		    memfile_mostly_resident(mf, p->off + (at - p->start), MM_CHUNK))
+			return true;
+	}
+	return false;
+}
+
 /* Anonymous memory for [lo, *hi), which becomes shorter where there is not enough. */
 static int alloc_anonymous(struct mm *mm, const struct vma *v, u64 page, u64 *lo, u64 *hi, u64 *off,
                            bool *ret_filled)
 {
 	struct memfile *mf = mm_memfile(mm);
-	bool small = mm_thp_disabled(mm) || v->flags & VMA_SMALL;
+	bool small = mm_thp_disabled(mm) || v->flags & VMA_SMALL ||
+	             !(v->flags & VMA_HUGE || mf->huge_always);
 	u64 window = v->flags & VMA_HUGE && !small ? 0 : fill_window(mm, v, page);
 	u64 end = MIN(*hi, page + window);
 	int r;
@@ -231,7 +250,8 @@ static int alloc_anonymous(struct mm *mm, const struct vma *v, u64 page, u64 *lo
 		return 0;
 	}
 	r = memfile_alloc(mf, *hi - *lo, *lo & (MM_CHUNK - 1), off);
-	if (r == 0 && *hi - *lo == MM_CHUNK && v->flags & VMA_HUGE && !small)
+	if (r == 0 && *hi - *lo == MM_CHUNK && !small &&
+	    (v->flags & VMA_HUGE || filled_beside(mm, v, *lo)))
 		memfile_back_huge(mf, *off);
 	if (r < 0) {
 		*lo = page;

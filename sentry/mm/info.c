@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 
 #define WINDOW_PAGES 512u
+/* Counting pages takes at most one part in this many of the time. */
+#define COUNT_PART 32
 
 void mm_residency(struct mm *mm, const struct pma *p, u64 start, u64 end, u8 *vec)
 {
@@ -28,6 +30,8 @@ static u64 resident(struct mm *mm, const struct pma *p, u64 start, u64 end)
 	u8 vec[WINDOW_PAGES];
 	u64 n = 0;
 
+	if (!memfile_of(p->mf))
+		return end - start;
 	while (start < end) {
 		u64 len = MIN(end - start, WINDOW_PAGES * PAGE_SIZE);
 
@@ -108,6 +112,41 @@ bool mm_next_vma(struct mm *mm, u64 addr, bool with_rss, struct vma_info *ret)
 	return true;
 }
 
+/* mm->lock is held in any way. */
+static void count(struct mm *mm, struct mm_count *c)
+{
+	c->anon = c->file = c->shmem = 0;
+	for (struct vma *v = vma_from(&mm->vmas, 0); v; v = vma_next(v)) {
+		for (struct pma *p = pma_from(&mm->pmas, v->start); p && p->start < v->end;
+		     p = pma_next(p)) {
+			u64 n = resident(mm, p, MAX(p->start, v->start), MIN(p->end, v->end));
+
+			if (p->owned)
+				c->anon += n;
+			else if (v->flags & VMA_ANON)
+				c->shmem += n;
+			else
+				c->file += n;
+		}
+	}
+}
+
+/* Who asks all the time (the Java machine does) is told a little less often: a large guest takes
+ * milliseconds to count. */
+static void count_if_old(struct mm *mm)
+{
+	static const struct clocks host;
+	struct mm_count *c = &mm->count;
+	s64 now = clock_mono(&host), then;
+
+	if (c->edits == mm->edits && now < c->until)
+		return;
+	count(mm, c);
+	then = clock_mono(&host);
+	c->edits = mm->edits;
+	c->until = then + COUNT_PART * (then - now);
+}
+
 void mm_stat(struct mm *mm, struct mm_stat *ret)
 {
 	struct mm_stat st = {0};
@@ -123,18 +162,13 @@ void mm_stat(struct mm *mm, struct mm_stat *ret)
 			st.vm_stack += v->end - v->start;
 		if (v->prot & PROT_EXEC && v->id)
 			st.vm_exe += v->end - v->start;
-		for (struct pma *p = pma_from(&mm->pmas, v->start); p && p->start < v->end;
-		     p = pma_next(p)) {
-			u64 n = resident(mm, p, MAX(p->start, v->start), MIN(p->end, v->end));
-
-			if (p->owned)
-				st.rss_anon += n;
-			else if (v->flags & VMA_ANON)
-				st.rss_shmem += n;
-			else
-				st.rss_file += n;
-		}
 	}
+	mutex_lock(&mm->count.lock);
+	count_if_old(mm);
+	st.rss_anon = mm->count.anon;
+	st.rss_file = mm->count.file;
+	st.rss_shmem = mm->count.shmem;
+	mutex_unlock(&mm->count.lock);
 	rwlock_unlock(&mm->lock);
 	st.vm_hwm = st.rss_anon + st.rss_file + st.rss_shmem;
 	*ret = st;

@@ -18,7 +18,8 @@ struct memfile {
 	struct mapfile mapfile; /* .fd is the memfd */
 	struct page_source source;
 	u8 *base;
-	u8 *huge; /* the same again, for memfile_back_huge */
+	u8 *huge;         /* the same again, for memfile_back_huge */
+	bool huge_always; /* the host gives them without being asked, and so do we */
 	u64 size;
 	u64 limit;        /* bytes that it and the sentry's heap may have; 0: unlimited */
 	u64 total_ram;    /* of the host, with swap: what no single request may exceed */
@@ -37,6 +38,9 @@ static inline struct memfile *memfile_of(struct mapfile *mf)
 /* In fd, an empty file in memory that the callee owns from here on, also on failure; -1: one is
  * made. No limit is set. */
 MUST_CHECK int memfile_create(int fd, struct memfile **ret);
+/* What the host does with memory that nobody gave advice on (transparent_hugepage/enabled). Needs
+ * /sys. */
+bool memfile_host_huge_always(void);
 /* An empty file of a file system of its own that holds at most size bytes: a touch beyond is
  * SIGBUS. Needs CAP_SYS_ADMIN; -errno where the host can't do that. */
 MUST_CHECK int memfile_bounded(u64 size);

@@ -5,7 +5,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
+#include <unistd.h>
+
+bool memfile_host_huge_always(void)
+{
+	AUTO_CLOSE int fd =
+		open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+	char text[64] = "";
+
+	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && strstr(text, "[always]");
+}
 
 /*
  * Guests touch pages that were mapped for them without our knowing, so only the host can hold them

@@ -19,6 +19,8 @@ static void mm_init(void *o)
 	vma_tree_init(&mm->vmas);
 	pma_tree_init(&mm->pmas);
 	limbo_init(&mm->limbo);
+	mutex_init(&mm->count.lock, RANK_LEAF);
+	mm->count.until = INT64_MIN;
 	mm->serial = atomic_fetch_add(&next_serial, 1);
 }
 
@@ -116,7 +118,8 @@ STRUCT_FIELDS(mm_layout, Sentry__MmLayout, sentry__mm_layout__descriptor, LAYOUT
 	F(SKIP, alone)    /* the next host may have more room */ \
 	F(SKIP, copy_end) /* guesses about the next fault */     \
 	F(SKIP, copy_size)                                       \
-	F(SKIP, limbo) /* nothing of the guest's */
+	F(SKIP, limbo) /* nothing of the guest's */              \
+	F(SKIP, count) /* counted again */
 
 OBJECT_TYPE(mm, Sentry__Mm, sentry__mm__descriptor, MM_FIELDS, .init = mm_init,
             .destroy = mm_destroy, .after_load = mm_after_load, .sample = mm_sample);

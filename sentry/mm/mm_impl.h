@@ -21,6 +21,14 @@
 #define MM_MAX_MAP_COUNT 65530u      /* vm.max_map_count */
 #define MM_AUXV_MAX      48u
 
+/* Pages that the host holds, as last counted: that takes time. */
+struct mm_count {
+	struct mutex lock; /* RANK_LEAF */
+	u64 edits;         /* good while mm->edits is still this */
+	s64 until;         /* and until then, on the host's monotonic clock */
+	u64 anon, file, shmem;
+};
+
 struct mm {
 	struct obj obj;
 	TAILQ_ENTRY(mm) mms_link;
@@ -44,6 +52,7 @@ struct mm {
 	bool alone; /* what lies around a fault could not be mapped: it isn't tried any more */
 	u64 copy_end, copy_size; /* where the last copy on write ended, and how large it was */
 	struct limbo limbo;
+	struct mm_count count;
 };
 
 static inline struct memfile *mm_memfile(const struct mm *mm)

@@ -174,8 +174,8 @@ static void back_huge(struct shmem *s, u64 lo, u64 off)
 {
 	struct pma *p = lo < CHUNK_MAX ? NULL : pma_from(&s->extents, lo - CHUNK_MAX);
 
-	if (p && p->start <= lo - CHUNK_MAX && p->end >= lo && p->owned &&
-	    memfile_of(p->mf) == memfile(s) &&
+	if (memfile(s)->huge_always && p && p->start <= lo - CHUNK_MAX && p->end >= lo &&
+	    p->owned && memfile_of(p->mf) == memfile(s) &&
 	    memfile_mostly_resident(memfile(s), p->off + (lo - CHUNK_MAX - p->start), CHUNK_MAX))
 		memfile_back_huge(memfile(s), off);
 }

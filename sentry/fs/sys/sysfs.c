@@ -176,9 +176,19 @@ PSEUDO_DIR(sys_devices, .id = "sys.devices", PSEUDO_ENTRIES(devices_entries));
 
 /* ---- kernel ---- */
 
+/* As the memory of guests really is treated. */
 SYS_SHOW(show_thp)
 {
-	text_printf(t, "always [madvise] never\n");
+	const struct memfile *mf = c->kernel->machine->memfile;
+
+	text_printf(t, "%s never\n",
+	            mf && mf->huge_always ? "[always] madvise" : "always [madvise]");
+	return 0;
+}
+
+SYS_SHOW(show_thp_defrag)
+{
+	text_printf(t, "always defer defer+madvise [madvise] never\n");
 	return 0;
 }
 
@@ -195,10 +205,8 @@ SYS_SHOW(show_shmem_thp)
 }
 
 static const struct pseudo_entry thp_entries[] = {
-	REG("defrag", show_thp),
-	REG("enabled", show_thp),
-	REG("hpage_pmd_size", show_pmd_size),
-	REG("shmem_enabled", show_shmem_thp),
+	REG("defrag", show_thp_defrag),       REG("enabled", show_thp),
+	REG("hpage_pmd_size", show_pmd_size), REG("shmem_enabled", show_shmem_thp),
 	REG("use_zero_page", show_1),
 };
 PSEUDO_DIR(sys_thp, .id = "sys.kernel.mm.thp", PSEUDO_ENTRIES(thp_entries));
