@@ -51,6 +51,8 @@ struct netns *netns_new(struct kernel *k)
 
 void netns_loaded(struct netns *ns, struct kernel *k)
 {
-	if (ns->inet)
-		ns->inet->kernel = k;
+	/* Every socket's settings are there, also if the image has none. */
+	if (!ns->inet)
+		ns->inet = inet_ns_new(k);
+	ns->inet->kernel = k;
 }

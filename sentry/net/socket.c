@@ -125,6 +125,12 @@ OBJECT_TYPE(sock, Sentry__Sock, sentry__sock__descriptor, SOCK_FIELDS, .abstract
             .init = sock_init, .destroy = sock_destroy, .after_load = sock_after_load,
             .sample = sock_sample);
 
+/* A buffer size of new sockets, as far as one may be. */
+static s32 sock_default(const struct sock *sk, enum net_setting which)
+{
+	return MIN(net_setting_get(sk->ns->inet, which), (s32)SOCK_BUF_MOST);
+}
+
 void sock_setup(struct sock *sk, struct ctx *c, u16 family, u16 type, u16 protocol)
 {
 	sk->ns = netns_get(c->kernel->netns);
@@ -133,8 +139,8 @@ void sock_setup(struct sock *sk, struct ctx *c, u16 family, u16 type, u16 protoc
 	sk->protocol = protocol;
 	sk->uid = c->creds->fsuid;
 	sk->opts = (struct sock_opts){
-		.sndbuf = SOCK_MEM_MAX,
-		.rcvbuf = SOCK_MEM_MAX,
+		.sndbuf = sock_default(sk, NET_WMEM_DEFAULT),
+		.rcvbuf = sock_default(sk, NET_RMEM_DEFAULT),
 		.sndtimeo = SOCK_NO_TIMEOUT,
 		.rcvtimeo = SOCK_NO_TIMEOUT,
 		.rcvlowat = 1,

@@ -25,7 +25,8 @@ struct sock_bpf;
 struct sockmsg;
 
 /* Values of /proc/sys/net/core, and limits that Linux compiles in. */
-#define SOCK_MEM_MAX     212992 /* rmem_max, wmem_max, and the defaults */
+#define SOCK_MEM_MAX     212992     /* rmem_max, wmem_max, and the defaults */
+#define SOCK_BUF_MOST    (32 * MIB) /* whatever one may ask for */
 #define SOCK_MIN_SNDBUF  4608
 #define SOCK_MIN_RCVBUF  2304
 #define SOCK_OPTMEM_MAX  131072

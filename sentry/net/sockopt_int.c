@@ -1,17 +1,18 @@
 /* SOL_SOCKET options that are a number (socket(7)). */
 #include "sentry/auth/creds.h"
 #include "sentry/net/filter.h"
+#include "sentry/net/inet/ports.h"
 #include "sentry/net/sockopts.h"
 
 #include <limits.h>
 #include <linux/capability.h>
 
-static s32 buffer_size(s32 v, s32 least, bool force)
+static s32 buffer_size(s32 v, s32 least, s32 most, bool force)
 {
 	u32 n = (u32)v;
 
 	if (!force)
-		n = MIN(n, (u32)SOCK_MEM_MAX);
+		n = MIN(n, (u32)most);
 	else if (v < 0)
 		n = 0;
 	n = MIN(n, (u32)INT_MAX / 2);
@@ -122,7 +123,9 @@ int sock_set_int(struct sock *sk, struct ctx *c, int name, s32 v)
 			return -EPERM;
 		FALLTHROUGH;
 	case SO_SNDBUF:
-		o->sndbuf = buffer_size(v, SOCK_MIN_SNDBUF, name == SO_SNDBUFFORCE);
+		o->sndbuf =
+			buffer_size(v, SOCK_MIN_SNDBUF, net_setting_get(sk->ns->inet, NET_WMEM_MAX),
+		                    name == SO_SNDBUFFORCE);
 		o->sndbuf_set = true;
 		return 0;
 	case SO_RCVBUFFORCE:
@@ -130,7 +133,9 @@ int sock_set_int(struct sock *sk, struct ctx *c, int name, s32 v)
 			return -EPERM;
 		FALLTHROUGH;
 	case SO_RCVBUF:
-		o->rcvbuf = buffer_size(v, SOCK_MIN_RCVBUF, name == SO_RCVBUFFORCE);
+		o->rcvbuf =
+			buffer_size(v, SOCK_MIN_RCVBUF, net_setting_get(sk->ns->inet, NET_RMEM_MAX),
+		                    name == SO_RCVBUFFORCE);
 		o->rcvbuf_set = true;
 		return 0;
 	case SO_KEEPALIVE:

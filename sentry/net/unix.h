@@ -22,9 +22,8 @@
 
 #include <sys/un.h>
 
-#define UNIX_PATH_SIZE  108u /* sizeof(sun_path) */
-#define UNIX_DGRAM_QLEN 10u  /* /proc/sys/net/unix/max_dgram_qlen */
-#define UNIX_MAX_FILES  253u /* SCM_MAX_FD */
+#define UNIX_PATH_SIZE 108u /* sizeof(sun_path) */
+#define UNIX_MAX_FILES 253u /* SCM_MAX_FD */
 
 enum unix_state {
 	UNIX_CLOSED = 0,
@@ -216,10 +215,7 @@ void unix_run_append(struct unix_sock *u, const struct unix_run *run);
 struct unix_packet *unix_packet_new(struct unix_sock *from, u32 len);
 void unix_packet_free(struct unix_packet *p);
 /* Would a sender that u is not connected to have to wait? q_lock is held. */
-static inline bool unix_full(const struct unix_sock *u)
-{
-	return u->n_packets > UNIX_DGRAM_QLEN;
-}
+bool unix_full(const struct unix_sock *u);
 
 /* ---- unix_scm.c ---- */
 

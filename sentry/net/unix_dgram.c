@@ -2,6 +2,7 @@
 #include "sentry/net/unix.h"
 
 #include "sentry/net/filter.h"
+#include "sentry/net/inet/ports.h"
 #include "state/base/cleanup.h"
 
 #include <stdlib.h>
@@ -15,6 +16,13 @@ static u32 packet_charge(u32 len)
 	while (bucket < n && bucket < 8192)
 		bucket *= 2;
 	return 256 + (bucket < n ? (n + 4095) / 4096 * 4096 : bucket);
+}
+
+bool unix_full(const struct unix_sock *u)
+{
+	const struct inet_ns *ns = u->sk.ns->inet;
+
+	return ns && u->n_packets > (u32)net_setting_get(ns, NET_UNIX_DGRAM_QLEN);
 }
 
 struct unix_packet *unix_packet_new(struct unix_sock *from, u32 len)

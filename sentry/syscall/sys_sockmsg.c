@@ -1,6 +1,8 @@
 /* The calls that move data through sockets. */
 #include "sentry/syscall/sys_sock.h"
 
+#include "sentry/kernel/kernel.h"
+#include "sentry/net/inet/ports.h"
 #include "state/base/cleanup.h"
 
 #include <string.h>
@@ -111,6 +113,12 @@ static int read_header(struct ctx *c, uaddr_t umsg, struct k_msghdr *ret, struct
 	return uiter_init_iov(it, c, UADDR(ret->iov), ret->iovlen);
 }
 
+/* What a program may hand over, within what the sentry can hold. */
+static u64 optmem_max(struct ctx *c)
+{
+	return MIN((u64)net_setting_get(c->kernel->netns->inet, NET_OPTMEM_MAX), 16 * MIB);
+}
+
 static int read_control(struct ctx *c, const struct k_msghdr *h, u8 **ret)
 {
 	u8 *p;
@@ -120,7 +128,7 @@ static int read_control(struct ctx *c, const struct k_msghdr *h, u8 **ret)
 		return -ENOBUFS;
 	if (h->controllen == 0)
 		return 0;
-	if (h->controllen > SOCK_OPTMEM_MAX)
+	if (h->controllen > optmem_max(c))
 		return -ENOBUFS;
 	p = malloc(h->controllen);
 	if (!p)

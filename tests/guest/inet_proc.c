@@ -1,5 +1,6 @@
 #include "tests/guest/inet_util.h"
 
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 
@@ -156,4 +157,101 @@ GUEST_TEST(settings)
 	EXPECT_OK(set("ipv6/bindv6only", "0"));
 	EXPECT_OK(set("core/somaxconn", "4096"));
 	EXPECT_OK(set("ipv4/ip_nonlocal_bind", "0"));
+}
+
+static char *setting_text(const char *name)
+{
+	static char v[64];
+	char path[128];
+	int fd;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
+	fd = ASSERT_OK(open(path, O_RDONLY));
+	n = ASSERT_OK(read(fd, v, sizeof(v) - 1));
+	v[n] = 0;
+	close(fd);
+	return v;
+}
+
+/* Where a free port is looked for there is one left that is not spoken for. */
+GUEST_TEST(reserved_ports)
+{
+	struct inet_any a = inet_loop(AF_INET, 0);
+	int fd;
+
+	if (geteuid() != 0)
+		SKIP("not root");
+	if (unshare(CLONE_NEWNET) < 0)
+		EXPECT_TRUE(errno == EINVAL || errno == EPERM);
+	EXPECT_OK(set("ipv4/ip_local_port_range", "40000 40009"));
+	EXPECT_OK(set("ipv4/ip_local_reserved_ports", "40006-40009,7,40000-40004,9"));
+	EXPECT_ERRNO(set("ipv4/ip_local_reserved_ports", "5-3"), EINVAL);
+	EXPECT_ERRNO(set("ipv4/ip_local_reserved_ports", "70000"), EINVAL);
+	MAYBE_SAVE();
+	EXPECT_STREQ(setting_text("ipv4/ip_local_reserved_ports"), "7,9,40000-40004,40006-40009\n");
+	fd = ASSERT_OK(socket(AF_INET, SOCK_DGRAM, 0));
+	a.u.in.sin_addr.s_addr = htonl(INADDR_ANY);
+	ASSERT_OK(bind(fd, &a.u.sa, a.len));
+	a = inet_name(fd);
+	EXPECT_EQ(inet_port(&a), 40005);
+	close(fd);
+	EXPECT_OK(set("ipv4/ip_local_reserved_ports", ""));
+	EXPECT_OK(set("ipv4/ip_local_port_range", "32768 60999"));
+}
+
+/* Settings of buffers are what new sockets begin with. */
+GUEST_TEST(buffer_settings)
+{
+	int fd;
+
+	if (geteuid() != 0)
+		SKIP("not root");
+	if (unshare(CLONE_NEWNET) < 0)
+		EXPECT_TRUE(errno == EINVAL || errno == EPERM);
+	EXPECT_OK(set("ipv4/tcp_rmem", "4096 70000 100000"));
+	EXPECT_OK(set("ipv4/tcp_wmem", "4096 50000 100000"));
+	EXPECT_ERRNO(set("ipv4/tcp_wmem", "4096 0 100000"), EINVAL);
+	MAYBE_SAVE();
+	EXPECT_STREQ(setting_text("ipv4/tcp_rmem"), "4096\t70000\t100000\n");
+	fd = ASSERT_OK(socket(AF_INET, SOCK_STREAM, 0));
+	EXPECT_EQ(inet_getint(fd, SOL_SOCKET, SO_RCVBUF), 70000);
+	EXPECT_EQ(inet_getint(fd, SOL_SOCKET, SO_SNDBUF), 50000);
+	close(fd);
+	EXPECT_OK(set("ipv4/tcp_rmem", "4096 131072 6291456"));
+	EXPECT_OK(set("ipv4/tcp_wmem", "4096 16384 4194304"));
+}
+
+static bool binds_ipv6(void)
+{
+	struct inet_any a = inet_loop(AF_INET6, 0);
+	int fd = ASSERT_OK(socket(AF_INET6, SOCK_STREAM, 0)), r = bind(fd, &a.u.sa, a.len);
+
+	close(fd);
+	return r == 0;
+}
+
+static void lo_up(void)
+{
+	struct ifreq ifr = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	int fd = ASSERT_OK(socket(AF_INET, SOCK_DGRAM, 0));
+
+	ASSERT_OK(ioctl(fd, SIOCSIFFLAGS, &ifr));
+	close(fd);
+}
+
+GUEST_TEST(ipv6_goes_and_comes)
+{
+	if (geteuid() != 0)
+		SKIP("not root");
+	if (unshare(CLONE_NEWNET) < 0)
+		EXPECT_TRUE(errno == EINVAL || errno == EPERM);
+	lo_up();
+	EXPECT_TRUE(binds_ipv6());
+	EXPECT_OK(set("ipv6/conf/all/disable_ipv6", "1"));
+	EXPECT_EQ(setting("ipv6/conf/lo/disable_ipv6"), 1);
+	MAYBE_SAVE();
+	EXPECT_FALSE(binds_ipv6());
+	EXPECT_OK(set("ipv6/conf/all/disable_ipv6", "0"));
+	EXPECT_TRUE(binds_ipv6());
 }

@@ -8,6 +8,14 @@
 
 extern const struct pseudo_dir proc_sys_net;
 
+/* sys_net.c: a setting of sentry/net/inet/settings.h, by the entry's arg. */
+PROC_SHOW(proc_sys_net_show);
+long proc_sys_net_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len);
+/* sys_net_conf.c */
+extern const struct pseudo_dir proc_sys_conf4, proc_sys_conf6, proc_sys_neigh4, proc_sys_neigh6,
+	proc_sys_route4, proc_sys_route6, proc_sys_icmp6;
+long proc_sys_net_forward(struct pseudo_inode *i, struct ctx *c, char *s, size_t len);
+
 /* net_inet.c */
 PROC_SHOW(proc_net_tcp);
 PROC_SHOW(proc_net_tcp6);

@@ -1,4 +1,4 @@
-/* /proc/sys/net: facts, and the few settings that mean something here. */
+/* /proc/sys/net: settings, and a few facts. */
 #include "sentry/auth/creds.h"
 #include "sentry/fs/proc/proc_net.h"
 #include "sentry/kernel/kernel.h"
@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static struct inet_ns *ns_of(struct ctx *c)
 {
@@ -21,43 +23,31 @@ static struct inet_ns *ns_of(struct ctx *c)
 		text_printf(t, __VA_ARGS__); \
 		return 0;                    \
 	}
-FACT(show_0, "0\n")
-FACT(show_1, "1\n")
-FACT(show_10, "10\n")
-FACT(show_20, "20\n")
-FACT(show_mem_max, "%d\n", SOCK_MEM_MAX)
-FACT(show_optmem, "%d\n", SOCK_OPTMEM_MAX)
 FACT(show_qdisc, "pfifo_fast\n")
-FACT(show_tcp_rmem, "4096\t%d\t6291456\n", TCP_RCVBUF_DEFAULT)
-FACT(show_tcp_wmem, "4096\t%d\t4194304\n", TCP_SNDBUF_DEFAULT)
 FACT(show_tcp_mem, "%llu\t%llu\t%llu\n",
      (unsigned long long)heap_buffers_max(INET_MEM_MAX) / PAGE_SIZE / 2,
      (unsigned long long)heap_buffers_max(INET_MEM_MAX) / PAGE_SIZE * 3 / 4,
      (unsigned long long)heap_buffers_max(INET_MEM_MAX) / PAGE_SIZE)
-FACT(show_cubic, "cubic\n")
 FACT(show_congestion, "reno cubic\n")
-FACT(show_nothing, "\n")
-
-static PROC_SHOW(show_lo_mtu)
-{
-	text_printf(t, "%u\n", fib_mtu(ns_of(c)));
-	return 0;
-}
 
 /* ---- settings ---- */
 
-/* One or two numbers between lo and hi. */
-static int parse(const char *s, s64 lo, s64 hi, unsigned n, s64 ret[2])
+/* n numbers between lo and hi, of at most three. */
+static int parse(const char *s, s64 lo, s64 hi, unsigned n, s64 ret[3])
 {
-	long long a, b = 0;
+	long long v[3];
 	char extra;
-	int got = n == 2 ? sscanf(s, "%lld %lld %c", &a, &b, &extra)
-	                 : sscanf(s, "%lld %c", &a, &extra);
+	int got = n == 3   ? sscanf(s, "%lld %lld %lld %c", &v[0], &v[1], &v[2], &extra)
+	          : n == 2 ? sscanf(s, "%lld %lld %c", &v[0], &v[1], &extra)
+	                   : sscanf(s, "%lld %c", &v[0], &extra);
 
-	if (got != (int)n || a < lo || a > hi || (n == 2 && (b < lo || b > hi)))
+	if (got != (int)n)
 		return -EINVAL;
-	ret[0] = a;
-	ret[1] = b;
+	for (unsigned k = 0; k < n; k++) {
+		if (v[k] < lo || v[k] > hi)
+			return -EINVAL;
+		ret[k] = v[k];
+	}
 	return 0;
 }
 
@@ -77,7 +67,7 @@ static PROC_SHOW(show_port_range)
 static long store_port_range(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
 {
 	struct inet_ns *ns = ns_of(c);
-	s64 v[2];
+	s64 v[3];
 
 	if (!may_set(c))
 		return -EPERM;
@@ -97,7 +87,7 @@ static PROC_SHOW(show_unprivileged)
 
 static long store_unprivileged(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
 {
-	s64 v[2];
+	s64 v[3];
 
 	if (!may_set(c))
 		return -EPERM;
@@ -116,7 +106,7 @@ static PROC_SHOW(show_ping_range)
 static long store_ping_range(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
 {
 	struct inet_ns *ns = ns_of(c);
-	s64 v[2];
+	s64 v[3];
 
 	if (!may_set(c))
 		return -EPERM;
@@ -137,7 +127,7 @@ static PROC_SHOW(show_ttl)
 
 static long store_ttl(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
 {
-	s64 v[2];
+	s64 v[3];
 
 	if (!may_set(c))
 		return -EPERM;
@@ -147,25 +137,90 @@ static long store_ttl(struct pseudo_inode *i, struct ctx *c, char *s, size_t len
 	return (long)len;
 }
 
-/* Those of settings.h, by their names. */
-static PROC_SHOW(show_number)
+/* Those of settings.h. */
+PROC_SHOW(proc_sys_net_show)
 {
-	int which = net_setting_find(i->key.entry->name);
-
-	text_printf(t, "%d\n", which < 0 ? 0 : net_setting_get(ns_of(c), (unsigned)which));
+	text_printf(t, "%d\n", net_setting_get(ns_of(c), i->key.entry->arg));
 	return 0;
 }
 
-static long store_number(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+long proc_sys_net_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
 {
-	int which = net_setting_find(i->key.entry->name), r;
-	s64 v[2];
+	s64 v[3];
+	int r;
 
 	if (!may_set(c))
 		return -EPERM;
-	if (which < 0 || parse(s, INT32_MIN, INT32_MAX, 1, v) < 0)
+	if (parse(s, INT32_MIN, INT32_MAX, 1, v) < 0)
 		return -EINVAL;
-	r = net_setting_set(ns_of(c), (unsigned)which, v[0]);
+	r = net_setting_set(ns_of(c), i->key.entry->arg, v[0]);
+	return r < 0 ? r : (long)len;
+}
+
+/* The smallest, what sockets begin with, the largest. */
+static PROC_SHOW(show_three)
+{
+	const struct inet_ns *ns = ns_of(c);
+	unsigned at = i->key.entry->arg;
+
+	text_printf(t, "%d\t%d\t%d\n", net_setting_get(ns, at), net_setting_get(ns, at + 1),
+	            net_setting_get(ns, at + 2));
+	return 0;
+}
+
+static long store_three(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+{
+	s64 v[3];
+
+	if (!may_set(c))
+		return -EPERM;
+	if (parse(s, 1, INT32_MAX, 3, v) < 0)
+		return -EINVAL;
+	for (unsigned k = 0; k < 3; k++) {
+		int r = net_setting_set(ns_of(c), i->key.entry->arg + k, v[k]);
+
+		if (r < 0)
+			return r;
+	}
+	return (long)len;
+}
+
+static PROC_SHOW(show_congestion_control)
+{
+	text_printf(t, "%s\n", net_setting_get(ns_of(c), NET_TCP_RENO) ? "reno" : "cubic");
+	return 0;
+}
+
+static long store_congestion_control(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+{
+	bool reno;
+
+	if (!may_set(c))
+		return -EPERM;
+	s[strcspn(s, " \n")] = 0;
+	reno = strcmp(s, "reno") == 0;
+	if (!reno && strcmp(s, "cubic") != 0)
+		return -ENOENT;
+	return net_setting_set(ns_of(c), NET_TCP_RENO, reno) < 0 ? -EINVAL : (long)len;
+}
+
+static PROC_SHOW(show_reserved)
+{
+	char *list = ports_reserved_list(ns_of(c));
+
+	text_printf(t, "%s\n", list);
+	free(list);
+	return 0;
+}
+
+static long store_reserved(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+{
+	int r;
+
+	if (!may_set(c))
+		return -EPERM;
+	s[strcspn(s, "\n")] = 0;
+	r = ports_reserve(ns_of(c), s);
 	return r < 0 ? r : (long)len;
 }
 
@@ -179,121 +234,150 @@ static long store_number(struct pseudo_inode *i, struct ctx *c, char *s, size_t 
 	{                                                                  \
 		.name = n, .mode = S_IFREG | 0644, .show = fn, .store = to \
 	}
-#define NUMBER(n) SETTING(n, show_number, store_number)
+#define NUMBER(n, id)                                                         \
+	{                                                                     \
+		.name = n, .mode = S_IFREG | 0644, .show = proc_sys_net_show, \
+		.store = proc_sys_net_store, .arg = NET_##id                  \
+	}
+#define THREE(n, id)                                                                         \
+	{                                                                                    \
+		.name = n, .mode = S_IFREG | 0644, .show = show_three, .store = store_three, \
+		.arg = NET_##id                                                              \
+	}
 #define DIR_OF(n, d)                                           \
 	{                                                      \
 		.name = n, .mode = S_IFDIR | 0555, .dir = &(d) \
 	}
 
 static const struct pseudo_entry core_entries[] = {
-	NUMBER("busy_poll"),
-	NUMBER("busy_read"),
-	REG("default_qdisc", show_qdisc),
-	NUMBER("netdev_max_backlog"),
-	REG("optmem_max", show_optmem),
-	REG("rmem_default", show_mem_max),
-	REG("rmem_max", show_mem_max),
-	NUMBER("somaxconn"),
-	REG("wmem_default", show_mem_max),
-	REG("wmem_max", show_mem_max),
-	NUMBER("netdev_budget"),
+	NUMBER("busy_poll", BUSY_POLL),         NUMBER("busy_read", BUSY_READ),
+	REG("default_qdisc", show_qdisc),       NUMBER("netdev_max_backlog", NETDEV_MAX_BACKLOG),
+	NUMBER("optmem_max", OPTMEM_MAX),       NUMBER("rmem_default", RMEM_DEFAULT),
+	NUMBER("rmem_max", RMEM_MAX),           NUMBER("somaxconn", SOMAXCONN),
+	NUMBER("wmem_default", WMEM_DEFAULT),   NUMBER("wmem_max", WMEM_MAX),
+	NUMBER("netdev_budget", NETDEV_BUDGET), NUMBER("txrehash", TXREHASH),
 };
 PSEUDO_DIR(proc_sys_net_core, .id = "proc.sys.net.core", PSEUDO_ENTRIES(core_entries));
 
-static const struct pseudo_entry conf4_entries[] = {
-	REG("accept_redirects", show_1), REG("accept_source_route", show_0),
-	REG("arp_ignore", show_0),       REG("disable_policy", show_1),
-	REG("forwarding", show_0),       REG("rp_filter", show_0),
-	REG("send_redirects", show_1),
-};
-PSEUDO_DIR(proc_sys_conf4_one, .id = "proc.sys.net.ipv4.conf.one", PSEUDO_ENTRIES(conf4_entries));
-static const struct pseudo_entry conf4_dirs[] = {
-	DIR_OF("all", proc_sys_conf4_one),
-	DIR_OF("default", proc_sys_conf4_one),
-	DIR_OF("lo", proc_sys_conf4_one),
-};
-PSEUDO_DIR(proc_sys_conf4, .id = "proc.sys.net.ipv4.conf", PSEUDO_ENTRIES(conf4_dirs));
-
 static const struct pseudo_entry ipv4_entries[] = {
 	DIR_OF("conf", proc_sys_conf4),
-	NUMBER("icmp_echo_ignore_all"),
-	NUMBER("icmp_echo_ignore_broadcasts"),
-	REG("igmp_max_memberships", show_20),
+	NUMBER("icmp_echo_ignore_all", ICMP_ECHO_IGNORE_ALL),
+	NUMBER("icmp_echo_ignore_broadcasts", ICMP_ECHO_IGNORE_BROADCASTS),
 	SETTING("ip_default_ttl", show_ttl, store_ttl),
-	NUMBER("ip_forward"),
+	{.name = "ip_forward",
+         .mode = S_IFREG | 0644,
+         .show = proc_sys_net_show,
+         .store = proc_sys_net_forward,
+         .arg = NET_IP_FORWARD},
 	SETTING("ip_local_port_range", show_port_range, store_port_range),
-	REG("ip_local_reserved_ports", show_nothing),
-	NUMBER("ip_nonlocal_bind"),
+	SETTING("ip_local_reserved_ports", show_reserved, store_reserved),
+	NUMBER("ip_nonlocal_bind", IP_NONLOCAL_BIND),
 	SETTING("ip_unprivileged_port_start", show_unprivileged, store_unprivileged),
 	SETTING("ping_group_range", show_ping_range, store_ping_range),
-	NUMBER("tcp_abort_on_overflow"),
+	NUMBER("tcp_abort_on_overflow", TCP_ABORT_ON_OVERFLOW),
 	REG("tcp_allowed_congestion_control", show_congestion),
 	REG("tcp_available_congestion_control", show_congestion),
-	REG("tcp_congestion_control", show_cubic),
-	NUMBER("tcp_ecn"),
-	NUMBER("tcp_fastopen"),
-	NUMBER("tcp_fin_timeout"),
-	NUMBER("tcp_keepalive_intvl"),
-	NUMBER("tcp_keepalive_probes"),
-	NUMBER("tcp_keepalive_time"),
-	NUMBER("tcp_max_orphans"),
-	NUMBER("tcp_max_syn_backlog"),
-	NUMBER("tcp_max_tw_buckets"),
+	SETTING("tcp_congestion_control", show_congestion_control, store_congestion_control),
+	NUMBER("tcp_ecn", TCP_ECN),
+	NUMBER("tcp_fastopen", TCP_FASTOPEN),
+	NUMBER("tcp_fin_timeout", TCP_FIN_TIMEOUT),
+	NUMBER("tcp_keepalive_intvl", TCP_KEEPALIVE_INTVL),
+	NUMBER("tcp_keepalive_probes", TCP_KEEPALIVE_PROBES),
+	NUMBER("tcp_keepalive_time", TCP_KEEPALIVE_TIME),
+	NUMBER("tcp_max_orphans", TCP_MAX_ORPHANS),
+	NUMBER("tcp_max_syn_backlog", TCP_MAX_SYN_BACKLOG),
+	NUMBER("tcp_max_tw_buckets", TCP_MAX_TW_BUCKETS),
 	REG("tcp_mem", show_tcp_mem),
-	NUMBER("tcp_moderate_rcvbuf"),
-	NUMBER("tcp_mtu_probing"),
-	NUMBER("tcp_no_metrics_save"),
-	NUMBER("tcp_retries1"),
-	NUMBER("tcp_retries2"),
-	REG("tcp_rmem", show_tcp_rmem),
-	NUMBER("tcp_sack"),
-	NUMBER("tcp_slow_start_after_idle"),
-	NUMBER("tcp_syn_retries"),
-	NUMBER("tcp_synack_retries"),
-	NUMBER("tcp_syncookies"),
-	NUMBER("tcp_timestamps"),
-	NUMBER("tcp_tw_reuse"),
-	NUMBER("tcp_window_scaling"),
-	REG("tcp_wmem", show_tcp_wmem),
+	NUMBER("tcp_moderate_rcvbuf", TCP_MODERATE_RCVBUF),
+	NUMBER("tcp_mtu_probing", TCP_MTU_PROBING),
+	NUMBER("tcp_no_metrics_save", TCP_NO_METRICS_SAVE),
+	NUMBER("tcp_retries1", TCP_RETRIES1),
+	NUMBER("tcp_retries2", TCP_RETRIES2),
+	THREE("tcp_rmem", RMEM_TCP_MIN),
+	NUMBER("tcp_sack", TCP_SACK),
+	NUMBER("tcp_slow_start_after_idle", TCP_SLOW_START_AFTER_IDLE),
+	NUMBER("tcp_syn_retries", TCP_SYN_RETRIES),
+	NUMBER("tcp_synack_retries", TCP_SYNACK_RETRIES),
+	NUMBER("tcp_syncookies", TCP_SYNCOOKIES),
+	NUMBER("tcp_timestamps", TCP_TIMESTAMPS),
+	NUMBER("tcp_tw_reuse", TCP_TW_REUSE),
+	NUMBER("tcp_window_scaling", TCP_WINDOW_SCALING),
+	THREE("tcp_wmem", WMEM_TCP_MIN),
 	REG("udp_mem", show_tcp_mem),
-	NUMBER("udp_rmem_min"),
-	NUMBER("udp_wmem_min"),
-	NUMBER("icmp_ratelimit"),
-	NUMBER("ip_no_pmtu_disc"),
-	NUMBER("tcp_adv_win_scale"),
-	NUMBER("tcp_autocorking"),
-	NUMBER("tcp_base_mss"),
-	NUMBER("tcp_dsack"),
-	NUMBER("tcp_frto"),
-	NUMBER("tcp_notsent_lowat"),
-	NUMBER("tcp_orphan_retries"),
-	NUMBER("tcp_recovery"),
-	NUMBER("tcp_reordering"),
-	NUMBER("tcp_rfc1337"),
-	NUMBER("tcp_stdurg"),
-	NUMBER("tcp_thin_linear_timeouts"),
+	NUMBER("udp_rmem_min", UDP_RMEM_MIN),
+	NUMBER("udp_wmem_min", UDP_WMEM_MIN),
+	NUMBER("icmp_ratelimit", ICMP_RATELIMIT),
+	NUMBER("ip_no_pmtu_disc", IP_NO_PMTU_DISC),
+	NUMBER("tcp_adv_win_scale", TCP_ADV_WIN_SCALE),
+	NUMBER("tcp_autocorking", TCP_AUTOCORKING),
+	NUMBER("tcp_base_mss", TCP_BASE_MSS),
+	NUMBER("tcp_dsack", TCP_DSACK),
+	NUMBER("tcp_frto", TCP_FRTO),
+	NUMBER("tcp_notsent_lowat", TCP_NOTSENT_LOWAT),
+	NUMBER("tcp_orphan_retries", TCP_ORPHAN_RETRIES),
+	NUMBER("tcp_recovery", TCP_RECOVERY),
+	NUMBER("tcp_reordering", TCP_REORDERING),
+	NUMBER("tcp_rfc1337", TCP_RFC1337),
+	NUMBER("tcp_stdurg", TCP_STDURG),
+	NUMBER("tcp_thin_linear_timeouts", TCP_THIN_LINEAR_TIMEOUTS),
+	NUMBER("icmp_ignore_bogus_error_responses", ICMP_IGNORE_BOGUS),
+	NUMBER("icmp_msgs_burst", ICMP_MSGS_BURST),
+	NUMBER("icmp_msgs_per_sec", ICMP_MSGS_PER_SEC),
+	NUMBER("icmp_ratemask", ICMP_RATEMASK),
+	NUMBER("igmp_max_memberships", IGMP_MAX_MEMBERSHIPS),
+	NUMBER("igmp_max_msf", IGMP_MAX_MSF),
+	NUMBER("igmp_qrv", IGMP_QRV),
+	NUMBER("ip_autobind_reuse", IP_AUTOBIND_REUSE),
+	NUMBER("ip_dynaddr", IP_DYNADDR),
+	NUMBER("ip_early_demux", IP_EARLY_DEMUX),
+	NUMBER("ip_forward_use_pmtu", IP_FORWARD_USE_PMTU),
+	NUMBER("ipfrag_high_thresh", IPFRAG_HIGH),
+	NUMBER("ipfrag_low_thresh", IPFRAG_LOW),
+	NUMBER("ipfrag_max_dist", IPFRAG_MAX_DIST),
+	NUMBER("ipfrag_time", IPFRAG_TIME),
+	NUMBER("tcp_app_win", TCP_APP_WIN),
+	NUMBER("tcp_challenge_ack_limit", TCP_CHALLENGE_ACK_LIMIT),
+	NUMBER("tcp_early_demux", TCP_EARLY_DEMUX),
+	NUMBER("tcp_early_retrans", TCP_EARLY_RETRANS),
+	NUMBER("tcp_ecn_fallback", TCP_ECN_FALLBACK),
+	NUMBER("tcp_fastopen_blackhole_timeout_sec", TCP_FASTOPEN_BLACKHOLE),
+	NUMBER("tcp_fwmark_accept", TCP_FWMARK_ACCEPT),
+	NUMBER("tcp_invalid_ratelimit", TCP_INVALID_RATELIMIT),
+	NUMBER("tcp_limit_output_bytes", TCP_LIMIT_OUTPUT),
+	NUMBER("tcp_max_reordering", TCP_MAX_REORDERING),
+	NUMBER("tcp_min_rtt_wlen", TCP_MIN_RTT_WLEN),
+	NUMBER("tcp_min_snd_mss", TCP_MIN_SND_MSS),
+	NUMBER("tcp_min_tso_segs", TCP_MIN_TSO_SEGS),
+	NUMBER("tcp_mtu_probe_floor", TCP_MTU_PROBE_FLOOR),
+	NUMBER("tcp_no_ssthresh_metrics_save", TCP_NO_SSTHRESH),
+	NUMBER("tcp_pacing_ca_ratio", TCP_PACING_CA),
+	NUMBER("tcp_pacing_ss_ratio", TCP_PACING_SS),
+	NUMBER("tcp_probe_interval", TCP_PROBE_INTERVAL),
+	NUMBER("tcp_probe_threshold", TCP_PROBE_THRESHOLD),
+	NUMBER("tcp_retrans_collapse", TCP_RETRANS_COLLAPSE),
+	NUMBER("tcp_tso_win_divisor", TCP_TSO_WIN_DIVISOR),
+	NUMBER("tcp_workaround_signed_windows", TCP_SIGNED_WINDOWS),
+	NUMBER("udp_early_demux", UDP_EARLY_DEMUX),
+	NUMBER("fwmark_reflect", FWMARK_REFLECT),
+	DIR_OF("neigh", proc_sys_neigh4),
+	DIR_OF("route", proc_sys_route4),
 };
 PSEUDO_DIR(proc_sys_net_ipv4, .id = "proc.sys.net.ipv4", PSEUDO_ENTRIES(ipv4_entries));
 
-static const struct pseudo_entry conf6_entries[] = {
-	REG("accept_dad", show_0),   REG("accept_ra", show_0),  REG("autoconf", show_1),
-	REG("disable_ipv6", show_0), REG("forwarding", show_0), REG("mtu", show_lo_mtu),
-	REG("use_tempaddr", show_0),
-};
-PSEUDO_DIR(proc_sys_conf6_one, .id = "proc.sys.net.ipv6.conf.one", PSEUDO_ENTRIES(conf6_entries));
-static const struct pseudo_entry conf6_dirs[] = {
-	DIR_OF("all", proc_sys_conf6_one),
-	DIR_OF("default", proc_sys_conf6_one),
-	DIR_OF("lo", proc_sys_conf6_one),
-};
-PSEUDO_DIR(proc_sys_conf6, .id = "proc.sys.net.ipv6.conf", PSEUDO_ENTRIES(conf6_dirs));
 static const struct pseudo_entry ipv6_entries[] = {
-	NUMBER("bindv6only"),      DIR_OF("conf", proc_sys_conf6), REG("ip_nonlocal_bind", show_0),
-	NUMBER("auto_flowlabels"), NUMBER("ip6frag_time"),         NUMBER("flowlabel_consistency"),
+	NUMBER("bindv6only", BINDV6ONLY),
+	DIR_OF("conf", proc_sys_conf6),
+	NUMBER("ip_nonlocal_bind", IP6_NONLOCAL_BIND),
+	DIR_OF("icmp", proc_sys_icmp6),
+	DIR_OF("neigh", proc_sys_neigh6),
+	DIR_OF("route", proc_sys_route6),
+	NUMBER("auto_flowlabels", AUTO_FLOWLABELS),
+	NUMBER("ip6frag_time", IP6FRAG_TIME),
+	NUMBER("flowlabel_consistency", FLOWLABEL_CONSISTENCY),
 };
 PSEUDO_DIR(proc_sys_net_ipv6, .id = "proc.sys.net.ipv6", PSEUDO_ENTRIES(ipv6_entries));
 
-static const struct pseudo_entry unix_entries[] = {REG("max_dgram_qlen", show_10)};
+static const struct pseudo_entry unix_entries[] = {NUMBER("max_dgram_qlen", UNIX_DGRAM_QLEN)};
 PSEUDO_DIR(proc_sys_net_unix, .id = "proc.sys.net.unix", PSEUDO_ENTRIES(unix_entries));
 
 static const struct pseudo_entry net_entries[] = {

@@ -35,6 +35,7 @@ struct fib {
 	u32 n_routes, routes_cap;
 	struct lo_addr *addrs; /* as dumps show them: IPv4 first */
 	u32 n_addrs, addrs_cap;
+	bool no_ipv6;                  /* disable_ipv6 of lo */
 	u32 flags, mtu, txqlen, group; /* of lo: IFF_* without those that follow from IFF_UP */
 	/* 127.0.0.1 and ::1 are where they use to be: what almost every packet asks. */
 	_Atomic bool usual4, usual6;

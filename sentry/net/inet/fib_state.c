@@ -79,6 +79,7 @@ int inet_ns_save_fib(struct saver *s, const struct inet_ns *ns, Sentry__InetNs *
 
 	to->flags = f->flags;
 	to->mtu = f->mtu;
+	to->no_ipv6 = f->no_ipv6;
 	to->txqlen = f->txqlen;
 	to->group = f->group;
 	to->addrs = saver_alloc(s, f->n_addrs * sizeof(*to->addrs));
@@ -164,6 +165,7 @@ static int load_all(struct loader *l, struct fib *f, const Sentry__Fib *m)
 		return loader_range(l, "fib");
 	f->flags = m->flags;
 	f->mtu = m->mtu;
+	f->no_ipv6 = m->no_ipv6;
 	f->txqlen = m->txqlen;
 	f->group = m->group;
 	f->addrs = calloc(m->n_addrs + 1, sizeof(*f->addrs));
@@ -202,6 +204,7 @@ void inet_ns_sample_fib(struct sampler *sp, struct inet_ns *ns)
 	(void)sp;
 	fib_boot(f);
 	f->group = 4;
+	f->no_ipv6 = true;
 	for (u32 i = 0; i < f->n_addrs; i++) {
 		struct lo_addr *a = &f->addrs[i];
 

@@ -63,7 +63,9 @@ int inet_bind(struct sock *sk, struct ctx *c, const struct sockaddr_storage *a, 
 		return -EINVAL;
 	} else if (!ip_is_any(&to.ip) && !fib_is_local(ns, &to.ip) && !is->ip.v[IPO_FREEBIND] &&
 	           !is->ip.v[IPO_V6_FREEBIND] && !is->ip.v[IPO_TRANSPARENT] &&
-	           !is->ip.v[IPO_V6_TRANSPARENT] && !net_setting_get(ns, NET_IP_NONLOCAL_BIND)) {
+	           !is->ip.v[IPO_V6_TRANSPARENT] &&
+	           !net_setting_get(ns, sk->family == AF_INET6 ? NET_IP6_NONLOCAL_BIND
+	                                                       : NET_IP_NONLOCAL_BIND)) {
 		return -EADDRNOTAVAIL;
 	}
 	if (to.port && to.port < ns->unprivileged_port && inet_proto_of(sk) != INET_PING &&

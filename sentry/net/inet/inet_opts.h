@@ -80,8 +80,8 @@ struct mc_member {
 	u32 n_sources;
 	struct ipaddr *sources; /* owned */
 };
-#define MC_MAX         20u /* igmp_max_memberships */
-#define MC_SOURCES_MAX 10u /* igmp_max_msf */
+#define MC_MAX         1024u /* whatever igmp_max_memberships says */
+#define MC_SOURCES_MAX 10u   /* igmp_max_msf */
 
 struct inet_opts {
 	s32 v[IPO_N];

@@ -32,13 +32,15 @@ static bool index_is_lo(const struct inet_sock *is, u32 ifindex, const struct ip
 
 /* ---- the list; sk.lock is held ---- */
 
-static int join_locked(struct inet_opts *o, const struct ipaddr *group, bool include)
+static int join_locked(struct inet_sock *is, const struct ipaddr *group, bool include)
 {
+	s32 most = net_setting_get(inet_ns_of(&is->sk), NET_IGMP_MAX_MEMBERSHIPS);
+	struct inet_opts *o = &is->ip;
 	struct mc_member *m;
 
 	if (inet_opts_member(o, group))
 		return -EADDRINUSE;
-	if (o->n_members >= MC_MAX)
+	if ((s64)o->n_members >= MIN((s64)most, (s64)MC_MAX))
 		return -ENOBUFS;
 	m = realloc(o->members, (o->n_members + 1) * sizeof(*m));
 	BUG_ON(!m);
@@ -100,7 +102,7 @@ static int source_locked(struct inet_opts *o, const struct ipaddr *group, const 
 static int membership(struct inet_sock *is, const struct ipaddr *group, bool add)
 {
 	GUARD(&is->sk.lock);
-	return add ? join_locked(&is->ip, group, false) : leave_locked(&is->ip, group);
+	return add ? join_locked(is, group, false) : leave_locked(&is->ip, group);
 }
 
 /* A source is joined, left, blocked or no longer so. */
@@ -111,7 +113,7 @@ static int source(struct inet_sock *is, const struct ipaddr *group, const struct
 
 	GUARD(&is->sk.lock);
 	if (include && add)
-		r = join_locked(&is->ip, group, true);
+		r = join_locked(is, group, true);
 	if (r < 0 && r != -EADDRINUSE)
 		return r;
 	return source_locked(&is->ip, group, src, include, add);

@@ -341,6 +341,8 @@ int lo_addr_add(struct fib *f, struct lo_addr *a, bool replace, struct lo_events
 	int r;
 
 	GUARD_WRITE(&f->lock);
+	if (a->family == AF_INET6 && f->no_ipv6)
+		return -EACCES;
 	r = add_locked(f, a, replace, ev);
 	fib_changed_locked(f);
 	return r;
@@ -465,7 +467,7 @@ static void came_up(struct fib *f, u64 now, struct lo_events *ev)
 		add_loop(f, AF_INET, now, ev);
 	for (u32 i = 0; i < f->n_addrs; i++)
 		add_routes(f, w, wanted(f, &f->addrs[i], w), ev);
-	if (f->mtu >= MTU_MIN6)
+	if (f->mtu >= MTU_MIN6 && !f->no_ipv6)
 		add_loop(f, AF_INET6, now, ev);
 }
 
@@ -485,6 +487,19 @@ void lo_set_flags(struct fib *f, u32 flags, u64 now, struct lo_events *ev)
 		else
 			went_down(f, ev);
 	}
+	fib_changed_locked(f);
+}
+
+void lo_set_ipv6(struct fib *f, bool on, u64 now, struct lo_events *ev)
+{
+	GUARD_WRITE(&f->lock);
+	if (f->no_ipv6 == !on)
+		return;
+	f->no_ipv6 = !on;
+	if (!on)
+		del_family(f, AF_INET6, ev);
+	else if ((f->flags & IFF_UP) && f->mtu >= MTU_MIN6)
+		add_loop(f, AF_INET6, now, ev);
 	fib_changed_locked(f);
 }
 

@@ -61,6 +61,8 @@ MUST_CHECK int lo_addr_del(struct fib *f, const struct lo_addr *like, bool any_p
                            struct lo_events *ev);
 /* flags: all that can be set. */
 void lo_set_flags(struct fib *f, u32 flags, u64 now, struct lo_events *ev);
+/* Without IPv6, lo has none of its addresses, and gets none: -EACCES. */
+void lo_set_ipv6(struct fib *f, bool on, u64 now, struct lo_events *ev);
 /* Below what a protocol needs, its addresses go. */
 void lo_set_mtu(struct fib *f, u32 mtu, struct lo_events *ev);
 /* NLM_F_* of nlflags say what to do about routes that are there: -EEXIST, -ENOENT. */

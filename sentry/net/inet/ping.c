@@ -72,7 +72,7 @@ void icmp_input(struct inet_ns *ns, struct packet *p)
 	} else if (p->data[0] != (v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO) ||
 	           !fib_is_local(ns, &p->dst.ip)) {
 		free(p); /* broadcasts and groups are not answered */
-	} else if (net_setting_get(ns, NET_ICMP_ECHO_IGNORE_ALL) && !v6) {
+	} else if (net_setting_get(ns, v6 ? NET_ICMP6_ECHO_IGNORE_ALL : NET_ICMP_ECHO_IGNORE_ALL)) {
 		free(p);
 	} else {
 		inet_count(ns, INET_ICMP_ECHO, 1);

@@ -187,7 +187,7 @@ int port_bind_locked(struct inet_ns *ns, struct inet_sock *is, const struct ipad
 
 		for (n = 0; n < span; n++) {
 			port = candidate(ns, n, HALF_BIND);
-			if (!port_taken(ns, is, ip, port, tcp))
+			if (!port_is_reserved(ns, port) && !port_taken(ns, is, ip, port, tcp))
 				break;
 		}
 		if (n == span)
@@ -264,7 +264,8 @@ int port_connect_locked(struct inet_ns *ns, struct inet_sock *is, const struct i
 	is->local.ip = *ip;
 	for (u32 n = 0; n < span; n++) {
 		is->local.port = candidate(ns, n, HALF_CONNECT);
-		if (port_bound(ns, is->local.port) || !port_unique_locked(ns, is))
+		if (port_is_reserved(ns, is->local.port) || port_bound(ns, is->local.port) ||
+		    !port_unique_locked(ns, is))
 			continue;
 		/* A connection to itself would be what Linux makes of this. */
 		if (is->local.port == is->remote.port && ip_equal(ip, &is->remote.ip))
@@ -493,6 +494,7 @@ static void inet_ns_destroy(void *p)
 		free(TAKE(ns->table[i]));
 	}
 	fib_finish(&ns->fib);
+	free(TAKE(ns->reserved));
 }
 
 static int inet_ns_after_load(struct loader *l, void *p)
@@ -558,6 +560,7 @@ static void inet_ns_sample_counters(struct sampler *sp, struct inet_ns *ns)
 	F(VAL, ping_hi)                                        \
 	F(VAL, default_ttl)                                    \
 	F(CUSTOM_ARRAY, settings, inet_ns)                     \
+	F(CUSTOM, reserved, inet_ns)                           \
 	F(SKIP, rtnl)                                          \
 	F(CUSTOM, fib, inet_ns)                                \
 	F(SKIP, n_raw)    /* sockets count again */            \

@@ -87,6 +87,7 @@ struct inet_ns {
 	u32 ping_lo, ping_hi; /* groups that may make echo sockets; lo > hi: none */
 	u32 default_ttl;
 	s32 settings[NET_SETTING_N];
+	u8 *reserved;      /* owned; a bit for each port that is; NULL: none; lock */
 	struct mutex rtnl; /* RANK_RTNL: changes of fib, and telling of them */
 	struct fib fib;    /* addresses and routes */
 	_Atomic u32 n_raw; /* raw sockets there are: nobody else's packets need to be made */
@@ -110,6 +111,14 @@ static inline bool inet_mem_full(const struct inet_ns *ns)
 {
 	return atomic_load_explicit(&((struct inet_ns *)(uintptr_t)ns)->mem, memory_order_relaxed) >
 	       heap_buffers_max(INET_MEM_MAX);
+}
+
+/* reserved.c: "8080,9000-9010" (-EINVAL), and the other way (the caller frees it). */
+MUST_CHECK int ports_reserve(struct inet_ns *ns, const char *list);
+char *ports_reserved_list(struct inet_ns *ns);
+static inline bool port_is_reserved(const struct inet_ns *ns, u16 port)
+{
+	return ns->reserved && (ns->reserved[port / 8] & 1 << port % 8);
 }
 
 /* ---- binding; for writing ---- */

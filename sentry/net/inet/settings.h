@@ -5,9 +5,59 @@
  *
  * Locking: written by root, read without a lock. Lifetime, saved: in struct inet_ns, by name.
  */
+#include "sentry/net/socket.h"
 #include "state/base/types.h"
 
-/* X(id, name, default, smallest, largest) */
+/* What TCP sockets begin with. */
+#define TCP_RCVBUF_DEFAULT 131072
+#define TCP_SNDBUF_DEFAULT 16384
+
+/* Of all interfaces, of those to come, and of lo: Y(X, family, id, name, default of each) */
+/* clang-format off */
+#define NET_CONF4(Y, X) \
+	Y(X, 4, ACCEPT_LOCAL, "accept_local", 0, 0, 0) \
+	Y(X, 4, ACCEPT_REDIRECTS, "accept_redirects", 1, 1, 1) \
+	Y(X, 4, ACCEPT_SOURCE_ROUTE, "accept_source_route", 0, 1, 1) \
+	Y(X, 4, ARP_ACCEPT, "arp_accept", 0, 0, 0) \
+	Y(X, 4, ARP_ANNOUNCE, "arp_announce", 0, 0, 0) \
+	Y(X, 4, ARP_FILTER, "arp_filter", 0, 0, 0) \
+	Y(X, 4, ARP_IGNORE, "arp_ignore", 0, 0, 0) \
+	Y(X, 4, ARP_NOTIFY, "arp_notify", 0, 0, 0) \
+	Y(X, 4, DISABLE_POLICY, "disable_policy", 0, 0, 1) \
+	Y(X, 4, DISABLE_XFRM, "disable_xfrm", 0, 0, 1) \
+	Y(X, 4, LOG_MARTIANS, "log_martians", 0, 0, 0) \
+	Y(X, 4, MEDIUM_ID, "medium_id", 0, 0, 0) \
+	Y(X, 4, PROXY_ARP, "proxy_arp", 0, 0, 0) \
+	Y(X, 4, ROUTE_LOCALNET, "route_localnet", 0, 0, 0) \
+	Y(X, 4, RP_FILTER, "rp_filter", 0, 0, 0) \
+	Y(X, 4, SECURE_REDIRECTS, "secure_redirects", 1, 1, 1) \
+	Y(X, 4, SEND_REDIRECTS, "send_redirects", 1, 1, 1) \
+	Y(X, 4, SHARED_MEDIA, "shared_media", 1, 1, 1) \
+	Y(X, 4, SRC_VALID_MARK, "src_valid_mark", 0, 0, 0)
+#define NET_CONF6(Y, X) \
+	Y(X, 6, ACCEPT_DAD, "accept_dad", 0, 1, -1) \
+	Y(X, 6, ACCEPT_RA, "accept_ra", 1, 1, 1) \
+	Y(X, 6, ACCEPT_RA_DEFRTR, "accept_ra_defrtr", 1, 1, 1) \
+	Y(X, 6, ACCEPT_REDIRECTS, "accept_redirects", 1, 1, 1) \
+	Y(X, 6, ACCEPT_SOURCE_ROUTE, "accept_source_route", 0, 0, 0) \
+	Y(X, 6, ADDR_GEN_MODE, "addr_gen_mode", 0, 0, 0) \
+	Y(X, 6, AUTOCONF, "autoconf", 1, 1, 1) \
+	Y(X, 6, DAD_TRANSMITS, "dad_transmits", 1, 1, 1) \
+	Y(X, 6, FORWARDING, "forwarding", 0, 0, 0) \
+	Y(X, 6, HOP_LIMIT, "hop_limit", 64, 64, 64) \
+	Y(X, 6, MAX_ADDRESSES, "max_addresses", 16, 16, 16) \
+	Y(X, 6, OPTIMISTIC_DAD, "optimistic_dad", 0, 0, 0) \
+	Y(X, 6, PROXY_NDP, "proxy_ndp", 0, 0, 0) \
+	Y(X, 6, ROUTER_SOLICITATIONS, "router_solicitations", -1, -1, -1) \
+	Y(X, 6, USE_TEMPADDR, "use_tempaddr", 0, 0, -1)
+#define NET_CONF_THREE(X, f, id, name, all, def, lo) \
+	X(CONF##f##_ALL_##id, "ipv" #f "/conf/all/" name, all, INT32_MIN, INT32_MAX) \
+	X(CONF##f##_DEF_##id, "ipv" #f "/conf/default/" name, def, INT32_MIN, INT32_MAX) \
+	X(CONF##f##_LO_##id, "ipv" #f "/conf/lo/" name, lo, INT32_MIN, INT32_MAX)
+/* clang-format on */
+
+/* X(id, name, default, smallest, largest). Names are those of the files, with their directories
+ * where others have the same. */
 /* clang-format off */
 #define NET_SETTINGS(X) \
 	X(BUSY_POLL, "busy_poll", 0, 0, INT32_MAX) \
@@ -61,7 +111,78 @@
 	X(AUTO_FLOWLABELS, "auto_flowlabels", 1, 0, 3) \
 	X(BINDV6ONLY, "bindv6only", 0, 0, 1) \
 	X(IP6FRAG_TIME, "ip6frag_time", 60, 0, INT32_MAX) \
-	X(FLOWLABEL_CONSISTENCY, "flowlabel_consistency", 1, 0, 1)
+	X(FLOWLABEL_CONSISTENCY, "flowlabel_consistency", 1, 0, 1) \
+	X(ICMP_IGNORE_BOGUS, "icmp_ignore_bogus_error_responses", 1, 0, 1) \
+	X(ICMP_MSGS_BURST, "icmp_msgs_burst", 50, 0, INT32_MAX) \
+	X(ICMP_MSGS_PER_SEC, "icmp_msgs_per_sec", 1000, 0, INT32_MAX) \
+	X(ICMP_RATEMASK, "icmp_ratemask", 6168, INT32_MIN, INT32_MAX) \
+	X(IGMP_MAX_MEMBERSHIPS, "igmp_max_memberships", 20, INT32_MIN, INT32_MAX) \
+	X(IGMP_MAX_MSF, "igmp_max_msf", 10, INT32_MIN, INT32_MAX) \
+	X(IGMP_QRV, "igmp_qrv", 2, 1, INT32_MAX) \
+	X(IP_AUTOBIND_REUSE, "ip_autobind_reuse", 0, 0, 1) \
+	X(IP_DYNADDR, "ip_dynaddr", 0, INT32_MIN, INT32_MAX) \
+	X(IP_EARLY_DEMUX, "ip_early_demux", 1, 0, 255) \
+	X(IP_FORWARD_USE_PMTU, "ip_forward_use_pmtu", 0, 0, 255) \
+	X(IPFRAG_HIGH, "ipfrag_high_thresh", 4194304, 0, INT32_MAX) \
+	X(IPFRAG_LOW, "ipfrag_low_thresh", 3145728, 0, INT32_MAX) \
+	X(IPFRAG_MAX_DIST, "ipfrag_max_dist", 64, 0, INT32_MAX) \
+	X(IPFRAG_TIME, "ipfrag_time", 30, 0, INT32_MAX) \
+	X(TCP_APP_WIN, "tcp_app_win", 31, 0, 31) \
+	X(TCP_CHALLENGE_ACK_LIMIT, "tcp_challenge_ack_limit", INT32_MAX, INT32_MIN, INT32_MAX) \
+	X(TCP_EARLY_DEMUX, "tcp_early_demux", 1, 0, 255) \
+	X(TCP_EARLY_RETRANS, "tcp_early_retrans", 3, 0, 4) \
+	X(TCP_ECN_FALLBACK, "tcp_ecn_fallback", 1, 0, 1) \
+	X(TCP_FASTOPEN_BLACKHOLE, "tcp_fastopen_blackhole_timeout_sec", 0, 0, INT32_MAX) \
+	X(TCP_FWMARK_ACCEPT, "tcp_fwmark_accept", 0, 0, 255) \
+	X(TCP_INVALID_RATELIMIT, "tcp_invalid_ratelimit", 500, 0, INT32_MAX) \
+	X(TCP_LIMIT_OUTPUT, "tcp_limit_output_bytes", 4194304, INT32_MIN, INT32_MAX) \
+	X(TCP_MAX_REORDERING, "tcp_max_reordering", 300, INT32_MIN, INT32_MAX) \
+	X(TCP_MIN_RTT_WLEN, "tcp_min_rtt_wlen", 300, 0, 86400) \
+	X(TCP_MIN_SND_MSS, "tcp_min_snd_mss", 48, 48, 65535) \
+	X(TCP_MIN_TSO_SEGS, "tcp_min_tso_segs", 2, 1, 255) \
+	X(TCP_MTU_PROBE_FLOOR, "tcp_mtu_probe_floor", 48, 48, 65535) \
+	X(TCP_NO_SSTHRESH, "tcp_no_ssthresh_metrics_save", 1, 0, 1) \
+	X(TCP_PACING_CA, "tcp_pacing_ca_ratio", 120, 0, 1000) \
+	X(TCP_PACING_SS, "tcp_pacing_ss_ratio", 200, 0, 1000) \
+	X(TCP_PROBE_INTERVAL, "tcp_probe_interval", 600, 0, INT32_MAX) \
+	X(TCP_PROBE_THRESHOLD, "tcp_probe_threshold", 8, INT32_MIN, INT32_MAX) \
+	X(TCP_RETRANS_COLLAPSE, "tcp_retrans_collapse", 1, 0, 255) \
+	X(TCP_TSO_WIN_DIVISOR, "tcp_tso_win_divisor", 3, 0, 255) \
+	X(TCP_SIGNED_WINDOWS, "tcp_workaround_signed_windows", 0, 0, 255) \
+	X(UDP_EARLY_DEMUX, "udp_early_demux", 1, 0, 255) \
+	X(FWMARK_REFLECT, "fwmark_reflect", 0, 0, 255) \
+	X(RMEM_MAX, "core/rmem_max", SOCK_MEM_MAX, SOCK_MIN_RCVBUF, INT32_MAX) \
+	X(WMEM_MAX, "core/wmem_max", SOCK_MEM_MAX, SOCK_MIN_SNDBUF, INT32_MAX) \
+	X(RMEM_DEFAULT, "core/rmem_default", SOCK_MEM_MAX, SOCK_MIN_RCVBUF, INT32_MAX) \
+	X(WMEM_DEFAULT, "core/wmem_default", SOCK_MEM_MAX, SOCK_MIN_SNDBUF, INT32_MAX) \
+	X(OPTMEM_MAX, "core/optmem_max", SOCK_OPTMEM_MAX, 0, INT32_MAX) \
+	X(TXREHASH, "core/txrehash", 1, 0, 1) \
+	X(RMEM_TCP_MIN, "ipv4/tcp_rmem/0", 4096, 1, INT32_MAX) \
+	X(RMEM_TCP, "ipv4/tcp_rmem/1", TCP_RCVBUF_DEFAULT, 1, INT32_MAX) \
+	X(RMEM_TCP_MAX, "ipv4/tcp_rmem/2", 6291456, 1, INT32_MAX) \
+	X(WMEM_TCP_MIN, "ipv4/tcp_wmem/0", 4096, 1, INT32_MAX) \
+	X(WMEM_TCP, "ipv4/tcp_wmem/1", TCP_SNDBUF_DEFAULT, 1, INT32_MAX) \
+	X(WMEM_TCP_MAX, "ipv4/tcp_wmem/2", 4194304, 1, INT32_MAX) \
+	X(TCP_RENO, "ipv4/tcp_congestion_control", 0, 0, 1) \
+	X(NEIGH4_GC1, "ipv4/neigh/default/gc_thresh1", 128, 0, INT32_MAX) \
+	X(NEIGH4_GC2, "ipv4/neigh/default/gc_thresh2", 512, 0, INT32_MAX) \
+	X(NEIGH4_GC3, "ipv4/neigh/default/gc_thresh3", 1024, 0, INT32_MAX) \
+	X(NEIGH6_GC1, "ipv6/neigh/default/gc_thresh1", 128, 0, INT32_MAX) \
+	X(NEIGH6_GC2, "ipv6/neigh/default/gc_thresh2", 512, 0, INT32_MAX) \
+	X(NEIGH6_GC3, "ipv6/neigh/default/gc_thresh3", 1024, 0, INT32_MAX) \
+	X(ROUTE4_MIN_PMTU, "ipv4/route/min_pmtu", 552, 68, INT32_MAX) \
+	X(ROUTE4_MIN_ADVMSS, "ipv4/route/min_adv_mss", 256, 0, INT32_MAX) \
+	X(ROUTE4_MTU_EXPIRES, "ipv4/route/mtu_expires", 600, 0, INT32_MAX) \
+	X(ROUTE6_MAX_SIZE, "ipv6/route/max_size", INT32_MAX, INT32_MIN, INT32_MAX) \
+	X(ROUTE6_GC_THRESH, "ipv6/route/gc_thresh", 1024, INT32_MIN, INT32_MAX) \
+	X(ROUTE6_MTU_EXPIRES, "ipv6/route/mtu_expires", 600, 0, INT32_MAX) \
+	X(IP6_NONLOCAL_BIND, "ipv6/ip_nonlocal_bind", 0, 0, 1) \
+	X(ICMP6_ECHO_IGNORE_ALL, "ipv6/icmp/echo_ignore_all", 0, 0, 1) \
+	X(UNIX_DGRAM_QLEN, "unix/max_dgram_qlen", 10, INT32_MIN, INT32_MAX) \
+	NET_CONF_THREE(X, 4, FORWARDING, "forwarding", 0, 0, 0) \
+	NET_CONF4(NET_CONF_THREE, X) \
+	NET_CONF_THREE(X, 6, DISABLE_IPV6, "disable_ipv6", 0, 0, 0) \
+	NET_CONF6(NET_CONF_THREE, X)
 /* clang-format on */
 
 enum net_setting {

@@ -19,7 +19,7 @@ int inet_opts_save_members(struct saver *s, const struct inet_opts *o, Sentry__I
 int inet_opts_load_members(struct loader *l, struct inet_opts *o, const Sentry__IpOpts *m);
 void inet_opts_sample_members(struct sampler *sp, struct inet_opts *o);
 
-/* settings.c, fib_state.c */
+/* settings.c, fib_state.c, reserved.c */
 struct inet_ns;
 int inet_ns_save_settings(struct saver *s, const struct inet_ns *ns, Sentry__InetNs *m);
 int inet_ns_load_settings(struct loader *l, struct inet_ns *ns, const Sentry__InetNs *m);
@@ -27,6 +27,9 @@ void inet_ns_sample_settings(struct sampler *sp, struct inet_ns *ns);
 int inet_ns_save_fib(struct saver *s, const struct inet_ns *ns, Sentry__InetNs *m);
 int inet_ns_load_fib(struct loader *l, struct inet_ns *ns, const Sentry__InetNs *m);
 void inet_ns_sample_fib(struct sampler *sp, struct inet_ns *ns);
+int inet_ns_save_reserved(struct saver *s, const struct inet_ns *ns, Sentry__InetNs *m);
+int inet_ns_load_reserved(struct loader *l, struct inet_ns *ns, const Sentry__InetNs *m);
+void inet_ns_sample_reserved(struct sampler *sp, struct inet_ns *ns);
 
 #define IP_OPTS_FIELDS(F)             \
 	F(CUSTOM_ARRAY, v, inet_opts) \

@@ -321,10 +321,12 @@ int tcp_create(struct ctx *c, u16 family, struct sock **ret)
 	const struct inet_ns *ns;
 
 	inet_setup(&t->inet, c, family, SOCK_STREAM, IPPROTO_TCP);
-	o->rcvbuf = TCP_RCVBUF_DEFAULT;
-	o->sndbuf = TCP_SNDBUF_DEFAULT;
-	o->txrehash = 1;
 	ns = inet_ns_of(&t->inet.sk);
+	o->rcvbuf = MIN(net_setting_get(ns, NET_RMEM_TCP), (s32)SOCK_BUF_MOST);
+	o->sndbuf = MIN(net_setting_get(ns, NET_WMEM_TCP), (s32)SOCK_BUF_MOST);
+	if (net_setting_get(ns, NET_TCP_RENO))
+		strcpy(t->congestion, "reno");
+	o->txrehash = 1;
 	t->v[TCPO_KEEPIDLE] = net_setting_get(ns, NET_TCP_KEEPALIVE_TIME);
 	t->v[TCPO_KEEPINTVL] = net_setting_get(ns, NET_TCP_KEEPALIVE_INTVL);
 	t->v[TCPO_KEEPCNT] = net_setting_get(ns, NET_TCP_KEEPALIVE_PROBES);

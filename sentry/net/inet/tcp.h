@@ -119,8 +119,6 @@ struct tcp_sock {
 };
 OBJECT_DECL(tcp_sock);
 
-#define TCP_RCVBUF_DEFAULT 131072
-#define TCP_SNDBUF_DEFAULT 16384
 /* A sender who never chose a size may have this much under way. */
 #define TCP_SNDBUF_TUNED 131072u
 #define TCP_RETIRED_MAX  1024u

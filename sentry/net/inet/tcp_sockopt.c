@@ -69,7 +69,7 @@ static int set_value(struct tcp_sock *t, unsigned i, s32 v)
 	case TCPO_FASTOPEN:
 		if (READ_ONCE(t->state) != TCPS_CLOSE && READ_ONCE(t->state) != TCPS_LISTEN)
 			return -EINVAL;
-		v = MIN(v, (s32)SOCK_SOMAXCONN);
+		v = MIN(v, net_setting_get(inet_ns_of(&t->inet.sk), NET_SOMAXCONN));
 		break;
 	case TCPO_WINDOW_CLAMP:
 		if (v == 0 && READ_ONCE(t->state) != TCPS_CLOSE)
