@@ -198,6 +198,7 @@ struct task {
 	s32 nice, sched_policy, sched_priority;
 	bool sched_reset; /* SCHED_RESET_ON_FORK */
 	u64 ioprio;
+	u32 mempolicy; /* set_mempolicy(2): MPOL_* and MPOL_F_*; the owner */
 	s64 start_time;
 	u32 seccomp_mode;               /* seccomp.h */
 	struct seccomp_filter *seccomp; /* owned */

@@ -185,6 +185,7 @@ static void inherit(struct task *t, struct task *n)
 	n->login_uid = t->login_uid;
 	n->login_session = t->login_session;
 	n->tsc_mode = t->tsc_mode;
+	n->mempolicy = t->mempolicy;
 	n->timer_slack = n->timer_slack_default = t->timer_slack;
 	n->affinity = t->affinity;
 	n->nice = t->nice;

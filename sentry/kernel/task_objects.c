@@ -517,6 +517,7 @@ static int task_after_load(struct loader *l, void *p)
 	F(VAL, sched_priority)                                      \
 	F(VAL, sched_reset)                                         \
 	F(VAL, ioprio)                                              \
+	F(VAL, mempolicy)                                           \
 	F(VAL, start_time)                                          \
 	F(VAL, seccomp_mode)                                        \
 	F(REF, seccomp, seccomp_filter)                             \

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
+#include <sys/sysinfo.h>
 
 #define HEAP_LEAST (16 * MIB)
 
@@ -64,4 +65,20 @@ u64 heap_max(const struct memfile *mf)
 	u64 limit = READ_ONCE(mf->limit);
 
 	return limit ? MAX(limit / 2, HEAP_LEAST) : UINT64_MAX;
+}
+
+struct memory_use memory_use(const struct memfile *mf)
+{
+	struct memory_use m = {0};
+	struct sysinfo si;
+
+	m.used = mf ? memfile_resident(mf) + heap_bytes(mf) : 0;
+	if (sysinfo(&si) == 0)
+		m.total = (u64)si.totalram * si.mem_unit;
+	if (mf && mf->limit && mf->limit < m.total)
+		m.total = mf->limit;
+	m.used = MIN(m.used, m.total);
+	m.free = m.total - m.used;
+	m.heap = mf ? MIN(heap_bytes(mf), m.used) : 0;
+	return m;
 }

@@ -30,3 +30,9 @@ static inline bool heap_full(const struct memfile *mf)
 {
 	return unlikely(heap_bytes(mf) > heap_max(mf));
 }
+
+/* What there is of memory, and how it is used: bytes. heap is our own part of used. */
+struct memory_use {
+	u64 total, free, used, heap;
+};
+struct memory_use memory_use(const struct memfile *mf);

@@ -23,8 +23,12 @@ enum vma_flag {
 	VMA_ANON = 128,  /* asked for without a file: a mappable behind it is only its memory */
 	VMA_HUGE = 256,  /* MADV_HUGEPAGE */
 	VMA_SMALL = 512, /* MADV_NOHUGEPAGE */
-	VMA_ALL = 1023,
+	/* mbind(2): 1 + MPOL_*, and MPOL_F_* of it; 0: none. */
+	VMA_POLICY_MODE = 15 << 10,
+	VMA_POLICY_FLAGS = 7 << 14,
+	VMA_ALL = (1 << 17) - 1,
 };
+#define VMA_POLICY_MODE_SHIFT 10
 
 #define STACK_GUARD_GAP (256 * PAGE_SIZE)
 

@@ -284,51 +284,53 @@ static PROC_SHOW(show_children)
 	}
 
 /* What a process and a thread directory have in common. */
-#define COMMON_ENTRIES                                                                            \
-	REG("auxv", 0400, .show = proc_pid_auxv, .may_open = proc_may_inspect),                   \
-		REG("cgroup", 0444, .show = show_cgroup),                                         \
-		REG("cmdline", 0444, .show = proc_pid_cmdline),                                   \
-		REG("comm", 0644, .show = show_comm, .store = store_comm),                        \
-		REG("cpuset", 0444, .show = show_cpuset),                                         \
-		LNK("cwd", proc_pid_cwd, proc_pid_cwd_text),                                      \
-		REG("environ", 0400, .show = proc_pid_environ, .may_open = proc_may_inspect),     \
-		LNK("exe", proc_pid_exe, proc_pid_exe_text),                                      \
-		{.name = "fd",                                                                    \
-	         .mode = S_IFDIR | 0500,                                                          \
-	         .dir = &proc_fd_dir,                                                             \
-	         .may_open = proc_may_inspect},                                                   \
-		{.name = "fdinfo",                                                                \
-	         .mode = S_IFDIR | 0555,                                                          \
-	         .dir = &proc_fdinfo_dir,                                                         \
-	         .may_open = proc_may_inspect},                                                   \
-		REG("gid_map", 0644, .show = show_id_map),                                        \
-		REG("io", 0400, .show = show_io, .may_open = proc_may_inspect),                   \
-		REG("limits", 0444, .show = proc_pid_limits),                                     \
-		REG("loginuid", 0644, .show = proc_pid_loginuid,                                  \
-	            .write = proc_pid_loginuid_write),                                            \
-		REG("maps", 0444, .show = proc_pid_maps, .may_open = proc_may_inspect),           \
-		REG("mem", 0600, .read = proc_pid_mem_read, .write = proc_pid_mem_write,          \
-	            .may_open = proc_may_inspect),                                                \
-		REG("mountinfo", 0444, .show = proc_pid_mountinfo, .watched = proc_pid_mount_ns), \
-		REG("mounts", 0444, .show = proc_pid_mounts, .watched = proc_pid_mount_ns),       \
-		DIR_ENTRY("net", 0555, proc_net_dir), DIR_ENTRY("ns", 0511, proc_ns_dir),         \
-		REG("oom_adj", 0644, .show = show_oom_adj, .store = store_oom_adj),               \
-		REG("oom_score", 0444, .show = show_oom_score),                                   \
-		REG("oom_score_adj", 0644, .show = show_oom_score_adj,                            \
-	            .store = store_oom_score_adj),                                                \
-		REG("personality", 0400, .show = show_personality, .may_open = proc_may_inspect), \
-		LNK("root", proc_pid_root, proc_pid_root_text),                                   \
-		REG("sched", 0644, .show = proc_pid_sched),                                       \
-		REG("schedstat", 0444, .show = proc_pid_schedstat),                               \
-		REG("sessionid", 0444, .show = proc_pid_sessionid),                               \
-		REG("setgroups", 0644, .show = show_setgroups),                                   \
-		REG("smaps", 0444, .show = proc_pid_smaps, .may_open = proc_may_inspect),         \
-		REG("smaps_rollup", 0444, .show = proc_pid_smaps_rollup,                          \
-	            .may_open = proc_may_inspect),                                                \
-		REG("stat", 0444, .show = proc_pid_stat),                                         \
-		REG("statm", 0444, .show = proc_pid_statm),                                       \
-		REG("status", 0444, .show = proc_pid_status),                                     \
-		REG("syscall", 0400, .show = show_syscall, .may_open = proc_may_inspect),         \
+#define COMMON_ENTRIES                                                                             \
+	REG("auxv", 0400, .show = proc_pid_auxv, .may_open = proc_may_inspect),                    \
+		REG("cgroup", 0444, .show = show_cgroup),                                          \
+		REG("cmdline", 0444, .show = proc_pid_cmdline),                                    \
+		REG("comm", 0644, .show = show_comm, .store = store_comm),                         \
+		REG("cpuset", 0444, .show = show_cpuset),                                          \
+		LNK("cwd", proc_pid_cwd, proc_pid_cwd_text),                                       \
+		REG("environ", 0400, .show = proc_pid_environ, .may_open = proc_may_inspect),      \
+		LNK("exe", proc_pid_exe, proc_pid_exe_text),                                       \
+		{.name = "fd",                                                                     \
+	         .mode = S_IFDIR | 0500,                                                           \
+	         .dir = &proc_fd_dir,                                                              \
+	         .may_open = proc_may_inspect},                                                    \
+		{.name = "fdinfo",                                                                 \
+	         .mode = S_IFDIR | 0555,                                                           \
+	         .dir = &proc_fdinfo_dir,                                                          \
+	         .may_open = proc_may_inspect},                                                    \
+		REG("gid_map", 0644, .show = show_id_map),                                         \
+		REG("io", 0400, .show = show_io, .may_open = proc_may_inspect),                    \
+		REG("limits", 0444, .show = proc_pid_limits),                                      \
+		REG("loginuid", 0644, .show = proc_pid_loginuid,                                   \
+	            .write = proc_pid_loginuid_write),                                             \
+		REG("maps", 0444, .show = proc_pid_maps, .may_open = proc_may_inspect),            \
+		REG("mem", 0600, .read = proc_pid_mem_read, .write = proc_pid_mem_write,           \
+	            .may_open = proc_may_inspect),                                                 \
+		REG("mountinfo", 0444, .show = proc_pid_mountinfo, .watched = proc_pid_mount_ns),  \
+		REG("mounts", 0444, .show = proc_pid_mounts, .watched = proc_pid_mount_ns),        \
+		DIR_ENTRY("net", 0555, proc_net_dir), DIR_ENTRY("ns", 0511, proc_ns_dir),          \
+		REG("numa_maps", 0444, .show = proc_pid_numa_maps, .may_open = proc_may_inspect),  \
+		REG("oom_adj", 0644, .show = show_oom_adj, .store = store_oom_adj),                \
+		REG("oom_score", 0444, .show = show_oom_score),                                    \
+		REG("oom_score_adj", 0644, .show = show_oom_score_adj,                             \
+	            .store = store_oom_score_adj),                                                 \
+		REG("pagemap", 0400, .read = proc_pid_pagemap_read, .may_open = proc_may_inspect), \
+		REG("personality", 0400, .show = show_personality, .may_open = proc_may_inspect),  \
+		LNK("root", proc_pid_root, proc_pid_root_text),                                    \
+		REG("sched", 0644, .show = proc_pid_sched),                                        \
+		REG("schedstat", 0444, .show = proc_pid_schedstat),                                \
+		REG("sessionid", 0444, .show = proc_pid_sessionid),                                \
+		REG("setgroups", 0644, .show = show_setgroups),                                    \
+		REG("smaps", 0444, .show = proc_pid_smaps, .may_open = proc_may_inspect),          \
+		REG("smaps_rollup", 0444, .show = proc_pid_smaps_rollup,                           \
+	            .may_open = proc_may_inspect),                                                 \
+		REG("stat", 0444, .show = proc_pid_stat),                                          \
+		REG("statm", 0444, .show = proc_pid_statm),                                        \
+		REG("status", 0444, .show = proc_pid_status),                                      \
+		REG("syscall", 0400, .show = show_syscall, .may_open = proc_may_inspect),          \
 		REG("uid_map", 0644, .show = show_id_map), REG("wchan", 0444, .show = show_wchan)
 
 static const struct pseudo_entry pid_entries[] = {

@@ -77,6 +77,9 @@ PROC_SHOW(proc_pid_smaps);
 PROC_SHOW(proc_pid_smaps_rollup);
 long proc_pid_mem_read(struct pseudo_inode *i, struct ctx *c, struct uiter *dst, s64 *pos);
 long proc_pid_mem_write(struct pseudo_inode *i, struct ctx *c, struct uiter *src, s64 *pos);
+/* pid_pages.c */
+PROC_SHOW(proc_pid_numa_maps);
+long proc_pid_pagemap_read(struct pseudo_inode *i, struct ctx *c, struct uiter *dst, s64 *pos);
 /* pid_mounts.c */
 PROC_SHOW(proc_pid_mounts);
 PROC_SHOW(proc_pid_mountinfo);

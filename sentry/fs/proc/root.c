@@ -80,27 +80,6 @@ static PROC_LINK(net_link)
 
 /* ---- memory ---- */
 
-struct memory {
-	u64 total, free, used, heap;
-};
-
-static struct memory memory_now(struct ctx *c)
-{
-	const struct memfile *mf = c->kernel->machine->memfile;
-	struct memory m = {0};
-	struct sysinfo si;
-
-	m.used = mf ? memfile_resident(mf) + heap_bytes(mf) : 0;
-	if (sysinfo(&si) == 0)
-		m.total = (u64)si.totalram * si.mem_unit;
-	if (mf && mf->limit && mf->limit < m.total)
-		m.total = mf->limit;
-	m.used = MIN(m.used, m.total);
-	m.free = m.total - m.used;
-	m.heap = mf ? MIN(heap_bytes(mf), m.used) : 0;
-	return m;
-}
-
 static void kb(struct text *t, const char *name, u64 bytes)
 {
 	text_printf(t, "%-16s%8llu kB\n", name, (unsigned long long)(bytes / KIB));
@@ -108,7 +87,7 @@ static void kb(struct text *t, const char *name, u64 bytes)
 
 static PROC_SHOW(show_meminfo)
 {
-	struct memory m = memory_now(c);
+	struct memory_use m = memory_use(c->kernel->machine->memfile);
 
 	kb(t, "MemTotal:", m.total);
 	kb(t, "MemFree:", m.free);
@@ -153,7 +132,7 @@ static PROC_SHOW(show_meminfo)
 
 static PROC_SHOW(show_vmstat)
 {
-	struct memory m = memory_now(c);
+	struct memory_use m = memory_use(c->kernel->machine->memfile);
 
 	text_printf(t, "nr_free_pages %llu\nnr_anon_pages %llu\nnr_mapped 0\nnr_file_pages 0\n",
 	            (unsigned long long)(m.free / PAGE_SIZE),

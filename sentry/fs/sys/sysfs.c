@@ -2,6 +2,7 @@
 #include "proto/leaf.pb-c.h"
 #include "sentry/fs/pseudo.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/mm/heap.h"
 #include "state/base/cleanup.h"
 #include "state/fields.h"
 
@@ -154,15 +155,40 @@ static const struct pseudo_entry cpu_entries[] = {
 PSEUDO_DIR(sys_cpu, .id = "sys.cpu", PSEUDO_ENTRIES(cpu_entries), .lookup = cpu_lookup,
            .next = cpu_next);
 
+SYS_SHOW(show_distance)
+{
+	text_printf(t, "10\n");
+	return 0;
+}
+
+static void node_kb(struct text *t, const char *what, u64 bytes)
+{
+	text_printf(t, "Node 0 %-15s%8llu kB\n", what, (unsigned long long)(bytes / KIB));
+}
+
+SYS_SHOW(show_node_meminfo)
+{
+	struct memory_use m = memory_use(c->kernel->machine->memfile);
+
+	node_kb(t, "MemTotal:", m.total);
+	node_kb(t, "MemFree:", m.free);
+	node_kb(t, "MemUsed:", m.total - m.free);
+	node_kb(t, "AnonPages:", m.used - m.heap);
+	text_printf(t, "Node 0 HugePages_Total:     0\nNode 0 HugePages_Free:      0\n");
+	return 0;
+}
+
 static const struct pseudo_entry node0_entries[] = {
 	REG("cpulist", show_cpus),
 	REG("cpumap", show_all_mask),
+	REG("distance", show_distance),
+	REG("meminfo", show_node_meminfo),
 };
 PSEUDO_DIR(sys_node0, .id = "sys.node0", PSEUDO_ENTRIES(node0_entries));
 
 static const struct pseudo_entry node_entries[] = {
-	DIR_OF("node0", sys_node0), REG("has_cpu", show_0),  REG("has_memory", show_0),
-	REG("online", show_0),      REG("possible", show_0),
+	DIR_OF("node0", sys_node0),       REG("has_cpu", show_0), REG("has_memory", show_0),
+	REG("has_normal_memory", show_0), REG("online", show_0),  REG("possible", show_0),
 };
 PSEUDO_DIR(sys_node, .id = "sys.node", PSEUDO_ENTRIES(node_entries));
 
