@@ -84,6 +84,9 @@ static long set_flags(struct file *f, struct ctx *c, int fd, u32 flags)
 	flags &= SETFL_MASK;
 	if ((flags & O_NOATIME) && !(old & O_NOATIME) && !inode_owner_or_capable(file_place(f), c))
 		return -EPERM;
+	/* Who sends no signals does not remember being asked to. */
+	if (!ops->set_async)
+		flags &= ~(u32)O_ASYNC;
 	new = (old & ~(u32)SETFL_MASK) | flags;
 	if (ops->set_flags) {
 		r = ops->set_flags(f, new);

@@ -50,6 +50,13 @@ SYSCALL4(pwrite64, int, fd, uaddr_t, buf, size_t, len, s64, pos)
 	return rw_buffer(t, fd, buf, len, true, true, pos);
 }
 
+static bool has_bytes(struct file *f, bool write)
+{
+	const struct file_ops *ops = file_ops_of(f);
+
+	return write ? ops->write != NULL : ops->read || inode_is_dir(f->inode);
+}
+
 static long rw_vector(struct task *t, int fd, uaddr_t iov, u64 n, bool write, bool at, s64 pos,
                       int flags)
 {
@@ -59,8 +66,6 @@ static long rw_vector(struct task *t, int fd, uaddr_t iov, u64 n, bool write, bo
 	long done;
 	int r;
 
-	if (flags & ~RWF_KNOWN)
-		return -EOPNOTSUPP;
 	if (at && pos < 0)
 		return -EINVAL;
 	r = fd_get(c, fd, &f);
@@ -73,6 +78,11 @@ static long rw_vector(struct task *t, int fd, uaddr_t iov, u64 n, bool write, bo
 		r = uiter_init_iov(&it, c, iov, n);
 	if (r < 0)
 		return r;
+	/* Nothing is asked for: the file isn't, either. */
+	if (uiter_count(&it) == 0 && has_bytes(f, write))
+		return 0;
+	if (flags & ~RWF_KNOWN)
+		return -EOPNOTSUPP;
 	it.append = write && (flags & RWF_APPEND);
 	if (at)
 		done = write ? file_pwrite(f, c, &it, pos) : file_pread(f, c, &it, pos);
@@ -81,7 +91,8 @@ static long rw_vector(struct task *t, int fd, uaddr_t iov, u64 n, bool write, bo
 	task_count_io(t, write, done);
 	if (done > 0 && write && (flags & (RWF_DSYNC | RWF_SYNC))) {
 		r = file_fsync(f, c, !(flags & RWF_SYNC));
-		if (r < 0)
+		/* Devices and their kin have nothing to sync. */
+		if (r < 0 && r != -EINVAL)
 			return r;
 	}
 	return done;
@@ -117,6 +128,8 @@ SYSCALL3(lseek, int, fd, s64, off, int, whence)
 	AUTO(file) f = NULL;
 	int r = fd_get(&t->ctx, fd, &f);
 
+	if (r == 0 && (u32)whence > SEEK_HOLE)
+		r = -EINVAL;
 	return r < 0 ? r : file_llseek(f, &t->ctx, off, whence);
 }
 
@@ -174,7 +187,7 @@ SYSCALL4(fadvise64, int, fd, s64, off, s64, len, int, advice)
 
 	if (r < 0)
 		return r;
-	if (!f->seekable)
+	if (S_ISFIFO(f->inode->mode))
 		return -ESPIPE;
 	return len < 0 || advice < 0 || advice > POSIX_FADV_NOREUSE ? -EINVAL : 0;
 }

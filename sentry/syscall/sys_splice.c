@@ -263,12 +263,12 @@ SYSCALL6(splice, int, in_fd, uaddr_t, in_off, int, out_fd, uaddr_t, out_off, siz
 		r = fd_get(c, out_fd, &out);
 	if (r < 0)
 		return r;
+	if ((pipe_of(in) && !uaddr_null(in_off)) || (pipe_of(out) && !uaddr_null(out_off)))
+		return -ESPIPE;
 	if (!file_readable(in) || !file_writable(out))
 		return -EBADF;
 	if ((!pipe_of(in) && !pipe_of(out)) || (pipe_of(in) && pipe_of(in) == pipe_of(out)))
 		return -EINVAL;
-	if ((pipe_of(in) && !uaddr_null(in_off)) || (pipe_of(out) && !uaddr_null(out_off)))
-		return -ESPIPE;
 	if (!pipe_of(out) && (file_flags(out) & O_APPEND))
 		return -EINVAL;
 	/* Counters, watches and the like give records, not bytes. */

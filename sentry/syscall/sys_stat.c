@@ -1,5 +1,6 @@
 /* stat(2), statx(2), statfs(2), access(2), readlink(2). */
 #include "sentry/syscall/sysarg.h"
+#include "sentry/fs/tmpfs/memfd.h"
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/fs_context.h"
 #include "sentry/vfs/namei.h"
@@ -7,6 +8,7 @@
 #include "state/base/cleanup.h"
 
 #include <string.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -198,9 +200,10 @@ SYSCALL2(fstatfs, int, fd, uaddr_t, out)
 	if (f->path.dentry)
 		return statfs_path(&t->ctx, &f->path, out);
 	struct statfs st = {
-		.f_type = S_ISFIFO(f->inode->mode)   ? 0x50495045
-	                  : S_ISSOCK(f->inode->mode) ? 0x534f434b
-	                                             : 0x09041934,
+		.f_type = S_ISFIFO(f->inode->mode)   ? PIPEFS_MAGIC
+	                  : S_ISSOCK(f->inode->mode) ? SOCKFS_MAGIC
+	                  : memfd_get_seals(f) >= 0  ? TMPFS_MAGIC
+	                                             : ANON_INODE_FS_MAGIC,
 		.f_bsize = PAGE_SIZE,
 		.f_frsize = PAGE_SIZE,
 		.f_namelen = 255,

@@ -105,7 +105,8 @@ static void table_remove(struct dentry *dir, struct dentry *d)
 	X(SKIP, used)            \
 	X(SKIP, in_lru)          \
 	X(SKIP, lru)             \
-	X(SKIP, valid_until)
+	X(SKIP, valid_until)     \
+	X(SKIP, walked)
 
 static void dentry_init(void *p)
 {
@@ -154,6 +155,23 @@ static void dentry_destroy(void *p)
 		put_parent(TAKE(d->parent));
 }
 
+/*
+ * A chain of parents that closes on itself would never end. Each dentry is walked once, however
+ * deep the tree is: what was walked before ends, or the load has failed.
+ */
+static bool leads_to_root(struct dentry *d)
+{
+	struct dentry *a;
+
+	for (a = d; a && !a->walked; a = a->parent)
+		a->walked = 1;
+	if (a && a->walked == 1)
+		return false;
+	for (a = d; a && a->walked == 1; a = a->parent)
+		a->walked = 2;
+	return true;
+}
+
 static int dentry_after_load(struct loader *l, void *p)
 {
 	struct dentry *d = p;
@@ -171,12 +189,8 @@ static int dentry_after_load(struct loader *l, void *p)
 	    !strcmp(name, ".."))
 		return loader_error(l, "bad file name");
 	d->hash = dentry_hash(name, len);
-	/* A chain of parents that closes on itself would never end. */
-	u32 depth = 0;
-	for (struct dentry *a = d->parent; a; a = a->parent) {
-		if (a == d || ++depth > 1000000)
-			return loader_error(l, "dentry is its own ancestor");
-	}
+	if (!leads_to_root(d))
+		return loader_error(l, "dentry is its own ancestor");
 	if (!d->unlinked) {
 		GUARD(&d->parent->lock);
 		if (table_find(d->parent, name, len, d->hash))

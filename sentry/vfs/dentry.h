@@ -45,6 +45,7 @@ struct dentry {
 	_Atomic bool in_lru;
 	TAILQ_ENTRY(dentry) lru;
 	_Atomic s64 valid_until; /* host monotonic ns; file systems that revalidate */
+	u8 walked;               /* of the load's look for circles */
 };
 OBJECT_DECL(dentry);
 

@@ -233,6 +233,24 @@ static int control_set(struct epoll *ep, int op, int fd, struct file *f,
 	return -EINVAL;
 }
 
+/* An epoll that is watched, or watches one. */
+static int nested_add(struct epoll *ep, int fd, struct file *f, const struct epoll_event *ev,
+                      struct epoll_item **ret)
+{
+	struct epoll *child = obj_cast(epoll, f);
+	int r;
+
+	epoll_nesting_lock();
+	r = child && epoll_nesting_bad(ep, child) ? -ELOOP
+	                                          : control_set(ep, EPOLL_CTL_ADD, fd, f, ev, ret);
+	if (r == 0 && epoll_paths_bad(f)) {
+		r = control_set(ep, EPOLL_CTL_DEL, fd, f, ev, ret);
+		r = r < 0 ? r : -EINVAL;
+	}
+	epoll_nesting_unlock();
+	return r;
+}
+
 int epoll_control(struct file *epf, int op, int fd, struct file *f, const struct epoll_event *ev)
 {
 	struct epoll *ep = obj_cast(epoll, epf);
@@ -248,10 +266,8 @@ int epoll_control(struct file *epf, int op, int fd, struct file *f, const struct
 		if (op == EPOLL_CTL_MOD || child || (ev->events & ~EXCLUSIVE_OK))
 			return -EINVAL;
 	}
-	if (child && op == EPOLL_CTL_ADD) {
-		epoll_nesting_lock();
-		r = epoll_nesting_bad(ep, child) ? -ELOOP : control_set(ep, op, fd, f, ev, &it);
-		epoll_nesting_unlock();
+	if (op == EPOLL_CTL_ADD && (child || epoll_is_watched(ep))) {
+		r = nested_add(ep, fd, f, ev, &it);
 	} else {
 		r = control_set(ep, op, fd, f, ev, &it);
 	}
@@ -419,6 +435,7 @@ static void epoll_sample(struct sampler *sp, void *o)
 static const struct file_ops epoll_ops = {
 	.id = {.describe = file_describe},
 	.poll = epoll_poll,
+	.llseek = file_llseek_nowhere,
 	.fdinfo = epoll_fdinfo,
 	.link_name = epoll_link_name,
 };

@@ -75,5 +75,10 @@ void epoll_nesting_lock(void);
 void epoll_nesting_unlock(void);
 /* Would ep watching child make a circle or too long a chain? */
 bool epoll_nesting_bad(struct epoll *ep, struct epoll *child);
-/* The same for what was loaded, by the sets alone: items do not know their epolls yet. */
+/* Is ep itself watched? */
+bool epoll_is_watched(struct epoll *ep);
+/* Does f, or a file behind the epoll f, wake too many chains of epolls by now? */
+bool epoll_paths_bad(struct file *f);
+/* The same as epoll_nesting_bad for what was loaded, by the sets alone: items do not know their
+ * epolls yet. */
 bool epoll_nesting_loaded_bad(struct epoll *ep);

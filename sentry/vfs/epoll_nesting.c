@@ -1,4 +1,4 @@
-/* How epolls may watch epolls: no circles, no long chains. */
+/* How epolls may watch epolls: no circles, no long chains, no file that wakes too many. */
 #include "sentry/vfs/epoll.h"
 
 #include <stdlib.h>
@@ -59,15 +59,20 @@ static void epoll_children(struct epoll *ep, struct epoll_list *ret)
 	}
 }
 
-/* The epolls that watch ep, with references. */
-static void epoll_parents(struct epoll *ep, struct epoll_list *ret)
+/* The epolls that watch f, with references. */
+static void watchers_of(struct file *f, struct epoll_list *ret)
 {
 	struct epoll_item *it;
 
-	GUARD(&ep->file.ep_lock);
-	TAILQ_FOREACH (it, &ep->file.ep_items, file_link)
+	GUARD(&f->ep_lock);
+	TAILQ_FOREACH (it, &f->ep_items, file_link)
 		if (obj_tryget(it->ep))
 			epoll_list_add(ret, it->ep);
+}
+
+static void epoll_parents(struct epoll *ep, struct epoll_list *ret)
+{
+	watchers_of(&ep->file, ret);
 }
 
 /*
@@ -103,6 +108,92 @@ bool epoll_nesting_bad(struct epoll *ep, struct epoll *child)
 	nesting_round++;
 	up = chain_length(ep, epoll_parents, child, 1);
 	return down + up > NESTING_MAX;
+}
+
+/* ---- how many a file wakes ---- */
+
+/*
+ * A wake goes up every chain of epolls that ends at the file, each chain on its own. So the chains
+ * are bounded by their length, as Linux does; those of one epoll are not, nor need they be.
+ */
+static const u32 paths_max[NESTING_MAX] = {UINT32_MAX, 500, 100, 50, 10};
+
+static bool too_many_paths(struct file *f, u32 length, u32 found[NESTING_MAX])
+{
+	struct epoll_list l = {0};
+	bool bad = false;
+
+	if (length >= NESTING_MAX)
+		return true;
+	watchers_of(f, &l);
+	for (size_t i = 0; i < l.n && !bad; i++) {
+		if (epoll_is_watched(l.v[i]))
+			bad = too_many_paths(&l.v[i]->file, length + 1, found);
+		else
+			bad = length > 0 && ++found[length] > paths_max[length];
+	}
+	epoll_list_finish(&l);
+	return bad;
+}
+
+bool epoll_is_watched(struct epoll *ep)
+{
+	GUARD(&ep->file.ep_lock);
+	return !TAILQ_EMPTY(&ep->file.ep_items);
+}
+
+struct file_list {
+	struct file **v;
+	size_t n;
+};
+
+static void file_list_add(struct file_list *l, struct file *f)
+{
+	if ((l->n & (l->n - 1)) == 0) {
+		l->v = realloc(l->v, (l->n ? l->n * 2 : 1) * sizeof(struct file *));
+		BUG_ON(!l->v);
+	}
+	l->v[l->n++] = f;
+}
+
+/* What ep watches, with references. */
+static void watched_by(struct epoll *ep, struct file_list *ret)
+{
+	struct epoll_item *it;
+
+	GUARD(&ep->lock);
+	TAILQ_FOREACH (it, &ep->items, link)
+		if (it->file && obj_tryget(it->file))
+			file_list_add(ret, it->file);
+}
+
+static bool paths_bad(struct file *f)
+{
+	struct epoll *ep = obj_cast(epoll, f);
+	struct file_list l = {0};
+	bool bad = false;
+
+	if (!ep) {
+		u32 found[NESTING_MAX] = {0};
+
+		return too_many_paths(f, 0, found);
+	}
+	if (ep->check_round == nesting_round)
+		return false;
+	ep->check_round = nesting_round;
+	watched_by(ep, &l);
+	for (size_t i = 0; i < l.n; i++) {
+		bad = bad || paths_bad(l.v[i]);
+		file_put(l.v[i]);
+	}
+	free(l.v);
+	return bad;
+}
+
+bool epoll_paths_bad(struct file *f)
+{
+	nesting_round++;
+	return paths_bad(f);
 }
 
 /* While loading, before any item knows its epoll: the chain downwards, by the sets alone. */

@@ -274,7 +274,7 @@ int file_iterate(struct file *f, struct ctx *c, struct dir_sink *sink)
 
 	if (file_flags(f) & O_PATH)
 		return -EBADF;
-	if (!ops->iterate)
+	if (!ops->iterate || !inode_is_dir(f->inode))
 		return -ENOTDIR;
 	if (f->path.dentry && f->path.dentry->unlinked)
 		return -ENOENT;
@@ -352,6 +352,27 @@ int file_fsync(struct file *f, struct ctx *c, bool data_only)
 	return f->path.dentry && (inode_is_reg(f->inode) || inode_is_dir(f->inode)) ? 0 : -EINVAL;
 }
 
+/* What no file of any kind does: said before the file is looked at. */
+static int fallocate_mode(int mode)
+{
+	const int known = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE |
+	                  FALLOC_FL_ZERO_RANGE | FALLOC_FL_INSERT_RANGE | FALLOC_FL_UNSHARE_RANGE;
+	const int both = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
+
+	if ((mode & ~known) || (mode & both) == both)
+		return -EOPNOTSUPP;
+	if ((mode & FALLOC_FL_PUNCH_HOLE) && !(mode & FALLOC_FL_KEEP_SIZE))
+		return -EOPNOTSUPP;
+	if ((mode & FALLOC_FL_COLLAPSE_RANGE) && mode != FALLOC_FL_COLLAPSE_RANGE)
+		return -EINVAL;
+	if ((mode & FALLOC_FL_INSERT_RANGE) && mode != FALLOC_FL_INSERT_RANGE)
+		return -EINVAL;
+	if ((mode & FALLOC_FL_UNSHARE_RANGE) &&
+	    (mode & ~(FALLOC_FL_UNSHARE_RANGE | FALLOC_FL_KEEP_SIZE)))
+		return -EINVAL;
+	return 0;
+}
+
 int file_fallocate(struct file *f, struct ctx *c, int mode, s64 off, s64 len)
 {
 	const struct file_ops *ops = file_ops_of(f);
@@ -359,6 +380,9 @@ int file_fallocate(struct file *f, struct ctx *c, int mode, s64 off, s64 len)
 
 	if (off < 0 || len <= 0)
 		return -EINVAL;
+	r = fallocate_mode(mode);
+	if (r < 0)
+		return r;
 	if (!file_writable(f))
 		return -EBADF;
 	if (S_ISFIFO(f->inode->mode))

@@ -5,6 +5,8 @@ nothing is left on the host."""
 
 import os
 import re
+import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -84,7 +86,22 @@ class Bomb:
             expect(not os.path.exists(image), "half an image")
         expect(s.state(ident)["status"] == "running", "it runs on")
         expect("bomb" in s.ok("ps", ident, timeout=60).out, "ps after the checkpoint")
+        if r.status == 0:
+            self.there(image)
         return r.status == 0
+
+    def there(self, image):
+        """What was saved is worth something: it lives, on the other platform."""
+        s, other = self.s, self.s.fresh()
+        platform = "ptrace" if s.platform == "systrap" else "systrap"
+        p = s.start("restore", "--image-path", image, other, platform=platform,
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: '"running"' in s.run("state", other).out, "the restored")
+        expect("bomb" in s.ok("ps", other, timeout=60).out, "ps of the restored")
+        s.ok("delete", "--force", other, timeout=60)
+        p.wait(60)
+        s.gone(other)
+        shutil.rmtree(image)
 
     def end(self, command="kill"):
         s, ident = self.s, self.ident
@@ -130,7 +147,6 @@ def few_descriptors_of_the_host(s):
     code = ("import resource, os, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (600, 600)); "
             "os.execv(sys.argv[1], sys.argv[1:])")
     ident = s.fresh()
-    import subprocess
     p = subprocess.Popen([sys.executable, "-c", code] +
                          s.argv(["do", "--name", ident, "--pids", "3000", "--", BOMB, "fork",
                                  "3000", "/tmp"]), stdout=subprocess.PIPE,
@@ -290,7 +306,6 @@ def heap(kind, count, why):
 def limits_travel(s):
     """The image remembers the limits; restore may give others."""
     ident, image = s.fresh(), s.path("image-limits")
-    s.start_do(ident, "sleep 1000") if False else None
     p = s.start("do", "--name", ident, "--memory", "128M", "--pids", "77", "--", "sh", "-c",
                 "echo ready; sleep 1000")
     read_until(p.stdout, b"ready\n")

@@ -348,3 +348,74 @@ GUEST_TEST(fdinfo)
 	snprintf(want, sizeof(want), "tfd: %8d events: 80000019 data:             1234", fd);
 	EXPECT_TRUE(strstr(text, want) != NULL);
 }
+
+/* How many epolls may watch the chain of n epolls whose last one watches f, at most most. */
+static int crowd(int f, int n, int most)
+{
+	int below = f, up, i;
+
+	while (n-- > 0) {
+		up = new_ep();
+		ASSERT_EQ(add(up, below, EPOLLIN, 0), 0);
+		below = up;
+	}
+	for (i = 0; i < most; i++) {
+		up = new_ep();
+		if (add(up, below, EPOLLIN, 0) < 0) {
+			EXPECT_EQ(errno, EINVAL);
+			close(up);
+			break;
+		}
+		if (i == most / 2)
+			MAYBE_SAVE();
+	}
+	return i;
+}
+
+/* A wake goes up every chain that ends at a file: the longer, the fewer there may be. */
+GUEST_TEST(a_file_wakes_a_bounded_number_of_chains)
+{
+	struct rlimit rl = {4096, 4096};
+	uint32_t data;
+	int top, mid, f;
+
+	if (setrlimit(RLIMIT_NOFILE, &rl) < 0)
+		SKIP("descriptors are few");
+	EXPECT_EQ(crowd(ASSERT_OK(eventfd(0, 0)), 0, 600), 600);
+	EXPECT_EQ(crowd(ASSERT_OK(eventfd(0, 0)), 1, 600), 500);
+	EXPECT_EQ(crowd(ASSERT_OK(eventfd(0, 0)), 2, 600), 100);
+	EXPECT_EQ(crowd(ASSERT_OK(eventfd(0, 0)), 3, 600), 50);
+	EXPECT_EQ(crowd(ASSERT_OK(eventfd(0, 0)), 4, 600), 10);
+
+	/* The file may come last. */
+	mid = new_ep();
+	for (int i = 0; i < 600; i++) {
+		top = new_ep();
+		ASSERT_EQ(add(top, mid, EPOLLIN, 7), 0);
+	}
+	f = ASSERT_OK(eventfd(1, 0));
+	EXPECT_ERRNO(add(mid, f, EPOLLIN, 0), EINVAL);
+	EXPECT_EQ(now(mid, NULL), 0);
+	EXPECT_ERRNO(epoll_ctl(mid, EPOLL_CTL_DEL, f, NULL), ENOENT);
+	for (int i = 0; i < 100; i++)
+		close(top - i);
+	MAYBE_SAVE();
+	EXPECT_EQ(add(mid, f, EPOLLIN, 0), 0);
+	EXPECT_EQ(now(top - 100, &data), 1);
+	EXPECT_EQ(data, 7);
+}
+
+GUEST_TEST(what_can_be_watched)
+{
+	int ep = new_ep();
+	int fd = ASSERT_OK(open("/dev/urandom", O_RDONLY));
+
+	EXPECT_ERRNO(add(ep, fd, EPOLLIN, 0), EPERM);
+	close(fd);
+	fd = ASSERT_OK(open("/dev/random", O_RDWR));
+	EXPECT_EQ(add(ep, fd, EPOLLIN | EPOLLOUT, 0), 0);
+	EXPECT_EQ(now(ep, NULL), 1);
+	EXPECT_EQ(lseek(ep, 10, SEEK_SET), 0);
+	EXPECT_ERRNO(lseek(ep, 0, 9), EINVAL);
+	EXPECT_ERRNO(write(fd, (void *)8, 8), EFAULT);
+}

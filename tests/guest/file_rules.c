@@ -1,15 +1,20 @@
 #include "tests/guest/guest_test.h"
 
 #include <grp.h>
+#include <linux/falloc.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/xattr.h>
 
 /* Small rules of files that programs seldom meet: each was once wrong in some kernel. */
@@ -315,4 +320,37 @@ GUEST_TEST(first_things_first)
 	EXPECT_OK(flock(in, LOCK_EX | LOCK_NB));
 	EXPECT_ERRNO(setxattr(path, "nothing", "", 0, 0), EOPNOTSUPP);
 	EXPECT_ERRNO(setxattr(path, "user.", "", 0, 0), EINVAL);
+}
+
+/* Positions, and transfers of nothing: what is told by the file and what before it is looked at. */
+GUEST_TEST(asked_for_nothing)
+{
+	struct iovec none = {NULL, 0};
+	struct statfs sf;
+	int p[2], dir, m, e;
+	loff_t at = 1;
+	char c;
+
+	dir = ASSERT_OK(open(guest_tmp(), O_RDONLY | O_DIRECTORY));
+	m = ASSERT_OK(memfd_create("m", 0));
+	e = ASSERT_OK(eventfd(1, EFD_NONBLOCK));
+	ASSERT_OK(pipe(p));
+	EXPECT_EQ(readv(dir, &none, 0), 0);
+	EXPECT_EQ(readv(e, &none, 1), 0);
+	EXPECT_ERRNO(read(dir, &c, 0), EISDIR);
+	EXPECT_ERRNO(lseek(p[0], 0, 9), EINVAL);
+	EXPECT_ERRNO(lseek(e, 0, 9), EINVAL);
+	EXPECT_ERRNO(fallocate(p[0], FALLOC_FL_PUNCH_HOLE, 0, 1), EOPNOTSUPP);
+	EXPECT_ERRNO(fallocate(p[1], 0, 0, 1), ESPIPE);
+	EXPECT_ERRNO(splice(p[1], &at, m, NULL, 1, 0), ESPIPE);
+	EXPECT_EQ(posix_fadvise(e, 0, 0, POSIX_FADV_DONTNEED), 0);
+	EXPECT_EQ(posix_fadvise(p[0], 0, 0, POSIX_FADV_DONTNEED), ESPIPE);
+	MAYBE_SAVE();
+	EXPECT_OK(fsync(m));
+	EXPECT_OK(sync_file_range(m, 0, 0, SYNC_FILE_RANGE_WRITE));
+	EXPECT_OK(fstatfs(m, &sf));
+	EXPECT_EQ(sf.f_type, TMPFS_MAGIC);
+	/* No signals come from it, so none are asked for. */
+	EXPECT_OK(fcntl(m, F_SETFL, O_ASYNC));
+	EXPECT_EQ(fcntl(m, F_GETFL) & O_ASYNC, 0);
 }

@@ -86,15 +86,32 @@ static long randdev_read(struct file *f, struct ctx *c, struct uiter *dst, s64 *
 /* Whatever is mixed in, the host's generator does not get worse without it. */
 static long randdev_write(struct file *f, struct ctx *c, struct uiter *src, s64 *pos)
 {
-	u64 n = uiter_count(src);
+	u8 buf[256];
+	long done = 0;
 
-	uiter_advance(src, n);
-	return (long)n;
+	while (uiter_count(src) > 0) {
+		size_t n = MIN(uiter_count(src), (u64)sizeof(buf));
+		long r = uiter_copy_in(src, buf, n);
+
+		if (r < 0)
+			return done ? done : r;
+		done += r;
+		if ((size_t)r < n || (done >= (long)(1 * MIB) && ctx_interrupted(c)))
+			break;
+	}
+	explicit_bzero(buf, sizeof(buf));
+	return done;
+}
+
+/* Only /dev/random can be waited for; the pool is full, so it asks for nothing. */
+static bool randdev_can_poll(struct file *f)
+{
+	return minor_of(f) == DEV_RANDOM_MINOR;
 }
 
 static u32 randdev_poll(struct file *f, struct poll_table *pt)
 {
-	return READY_IN | READY_OUT;
+	return randdev_can_poll(f) ? READY_IN : READY_IN | READY_OUT;
 }
 
 static long randdev_ioctl(struct file *f, struct ctx *c, u32 cmd, u64 arg)
@@ -150,6 +167,7 @@ static const struct file_ops randdev_ops = {
 	.write = randdev_write,
 	.llseek = dev_llseek,
 	.poll = randdev_poll,
+	.can_poll = randdev_can_poll,
 	.ioctl = randdev_ioctl,
 };
 

@@ -82,7 +82,8 @@ static void overlay_inode_sample_names(struct sampler *sp, struct overlay_inode 
 	X(SKIP, places)                 \
 	X(SKIP, listed)                 \
 	X(SKIP, below)                  \
-	X(SKIP, n_below)
+	X(SKIP, n_below)                \
+	X(SKIP, walked)
 
 static void overlay_inode_init(void *p)
 {
@@ -116,17 +117,27 @@ static int check_entries(struct loader *l, struct overlay_inode *oi)
 	return 0;
 }
 
-static int check_place(struct loader *l, struct overlay_inode *oi)
+/* Each is walked once, however deep the tree is: what was walked before ends, or the load failed.
+ */
+static bool leads_to_root(struct overlay_inode *oi)
 {
 	struct overlay_inode *a;
-	u32 depth = 0;
 
+	for (a = oi; a && !a->walked; a = a->parent)
+		a->walked = 1;
+	if (a && a->walked == 1)
+		return false;
+	for (a = oi; a && a->walked == 1; a = a->parent)
+		a->walked = 2;
+	return true;
+}
+
+static int check_place(struct loader *l, struct overlay_inode *oi)
+{
 	if (overlay_check_name(oi->name ? oi->name : "") < 0)
 		return loader_error(l, "bad file name");
-	for (a = oi->parent; a; a = a->parent) {
-		if (a == oi || ++depth > 1000000)
-			return loader_error(l, "directory is its own ancestor");
-	}
+	if (!leads_to_root(oi))
+		return loader_error(l, "directory is its own ancestor");
 	return 0;
 }
 

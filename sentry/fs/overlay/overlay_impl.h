@@ -65,6 +65,7 @@ struct overlay_inode {
 	_Atomic bool listed;          /* below is filled, and does not change any more */
 	struct overlay_below *below;  /* owned; by name */
 	size_t n_below;
+	u8 walked; /* of the load's look for circles */
 };
 OBJECT_DECL(overlay_inode);
 

@@ -232,6 +232,12 @@ static void tmpfs_link_name(struct file *f, char *buf, size_t size)
 }
 
 #define TMPFS_FILE_FIELDS(X) X(BASE, file, file)
+/* Memory is all that there is of it, memfds too. */
+static int tmpfs_fsync(struct file *f, struct ctx *c, bool data_only)
+{
+	return 0;
+}
+
 static const struct file_ops tmpfs_file_ops = {
 	.id.describe = file_describe,
 	.id.executed = file_executed,
@@ -241,6 +247,7 @@ static const struct file_ops tmpfs_file_ops = {
 	.iterate = tmpfs_iterate,
 	.llseek = tmpfs_llseek,
 	.fallocate = tmpfs_fallocate,
+	.fsync = tmpfs_fsync,
 	.link_name = tmpfs_link_name,
 };
 static int tmpfs_file_after_load(struct loader *l, void *p)
