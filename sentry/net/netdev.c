@@ -361,7 +361,6 @@ static int ethtool(struct ctx *c, uaddr_t arg)
 		.so_timestamping = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE,
 		.phc_index = -1,
 	};
-	struct ethtool_drvinfo drv = {.cmd = ETHTOOL_GDRVINFO, .driver = "loopback"};
 	struct ethtool_value value = {.data = 1};
 	struct ifreq ifr;
 	uaddr_t data;
@@ -378,8 +377,6 @@ static int ethtool(struct ctx *c, uaddr_t arg)
 	switch (value.cmd) {
 	case ETHTOOL_GET_TS_INFO:
 		return user_put(c, data, &ts);
-	case ETHTOOL_GDRVINFO:
-		return user_put(c, data, &drv);
 	case ETHTOOL_GLINK:
 		return user_put(c, data, &value);
 	default:

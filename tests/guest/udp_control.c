@@ -129,9 +129,17 @@ GUEST_TEST(error_queue)
 	ASSERT_OK(inet_setint(b, SOL_IP, IP_RECVERR, 1));
 	ASSERT_EQ(sendto(b, "lost", 4, 0, &to.u.sa, to.len), 4);
 	EXPECT_TRUE(inet_poll(b, POLLERR) & POLLERR);
+	ASSERT_OK(inet_setint(b, SOL_IP, IP_RECVTTL, 1));
+	ASSERT_OK(inet_setint(b, SOL_IP, IP_PKTINFO, 1));
 	MAYBE_SAVE();
 	EXPECT_EQ(receive(b, &x, MSG_ERRQUEUE), 4);
 	EXPECT_EQ(memcmp(x.buf, "lost", 4), 0);
+	/* Of the message that says so. */
+	ASSERT_TRUE(find(&x, SOL_IP, IP_TTL));
+	EXPECT_EQ(*(const int *)find(&x, SOL_IP, IP_TTL), 64);
+	ASSERT_TRUE(find(&x, SOL_IP, IP_PKTINFO));
+	EXPECT_EQ(((const struct in_pktinfo *)find(&x, SOL_IP, IP_PKTINFO))->ipi_addr.s_addr,
+	          htonl(INADDR_LOOPBACK));
 	EXPECT_EQ(x.m.msg_flags & MSG_ERRQUEUE, MSG_ERRQUEUE);
 	EXPECT_EQ(inet_port(&x.from), inet_port(&to));
 	ee = find(&x, SOL_IP, IP_RECVERR);

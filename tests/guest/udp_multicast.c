@@ -87,3 +87,49 @@ GUEST_TEST(settings)
 	ASSERT_OK(getsockopt(fd, SOL_IP, IP_MULTICAST_IF, &in, &len));
 	EXPECT_EQ(in.s_addr, 0);
 }
+
+/* How many are in the group that a table shows as hex; 0: it is not there. */
+static int users(const char *file, const char *hex)
+{
+	static char text[65536];
+	const char *at;
+	int n = 0;
+
+	ASSERT_TRUE(guest_read_file(file, text, sizeof(text)) > 0);
+	at = strstr(text, hex);
+	if (at)
+		sscanf(at + strlen(hex), "%d", &n);
+	return n;
+}
+
+static int member6(const char *group)
+{
+	struct ipv6_mreq m = {.ipv6mr_interface = 1};
+	int fd = ASSERT_OK(socket(AF_INET6, SOCK_DGRAM, 0));
+
+	ASSERT_EQ(inet_pton(AF_INET6, group, &m.ipv6mr_multiaddr), 1);
+	ASSERT_OK(setsockopt(fd, SOL_IPV6, IPV6_ADD_MEMBERSHIP, &m, sizeof(m)));
+	return fd;
+}
+
+/* Sockets count, bound or not, as long as they are there. */
+GUEST_TEST(tables_of_groups)
+{
+	const char *hex = "BC9AFFEF", *hex6 = "ff15000000000000000000000000cafe";
+	int a = member(0, 0xefff9abc), b, c = member6("ff15::cafe");
+	struct inet_any n = inet_name(a);
+
+	b = member(inet_port(&n), 0xefff9abc);
+	EXPECT_EQ(users("/proc/net/igmp", hex), 2);
+	EXPECT_EQ(users("/proc/net/igmp6", hex6), 1);
+	MAYBE_SAVE();
+	EXPECT_EQ(users("/proc/net/igmp", hex), 2);
+	EXPECT_EQ(users("/proc/net/igmp6", hex6), 1);
+	close(a);
+	EXPECT_EQ(users("/proc/net/igmp", hex), 1);
+	close(b);
+	close(c);
+	EXPECT_EQ(users("/proc/net/igmp", hex), 0);
+	EXPECT_EQ(users("/proc/net/igmp6", hex6), 0);
+	EXPECT_EQ(users("/proc/net/igmp", "010000E0"), 1);
+}

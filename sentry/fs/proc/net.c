@@ -43,6 +43,11 @@ static PROC_SHOW(show_arp)
 	return 0;
 }
 
+static PROC_SHOW(show_nothing)
+{
+	return 0;
+}
+
 #define REG(n, fn)                                            \
 	{                                                     \
 		.name = n, .mode = S_IFREG | 0444, .show = fn \
@@ -50,10 +55,12 @@ static PROC_SHOW(show_arp)
 static const struct pseudo_entry net_entries[] = {
 	REG("arp", show_arp),
 	REG("dev", proc_net_dev),
+	REG("dev_mcast", show_nothing),
 	REG("icmp", proc_net_icmp),
 	REG("icmp6", proc_net_icmp6),
 	REG("if_inet6", proc_net_if_inet6),
 	REG("igmp", proc_net_igmp),
+	REG("igmp6", proc_net_igmp6),
 	REG("ipv6_route", proc_net_ipv6_route),
 	REG("netlink", show_netlink),
 	REG("netstat", proc_net_netstat),

@@ -343,11 +343,3 @@ PROC_SHOW(proc_net_netstat)
 	            N(LO_BYTES), N(LO_BYTES), N(LO_PACKETS));
 	return 0;
 }
-
-PROC_SHOW(proc_net_igmp)
-{
-	text_printf(t, "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n"
-	               "1\tlo        :     1      V3\n"
-	               "\t\t\t\t010000E0     1 0:00000000\t\t0\n");
-	return 0;
-}

@@ -31,7 +31,10 @@ PROC_SHOW(proc_net_sockstat6);
 PROC_SHOW(proc_net_snmp);
 PROC_SHOW(proc_net_snmp6);
 PROC_SHOW(proc_net_netstat);
+
+/* net_groups.c */
 PROC_SHOW(proc_net_igmp);
+PROC_SHOW(proc_net_igmp6);
 
 /* net_routes.c */
 PROC_SHOW(proc_net_route);

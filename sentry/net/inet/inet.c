@@ -174,6 +174,8 @@ int inet_check_loaded(struct loader *l, struct inet_sock *is)
 	if ((is->sk.family != AF_INET && is->sk.family != AF_INET6) || !is->sk.ns->inet)
 		return loader_error(l, "an Internet socket of family %u", is->sk.family);
 	ns = inet_ns_of(&is->sk);
+	for (u32 i = 0; i < is->ip.n_members; i++)
+		mc_groups_join(ns, &is->ip.members[i].group);
 	if (is->hashed) {
 		if (!is->local.port)
 			return loader_error(l, "a bound socket without a port");
@@ -195,6 +197,8 @@ static void inet_sock_destroy(void *p)
 		reuse_leave_locked(is);
 	}
 	reuse_group_put(TAKE(is->reuse));
+	for (u32 i = 0; ns && i < is->ip.n_members; i++)
+		mc_groups_leave(ns, &is->ip.members[i].group);
 	inet_opts_finish(&is->ip);
 }
 

@@ -74,6 +74,8 @@ MUST_CHECK int ip_getsockopt(struct inet_sock *is, struct ctx *c, int name, uadd
 MUST_CHECK int ip6_setsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val, u32 len);
 MUST_CHECK int ip6_getsockopt(struct inet_sock *is, struct ctx *c, int name, uaddr_t val,
                               uaddr_t len);
+/* IP_MTU. */
+s32 inet_path_mtu(struct inet_ns *ns, const struct ipaddr *dst);
 /* IPV6_ADDRFORM of an AF_INET6 socket, connected or not: makes it one of AF_INET, or says what it
  * is. */
 MUST_CHECK int inet_set_addrform(struct inet_sock *is, struct ctx *c, uaddr_t val, u32 len,

@@ -34,7 +34,8 @@ static bool index_is_lo(const struct inet_sock *is, u32 ifindex, const struct ip
 
 static int join_locked(struct inet_sock *is, const struct ipaddr *group, bool include)
 {
-	s32 most = net_setting_get(inet_ns_of(&is->sk), NET_IGMP_MAX_MEMBERSHIPS);
+	struct inet_ns *ns = inet_ns_of(&is->sk);
+	s32 most = ip_is_v4(group) ? net_setting_get(ns, NET_IGMP_MAX_MEMBERSHIPS) : (s32)MC_MAX;
 	struct inet_opts *o = &is->ip;
 	struct mc_member *m;
 
@@ -46,26 +47,29 @@ static int join_locked(struct inet_sock *is, const struct ipaddr *group, bool in
 	BUG_ON(!m);
 	m[o->n_members++] = (struct mc_member){.group = *group, .include = include};
 	o->members = m;
+	mc_groups_join(ns, group);
 	return 0;
 }
 
-static int leave_locked(struct inet_opts *o, const struct ipaddr *group)
+static int leave_locked(struct inet_sock *is, const struct ipaddr *group)
 {
+	struct inet_opts *o = &is->ip;
 	struct mc_member *m = inet_opts_member(o, group);
 	u32 i;
 
 	if (!m)
 		return -EADDRNOTAVAIL;
+	mc_groups_leave(inet_ns_of(&is->sk), group);
 	free(m->sources);
 	i = (u32)(m - o->members);
 	memmove(m, m + 1, (--o->n_members - i) * sizeof(*m));
 	return 0;
 }
 
-static int source_locked(struct inet_opts *o, const struct ipaddr *group, const struct ipaddr *src,
+static int source_locked(struct inet_sock *is, const struct ipaddr *group, const struct ipaddr *src,
                          bool include, bool add)
 {
-	struct mc_member *m = inet_opts_member(o, group);
+	struct mc_member *m = inet_opts_member(&is->ip, group);
 	struct ipaddr *more;
 	u32 i;
 
@@ -84,7 +88,7 @@ static int source_locked(struct inet_opts *o, const struct ipaddr *group, const 
 			return -EADDRNOTAVAIL;
 		/* Of nobody any more is not to be a member. */
 		if (m->n_sources == 1 && include)
-			return leave_locked(o, group);
+			return leave_locked(is, group);
 		m->sources[i] = m->sources[--m->n_sources];
 		return 0;
 	}
@@ -102,7 +106,7 @@ static int source_locked(struct inet_opts *o, const struct ipaddr *group, const 
 static int membership(struct inet_sock *is, const struct ipaddr *group, bool add)
 {
 	GUARD(&is->sk.lock);
-	return add ? join_locked(is, group, false) : leave_locked(&is->ip, group);
+	return add ? join_locked(is, group, false) : leave_locked(is, group);
 }
 
 /* A source is joined, left, blocked or no longer so. */
@@ -116,7 +120,7 @@ static int source(struct inet_sock *is, const struct ipaddr *group, const struct
 		r = join_locked(is, group, true);
 	if (r < 0 && r != -EADDRINUSE)
 		return r;
-	return source_locked(&is->ip, group, src, include, add);
+	return source_locked(is, group, src, include, add);
 }
 
 /* All sources at once; of nobody is not to be a member. */
@@ -127,7 +131,7 @@ static int set_sources(struct inet_sock *is, const struct ipaddr *group, bool in
 
 	GUARD(&is->sk.lock);
 	if (include && n == 0)
-		return leave_locked(&is->ip, group);
+		return leave_locked(is, group);
 	m = inet_opts_member(&is->ip, group);
 	if (!m)
 		return -EINVAL;

@@ -268,6 +268,10 @@ int inet_set_addrform(struct inet_sock *is, struct ctx *c, uaddr_t val, u32 len,
 		is->local.scope = is->remote.scope = 0;
 	}
 	GUARD(&is->sk.lock);
+	for (u32 i = 0; i < is->ip.n_members; i++) {
+		if (!ip_is_v4(&is->ip.members[i].group))
+			mc_groups_leave(inet_ns_of(&is->sk), &is->ip.members[i].group);
+	}
 	inet_opts_leave6(&is->ip);
 	return 0;
 }
@@ -281,20 +285,22 @@ static bool has_route(struct inet_sock *is)
 }
 
 /* Of a route, or of the interface that it leads to. */
+s32 inet_path_mtu(struct inet_ns *ns, const struct ipaddr *dst)
+{
+	u32 mtu = fib_mtu(ns);
+	struct fib_result res;
+
+	if (fib_lookup(ns, dst, &res) == 0 && res.mtu)
+		mtu = MIN(mtu, res.mtu);
+	return (s32)(ip_is_v4(dst) ? MIN(mtu, IP_MTU_MOST) : mtu);
+}
+
 static s32 path_mtu(struct inet_sock *is)
 {
 	struct inet_ns *ns = inet_ns_of(&is->sk);
-	u32 mtu = fib_mtu(ns);
-	struct fib_result res;
-	struct ipaddr dst;
 
-	{
-		GUARD_READ(&ns->lock);
-		dst = is->remote.ip;
-	}
-	if (fib_lookup(ns, &dst, &res) == 0 && res.mtu)
-		mtu = MIN(mtu, res.mtu);
-	return (s32)(ip_is_v4(&dst) ? MIN(mtu, IP_MTU_MOST) : mtu);
+	GUARD_READ(&ns->lock);
+	return inet_path_mtu(ns, &is->remote.ip);
 }
 
 static s32 shown(struct inet_sock *is, unsigned i)

@@ -466,6 +466,7 @@ static void inet_ns_init(void *p)
 	rwlock_init(&ns->lock, RANK_INET);
 	mutex_init(&ns->rtnl, RANK_RTNL);
 	fib_init(&ns->fib);
+	mc_groups_init(&ns->groups);
 	TAILQ_INIT(&ns->tws);
 	for (unsigned i = 0; i < INET_PROTOS; i++) {
 		ns->table[i] = calloc(PORT_HASH, sizeof(*ns->table[i]));
@@ -494,6 +495,7 @@ static void inet_ns_destroy(void *p)
 		free(TAKE(ns->table[i]));
 	}
 	fib_finish(&ns->fib);
+	mc_groups_finish(&ns->groups);
 	free(TAKE(ns->reserved));
 }
 
@@ -563,6 +565,7 @@ static void inet_ns_sample_counters(struct sampler *sp, struct inet_ns *ns)
 	F(CUSTOM, reserved, inet_ns)                           \
 	F(SKIP, rtnl)                                          \
 	F(CUSTOM, fib, inet_ns)                                \
+	F(SKIP, groups)   /* sockets count again */            \
 	F(SKIP, n_raw)    /* sockets count again */            \
 	F(SKIP, netlinks) /* they enter by themselves */       \
 	F(SKIP, mem)      /* sockets count again */            \

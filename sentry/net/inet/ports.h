@@ -10,6 +10,7 @@
  */
 #include "sentry/mm/heap.h"
 #include "sentry/net/inet/fib.h"
+#include "sentry/net/inet/groups.h"
 #include "sentry/net/inet/inet.h"
 #include "sentry/net/inet/settings.h"
 
@@ -90,6 +91,7 @@ struct inet_ns {
 	u8 *reserved;      /* owned; a bit for each port that is; NULL: none; lock */
 	struct mutex rtnl; /* RANK_RTNL: changes of fib, and telling of them */
 	struct fib fib;    /* addresses and routes */
+	struct mc_groups groups;
 	_Atomic u32 n_raw; /* raw sockets there are: nobody else's packets need to be made */
 	LIST_HEAD(, netlink_sock) netlinks; /* bound ones; lock */
 	/* Bytes that queues and rings of all sockets take. Above INET_MEM_MAX datagrams are dropped

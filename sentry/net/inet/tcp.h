@@ -139,6 +139,7 @@ int tcp_create(struct ctx *c, u16 family, struct sock **ret);
 struct tcp_sock *tcp_new(u16 family);
 /* What t's ring may hold, given who sends: under t's sk.lock. */
 void tcp_set_limit(struct tcp_sock *t, const struct tcp_sock *sender);
+/* TCP_INFO; the table lock is held. */
 void tcp_info_fill(struct tcp_sock *t, void *buf, size_t size);
 
 /* tcp_conn.c: sock_ops, and what a send or receive finds out. */

@@ -148,7 +148,7 @@ void tcp_info_fill(struct tcp_sock *t, void *buf, size_t size)
 		.tcpi_ato = 40000,
 		.tcpi_snd_mss = 32768,
 		.tcpi_rcv_mss = 536,
-		.tcpi_pmtu = LO_MTU,
+		.tcpi_pmtu = (u32)inet_path_mtu(inet_ns_of(&t->inet.sk), &t->inet.remote.ip),
 		.tcpi_rcv_ssthresh = 65495,
 		.tcpi_rtt = 20,
 		.tcpi_rttvar = 10,
@@ -211,7 +211,9 @@ int tcp_getsockopt(struct sock *sk, struct ctx *c, int level, int name, uaddr_t 
 	case TCP_ULP:
 		return user_put_u32(c, len, 0);
 	case TCP_INFO:
+		rwlock_rdlock(&inet_ns_of(sk)->lock);
 		tcp_info_fill(t, &ti, sizeof(ti));
+		rwlock_unlock(&inet_ns_of(sk)->lock);
 		return sockopt_put(c, val, len, &ti, sizeof(ti));
 	case TCP_REPAIR:
 	case TCP_THIN_DUPACK:

@@ -30,7 +30,7 @@ static void put_control4(struct udp_sock *u, struct ctx *c, struct sockmsg *m,
 			fib_is_local(ns, &p->dst.ip) ? p->dst.ip : fib_source_for(ns, &p->src.ip);
 		struct in_pktinfo pi = {
 			.ipi_ifindex = LO_INDEX,
-			.ipi_spec_dst.s_addr = ip_v4(&here),
+			.ipi_spec_dst.s_addr = p->err ? 0 : ip_v4(&here),
 			.ipi_addr.s_addr = ip_v4(&p->dst.ip),
 		};
 
@@ -42,7 +42,7 @@ static void put_control4(struct udp_sock *u, struct ctx *c, struct sockmsg *m,
 	}
 	if (v[IPO_RECVTOS])
 		sockmsg_put(m, c, SOL_IP, IP_TOS, &p->tos, 1);
-	if (v[IPO_RECVORIGDST]) {
+	if (v[IPO_RECVORIGDST] && !p->err) {
 		u32 len = inet_addr_format(AF_INET, &p->dst.ip, p->dst.port, 0, &a);
 
 		sockmsg_put(m, c, SOL_IP, IP_RECVORIGDSTADDR, &a, len);
@@ -61,7 +61,7 @@ static void put_control6(struct udp_sock *u, struct ctx *c, struct sockmsg *m,
 		memcpy(&pi.ipi6_addr, p->dst.ip.b, sizeof(pi.ipi6_addr));
 		sockmsg_put(m, c, SOL_IPV6, IPV6_PKTINFO, &pi, sizeof(pi));
 	}
-	if (v[IPO_V6_RECVORIGDST]) {
+	if (v[IPO_V6_RECVORIGDST] && !p->err) {
 		struct sockaddr_storage a = {0};
 		u32 len = inet_addr_format(AF_INET6, &p->dst.ip, p->dst.port, 0, &a);
 
@@ -104,6 +104,29 @@ static void put_control(struct udp_sock *u, struct ctx *c, struct sockmsg *m,
 		put_control6(u, c, m, p);
 	if (ip_is_v4(&p->dst.ip))
 		put_control4(u, c, m, p);
+}
+
+/* Of the ICMP message that an error came in. */
+static void put_error_control(struct udp_sock *u, struct ctx *c, struct sockmsg *m,
+                              const struct packet *p)
+{
+	struct packet icmp = {
+		.src = p->dst,
+		.dst = p->src,
+		.ttl = 64,
+		.tos = ip_is_v4(&p->dst.ip) ? 0xc0 | p->tos : 0,
+		.stamp = p->stamp,
+		.err = p->err,
+	};
+
+	if (p->local)
+		return;
+	if (sock_wants_stamp(&u->inet.sk))
+		sockmsg_put_timestamp(m, c, &u->inet.sk, icmp.stamp);
+	if (ip_is_v4(&p->dst.ip))
+		put_control4(u, c, m, &icmp);
+	else
+		put_control6(u, c, m, &icmp);
 }
 
 static void put_name(struct udp_sock *u, struct sockmsg *m, const struct inet_addr *a)
@@ -157,6 +180,7 @@ static long recv_error(struct udp_sock *u, struct ctx *c, struct sockmsg *m)
 		e.ee.ee_code = v4 ? 3 : 4;
 		from_len = inet_addr_format(v4 ? AF_INET : AF_INET6, &p->dst.ip, 0, 0, &e.from);
 	}
+	put_error_control(u, c, m, p);
 	sockmsg_put(m, c, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &e,
 	            sizeof(e.ee) + from_len);
 	free(p);

@@ -36,24 +36,6 @@ static struct packet *packet_copy(const struct packet *p)
 	return n;
 }
 
-/* Somebody in this network has joined the group. */
-static bool group_joined(struct inet_ns *ns, const struct ipaddr *group)
-{
-	struct inet_sock *is;
-
-	/* All hosts, all nodes. */
-	if (ip_is_v4(group) ? ip_v4(group) == htonl(0xe0000001)
-	                    : (group->b[1] & 0xf) <= 2 && group->b[15] == 1)
-		return true;
-	for (unsigned i = 0; i < PORT_HASH; i++) {
-		LIST_FOREACH (is, &ns->table[INET_UDP][i].socks, link) {
-			if (is->ip.n_members && inet_opts_member(&is->ip, group))
-				return true;
-		}
-	}
-	return false;
-}
-
 static bool takes_group(struct inet_sock *is, const struct ipaddr *group, const struct ipaddr *src)
 {
 	const struct mc_member *m;
@@ -78,7 +60,7 @@ static void deliver_many(struct inet_ns *ns, struct packet *p)
 	do {
 		n = seen = 0;
 		rwlock_rdlock(&ns->lock);
-		if (!mcast || group_joined(ns, &p->dst.ip)) {
+		if (!mcast || mc_groups_joined(ns, &p->dst.ip)) {
 			LIST_FOREACH (is, &port_bucket(ns, INET_UDP, p->dst.port)->socks, link) {
 				if (port_score(is, &p->src, &p->dst) < 0 ||
 				    (mcast && !takes_group(is, &p->dst.ip, &p->src.ip)))

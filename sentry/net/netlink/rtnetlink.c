@@ -148,15 +148,17 @@ static int get(struct rtnl_request *q)
 		return rtnl_get_route(q);
 	case RTM_GETRULE:
 		return rtnl_get_rule(q);
+	case RTM_GETQDISC:
+		return rtnl_get_qdisc(q);
 	case RTM_GETNEIGH:
 	case RTM_GETNEIGHTBL:
-	case RTM_GETQDISC:
 	case RTM_GETTCLASS:
 	case RTM_GETADDRLABEL:
 	case RTM_GETMULTICAST:
 	case RTM_GETANYCAST:
 	case RTM_GETMDB:
 	case RTM_GETNSID:
+	case RTM_GETNEXTHOP:
 		return get_nothing(q);
 	default:
 		return -EOPNOTSUPP;

@@ -55,6 +55,7 @@ void rtnl_fill_route(struct nl_reply *out, const struct fib_route *r);
 
 /* rtnl_link.c, rtnl_addr.c, rtnl_route.c */
 MUST_CHECK int rtnl_get_link(struct rtnl_request *q);
+MUST_CHECK int rtnl_get_qdisc(struct rtnl_request *q);
 MUST_CHECK int rtnl_change_link(struct rtnl_request *q);
 MUST_CHECK int rtnl_get_addr(struct rtnl_request *q);
 MUST_CHECK int rtnl_change_addr(struct rtnl_request *q);

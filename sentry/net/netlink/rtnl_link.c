@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
+#include <linux/pkt_sched.h>
 #include <string.h>
 
 #define FIXED sizeof(struct ifinfomsg)
@@ -79,6 +80,24 @@ int rtnl_get_link(struct rtnl_request *q)
 	at = rtnl_begin(q, RTM_NEWLINK);
 	GUARD_READ(&ns->fib.lock);
 	rtnl_fill_link(q->out, ns, 0);
+	nl_end(q->out, at);
+	return 0;
+}
+
+/* How lo queues: not at all. */
+int rtnl_get_qdisc(struct rtnl_request *q)
+{
+	struct tcmsg *m;
+	u32 at;
+
+	if (!q->dump)
+		return -ENOENT;
+	at = rtnl_begin(q, RTM_NEWQDISC);
+	m = nl_put(q->out, sizeof(*m));
+	m->tcm_ifindex = LO_INDEX;
+	m->tcm_parent = TC_H_ROOT;
+	m->tcm_info = 2;
+	nl_attr(q->out, TCA_KIND, "noqueue", sizeof("noqueue"));
 	nl_end(q->out, at);
 	return 0;
 }
