@@ -160,7 +160,7 @@ int mm_madvise(struct mm *mm, u64 addr, u64 len, int advice)
 	switch (advice) {
 	case MADV_NORMAL ... MADV_DONTNEED:
 	case MADV_FREE ... MADV_DOFORK:
-	case MADV_MERGEABLE ... MADV_KEEPONFORK:
+	case MADV_HUGEPAGE ... MADV_KEEPONFORK:
 	case MADV_COLD:
 	case MADV_PAGEOUT:
 	case MADV_POPULATE_READ:

@@ -254,8 +254,7 @@ static int check_attr(struct inode *i, struct ctx *c, struct iattr *a)
 	return 0;
 }
 
-/* What a file is trusted with does not go over to another owner. */
-static void drop_capabilities(struct inode *i, struct ctx *c)
+void inode_drop_capabilities(struct inode *i, struct ctx *c)
 {
 	const struct inode_ops *ops = inode_ops_of(i);
 	int r = -ENODATA;
@@ -264,6 +263,13 @@ static void drop_capabilities(struct inode *i, struct ctx *c)
 	    ops->getxattr(i, c, "security.capability", NULL, 0) > 0)
 		r = ops->removexattr(i, c, "security.capability");
 	(void)r;
+}
+
+/* Another owner, or other content. The host does that by itself where the content is its. */
+static bool loses_capabilities(const struct inode *i, const struct iattr *a)
+{
+	return (a->valid & (IATTR_UID | IATTR_GID)) ||
+	       ((a->valid & IATTR_SIZE) && i->sb && !super_ops_of(i->sb)->changes_outside);
 }
 
 int inode_setattr(struct inode *i, struct ctx *c, struct iattr *a)
@@ -277,8 +283,8 @@ int inode_setattr(struct inode *i, struct ctx *c, struct iattr *a)
 			return r;
 	}
 	r = check_attr(i, c, a);
-	if (r == 0 && (a->valid & (IATTR_UID | IATTR_GID)) && inode_is_reg(i))
-		drop_capabilities(i, c);
+	if (r == 0 && inode_is_reg(i) && loses_capabilities(i, a))
+		inode_drop_capabilities(i, c);
 	if (r < 0 || !(a->valid & ~(u32)(IATTR_OPEN | IATTR_KILL_PRIV)))
 		return r;
 	if (ops->setattr)

@@ -165,6 +165,8 @@ void inode_accessed(struct inode *i, struct ctx *c, const struct file *f);
 void inode_accessed_through(struct inode *i, struct ctx *c, u32 flags);
 /* A write to a file with set-id bits by someone without CAP_FSETID clears them. */
 void inode_write_clears_setid(struct inode *i, struct ctx *c);
+/* What a file is trusted with (security.capability) ends with its owner or its content. */
+void inode_drop_capabilities(struct inode *i, struct ctx *c);
 /* malloc'd text of a symbolic link. -EINVAL if it is none. */
 MUST_CHECK int inode_readlink(struct inode *i, struct ctx *c, char **ret_text);
 

@@ -236,24 +236,17 @@ static bool is_broken(void *arg)
 	return true;
 }
 
-int lease_break(struct inode *i, struct ctx *c, u32 flags)
+static int tell_and_wait(struct inode_locks *l, struct ctx *c, bool write, u32 flags)
 {
-	struct inode_locks *l = inode_locks_peek(i);
-	struct break_wait w = {
-		.l = l,
-		.c = c,
-		.write = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC),
-	};
+	struct break_wait w = {.l = l, .c = c, .write = write};
 	struct told told;
 	bool more;
 	int r = 0;
 
-	if (likely(!l) || !any(l))
-		return 0;
 	do {
 		mutex_lock(&l->lock);
 		time_out_locked(l, c);
-		more = mark_locked(l, c, w.write, &told);
+		more = mark_locked(l, c, write, &told);
 		mutex_unlock(&l->lock);
 		for (u32 k = 0; k < told.n; k++)
 			file_owner_signal(c->kernel, &told.holders[k].owner, POLL_MSG, LEASE_BAND,
@@ -269,6 +262,23 @@ int lease_break(struct inode *i, struct ctx *c, u32 flags)
 	}
 	/* Others that wait may have been waiting for what ran out. */
 	waitq_wake(&l->changed, ~0u);
+	return r;
+}
+
+int lease_break(struct inode *i, struct ctx *c, u32 flags)
+{
+	bool write = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+	struct inode_locks *l = inode_locks_peek(i);
+	_Atomic u32 *count = write ? &i->writers : &i->readers;
+	int r;
+
+	if (likely(!l) || !any(l))
+		return 0;
+	/* Whoever waits counts as if it had the file open already: a holder can't make its lease
+	 * one that would be in the way again. */
+	atomic_fetch_add(count, 1);
+	r = tell_and_wait(l, c, write, flags);
+	atomic_fetch_sub(count, 1);
 	return r;
 }
 

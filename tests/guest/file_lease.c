@@ -89,6 +89,10 @@ GUEST_TEST(opening_tells_the_holder_and_waits)
 	guest_wait_blocked(pid);
 	MAYBE_SAVE();
 	EXPECT_EQ(waitpid(pid, &status, WNOHANG), 0);
+	/* Whoever waits to write is in the way of a lease to read. */
+	while (fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
+		guest_sleep_ms(1);
+	EXPECT_EQ(errno, EAGAIN);
 	/* Told once. */
 	EXPECT_EQ(told, 1);
 	EXPECT_OK(fcntl(fd, F_SETLEASE, F_UNLCK));

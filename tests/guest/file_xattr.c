@@ -69,3 +69,46 @@ GUEST_TEST(set_get_list_remove)
 	EXPECT_ERRNO(getxattr(f, "user.a", buf, 64), ENODATA);
 	EXPECT_ERRNO(removexattr(f, "user.a"), ENODATA);
 }
+
+/* A version 2 value: cap_net_raw, permitted and effective (linux/capability.h). */
+static const unsigned char net_raw[20] = {1, 0, 0, 2, 0, 0x20};
+
+static int trusted(const char *path)
+{
+	ASSERT_OK(setxattr(path, "security.capability", net_raw, sizeof(net_raw), 0));
+	return (int)getxattr(path, "security.capability", NULL, 0);
+}
+
+GUEST_TEST(capabilities_end_with_the_content_or_the_owner)
+{
+	const char *path = guest_path("trusted");
+	char buf[32];
+	int fd = ASSERT_OK(open(path, O_CREAT | O_RDWR, 0755));
+
+	if (geteuid() != 0)
+		SKIP("an ordinary user trusts nobody");
+	if (setxattr(path, "security.capability", net_raw, sizeof(net_raw), 0) < 0)
+		SKIP("no such attributes here");
+	MAYBE_SAVE();
+	EXPECT_EQ(getxattr(path, "security.capability", buf, sizeof(buf)), sizeof(net_raw));
+	EXPECT_EQ(memcmp(buf, net_raw, sizeof(net_raw)), 0);
+	EXPECT_EQ(write(fd, "x", 1), 1);
+	EXPECT_ERRNO(getxattr(path, "security.capability", buf, sizeof(buf)), ENODATA);
+	EXPECT_TRUE(trusted(path) > 0);
+	EXPECT_OK(ftruncate(fd, 100));
+	EXPECT_ERRNO(getxattr(path, "security.capability", buf, sizeof(buf)), ENODATA);
+	EXPECT_TRUE(trusted(path) > 0);
+	EXPECT_OK(truncate(path, 10));
+	EXPECT_ERRNO(getxattr(path, "security.capability", buf, sizeof(buf)), ENODATA);
+	EXPECT_TRUE(trusted(path) > 0);
+	EXPECT_OK(chown(path, 4711, 4711));
+	EXPECT_ERRNO(getxattr(path, "security.capability", buf, sizeof(buf)), ENODATA);
+	EXPECT_TRUE(trusted(path) > 0);
+	close(ASSERT_OK(open(path, O_WRONLY | O_TRUNC)));
+	EXPECT_ERRNO(getxattr(path, "security.capability", buf, sizeof(buf)), ENODATA);
+	/* Reading and changing the mode leave them. */
+	EXPECT_TRUE(trusted(path) > 0);
+	EXPECT_OK(chmod(path, 0700));
+	EXPECT_EQ(pread(fd, buf, 1, 0), 0);
+	EXPECT_EQ(getxattr(path, "security.capability", buf, sizeof(buf)), sizeof(net_raw));
+}

@@ -187,3 +187,12 @@ GUEST_TEST(files_do_not_grow_down)
 	          MAP_FAILED);
 	EXPECT_EQ(errno, EINVAL);
 }
+
+GUEST_TEST(merging_is_there_or_it_is_not)
+{
+	bool merges = access("/sys/kernel/mm/ksm", F_OK) == 0;
+	char *p = guest_map(GUEST_PAGE, 0);
+
+	EXPECT_EQ(madvise(p, GUEST_PAGE, MADV_MERGEABLE), merges ? 0 : -1);
+	EXPECT_EQ(madvise(p, GUEST_PAGE, MADV_UNMERGEABLE), merges ? 0 : -1);
+}

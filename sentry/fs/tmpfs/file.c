@@ -63,6 +63,8 @@ static long tmpfs_write(struct file *f, struct ctx *c, struct uiter *src, s64 *p
 	if (len == 0)
 		return 0;
 	inode_write_clears_setid(f->inode, c);
+	if (unlikely(READ_ONCE(ti->xattrs.n) > 0))
+		inode_drop_capabilities(f->inode, c);
 	GUARD(&f->inode->lock);
 	off = file_appends(f, src) ? f->inode->size : (u64)*pos;
 	if (off > INT64_MAX - len)
