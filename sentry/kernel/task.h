@@ -20,6 +20,9 @@
 
 #include <pthread.h>
 #include <sched.h>
+#ifndef SCHED_DEADLINE
+#define SCHED_DEADLINE 6
+#endif
 #include <sys/resource.h>
 #include <sys/time.h>
 
@@ -197,6 +200,9 @@ struct task {
 	cpu_set_t affinity;
 	s32 nice, sched_policy, sched_priority;
 	bool sched_reset; /* SCHED_RESET_ON_FORK */
+	/* Of SCHED_DEADLINE (sched_setattr(2)), ns; 0 with any other policy. lock */
+	u64 dl_runtime, dl_deadline, dl_period;
+	u32 dl_flags;
 	u64 ioprio;
 	u32 mempolicy; /* set_mempolicy(2): MPOL_* and MPOL_F_*; the owner */
 	s64 start_time;

@@ -317,6 +317,9 @@ long task_clone(struct task *t, const struct clone_args_k *a)
 	r = check_flags(t, a);
 	if (r < 0)
 		return r;
+	/* Its share of the time was given to it alone. */
+	if (t->sched_policy == SCHED_DEADLINE && !t->sched_reset)
+		return -EAGAIN;
 	r = task_limit(t, (flags & CLONE_VM) != 0);
 	if (r == 0)
 		r = task_pull_fp(t);

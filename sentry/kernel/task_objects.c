@@ -516,6 +516,10 @@ static int task_after_load(struct loader *l, void *p)
 	F(VAL, sched_policy)                                        \
 	F(VAL, sched_priority)                                      \
 	F(VAL, sched_reset)                                         \
+	F(VAL, dl_runtime)                                          \
+	F(VAL, dl_deadline)                                         \
+	F(VAL, dl_period)                                           \
+	F(VAL, dl_flags)                                            \
 	F(VAL, ioprio)                                              \
 	F(VAL, mempolicy)                                           \
 	F(VAL, start_time)                                          \

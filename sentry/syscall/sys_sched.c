@@ -103,6 +103,8 @@ SYSCALL3(sched_setaffinity, int, pid, u32, len, uaddr_t, in)
 	CPU_AND(&set, &set, &all);
 	if (CPU_COUNT(&set) == 0)
 		return -EINVAL;
+	if (o->sched_policy == SCHED_DEADLINE && !CPU_EQUAL(&set, &all))
+		return -EBUSY;
 	mutex_lock(&o->lock);
 	o->affinity = set;
 	mutex_unlock(&o->lock);
@@ -205,8 +207,6 @@ SYSCALL3(setpriority, int, which, int, who, int, nice)
 
 /* ---- policies ---- */
 
-#define POLICY_DEADLINE 6
-
 static bool is_realtime(int policy)
 {
 	return policy == SCHED_FIFO || policy == SCHED_RR;
@@ -221,7 +221,7 @@ static int priority_max(int policy)
 {
 	if (is_realtime(policy))
 		return 99;
-	return is_fair(policy) || policy == POLICY_DEADLINE ? 0 : -EINVAL;
+	return is_fair(policy) || policy == SCHED_DEADLINE ? 0 : -EINVAL;
 }
 
 SYSCALL1(sched_get_priority_max, int, policy)
@@ -242,13 +242,12 @@ static int policy_of(const struct task *o)
 	return o->sched_policy | (o->sched_reset ? SCHED_RESET_ON_FORK : 0);
 }
 
+/* With any policy but SCHED_DEADLINE. */
 static int set_policy(struct task *t, struct task *o, int policy, int priority)
 {
 	bool reset = policy & SCHED_RESET_ON_FORK;
 
 	policy &= ~SCHED_RESET_ON_FORK;
-	if (policy == POLICY_DEADLINE)
-		return -EPERM;
 	if (!is_fair(policy) && !is_realtime(policy))
 		return -EINVAL;
 	if (priority < 0 || priority > 99 || is_realtime(policy) != (priority != 0))
@@ -265,6 +264,7 @@ static int set_policy(struct task *t, struct task *o, int policy, int priority)
 	o->sched_reset = reset;
 	o->sched_policy = policy;
 	o->sched_priority = priority;
+	o->dl_runtime = o->dl_deadline = o->dl_period = o->dl_flags = 0;
 	mutex_unlock(&o->lock);
 	return 0;
 }
@@ -278,7 +278,7 @@ SYSCALL3(sched_setscheduler, int, pid, int, policy, uaddr_t, param)
 	if (pid < 0 || policy < 0 || uaddr_null(param))
 		return -EINVAL;
 	/* Its parameters have no place here. */
-	if ((policy & ~SCHED_RESET_ON_FORK) == POLICY_DEADLINE)
+	if ((policy & ~SCHED_RESET_ON_FORK) == SCHED_DEADLINE)
 		return -EINVAL;
 	r = user_get_u32(&t->ctx, param, &priority);
 	if (r == 0)
@@ -327,9 +327,10 @@ SYSCALL2(sched_rr_get_interval, int, pid, uaddr_t, out)
 
 	if (r < 0)
 		return r;
-	ts = ns_timespec(o->sched_policy == SCHED_RR     ? 100 * NSEC_PER_MSEC
-	                 : o->sched_policy == SCHED_FIFO ? 0
-	                                                 : 4 * NSEC_PER_MSEC);
+	ts = ns_timespec(o->sched_policy == SCHED_RR ? 100 * NSEC_PER_MSEC
+	                 : o->sched_policy == SCHED_FIFO || o->sched_policy == SCHED_DEADLINE
+	                         ? 0
+	                         : 4 * NSEC_PER_MSEC);
 	return user_put(&t->ctx, out, &ts);
 }
 
@@ -342,7 +343,12 @@ struct attr {
 	u32 priority;
 	u64 runtime, deadline, period;
 };
-#define ATTR_FLAGS_ALL 0x7fu
+#define ATTR_FLAGS_ALL   0x7fu
+#define ATTR_RESET       0x1u
+#define ATTR_DEADLINE    0x6u /* what SCHED_DEADLINE has of its own: RECLAIM, DL_OVERRUN */
+#define ATTR_KEEP_POLICY 0x8u
+#define ATTR_KEEP_PARAMS 0x10u
+#define ATTR_CLAMP       0x60u
 
 /* What follows what is known here must be 0. -E2BIG. */
 static int read_attr(struct ctx *c, uaddr_t in, struct attr *ret)
@@ -370,13 +376,90 @@ static int read_attr(struct ctx *c, uaddr_t in, struct attr *ret)
 	return user_get(c, in, ret);
 }
 
-/* Times that SCHED_DEADLINE could go by: runtime <= deadline <= period. */
+/* Times that SCHED_DEADLINE can go by: runtime <= deadline <= period, within what Linux allows. */
 static bool deadline_fits(const struct attr *a)
 {
 	u64 period = a->period ? a->period : a->deadline;
 
 	return a->deadline && a->runtime >= 1024 && a->runtime <= a->deadline &&
-	       a->deadline <= period && !((a->deadline | period) >> 63);
+	       a->deadline <= period && !((a->deadline | period) >> 63) &&
+	       period >= 100 * NSEC_PER_USEC && period <= (u64)NSEC_PER_USEC << 22;
+}
+
+/* The part of a core that it takes, in 2^-20ths. */
+static u64 share(u64 runtime, u64 period)
+{
+	return period ? (u64)(((unsigned __int128)runtime << 20) / period) : 0;
+}
+
+/* What all tasks with deadlines take, but o. */
+static u64 shares_of_others(struct task *o)
+{
+	u32 after = 0;
+	u64 sum = 0;
+
+	for (;;) {
+		AUTO(thread_group) tg = thread_group_next(o->kernel, after);
+		u32 tid = 0;
+
+		if (!tg)
+			return sum;
+		after = tg->tgid;
+		for (;;) {
+			AUTO(task) t = task_next(tg, tid);
+
+			if (!t)
+				break;
+			tid = t->tid;
+			if (t != o && READ_ONCE(t->exit_state) == TASK_ALIVE)
+				sum += share(READ_ONCE(t->dl_runtime), READ_ONCE(t->dl_period));
+		}
+	}
+}
+
+static int set_deadline(struct task *t, struct task *o, const struct attr *a)
+{
+	u64 period = a->period ? a->period : a->deadline;
+	cpu_set_t all;
+
+	if (a->priority != 0 || !deadline_fits(a))
+		return -EINVAL;
+	if (!may_control(t, o) || !creds_capable(t->ctx.creds, CAP_SYS_NICE))
+		return -EPERM;
+	CPU_ZERO(&all);
+	for (unsigned i = 0; i < ncpu(t); i++)
+		CPU_SET(i, &all);
+	CPU_AND(&all, &all, &o->affinity);
+	/* It may run wherever there is time, of which a twentieth is left to the others. */
+	if (CPU_COUNT(&all) != (int)ncpu(t))
+		return -EPERM;
+	if (shares_of_others(o) + share(a->runtime, period) > ((u64)ncpu(t) * 95 << 20) / 100)
+		return -EBUSY;
+	mutex_lock(&o->lock);
+	o->sched_reset = a->flags & ATTR_RESET;
+	o->sched_policy = SCHED_DEADLINE;
+	o->sched_priority = 0;
+	o->dl_runtime = a->runtime;
+	o->dl_deadline = a->deadline;
+	o->dl_period = period;
+	o->dl_flags = (u32)a->flags & ATTR_DEADLINE;
+	mutex_unlock(&o->lock);
+	return 0;
+}
+
+/* SCHED_FLAG_KEEP_*: what o has. */
+static void keep(struct task *o, struct attr *a)
+{
+	GUARD(&o->lock);
+	if (a->flags & ATTR_KEEP_POLICY)
+		a->policy = (u32)o->sched_policy;
+	if (!(a->flags & ATTR_KEEP_PARAMS))
+		return;
+	a->priority = (u32)o->sched_priority;
+	a->nice = o->nice;
+	a->runtime = o->dl_runtime;
+	a->deadline = o->dl_deadline;
+	a->period = o->dl_period;
 }
 
 SYSCALL3(sched_setattr, int, pid, uaddr_t, in, u32, flags)
@@ -397,8 +480,11 @@ SYSCALL3(sched_setattr, int, pid, uaddr_t, in, u32, flags)
 	r = target(t, pid, &o);
 	if (r < 0)
 		return r;
-	if (a.policy == POLICY_DEADLINE && !deadline_fits(&a))
-		return -EINVAL;
+	keep(o, &a);
+	if (a.flags & ATTR_CLAMP)
+		return -EOPNOTSUPP;
+	if (a.policy == SCHED_DEADLINE)
+		return set_deadline(t, o, &a);
 	a.nice = MIN(MAX(a.nice, -20), 19);
 	if (is_fair((int)a.policy)) {
 		r = check_nice(t, o, a.nice);
@@ -406,7 +492,7 @@ SYSCALL3(sched_setattr, int, pid, uaddr_t, in, u32, flags)
 		if (r < 0)
 			return -EPERM;
 	}
-	r = set_policy(t, o, (int)a.policy | (a.flags & 1 ? SCHED_RESET_ON_FORK : 0),
+	r = set_policy(t, o, (int)a.policy | (a.flags & ATTR_RESET ? SCHED_RESET_ON_FORK : 0),
 	               (int)a.priority);
 	if (r == 0 && is_fair((int)a.policy))
 		o->nice = a.nice;
@@ -424,10 +510,15 @@ SYSCALL4(sched_getattr, int, pid, uaddr_t, out, u32, size, u32, flags)
 	r = target(t, pid, &o);
 	if (r < 0)
 		return r;
+	mutex_lock(&o->lock);
 	a.policy = (u32)o->sched_policy;
-	a.flags = o->sched_reset;
+	a.flags = (o->sched_reset ? ATTR_RESET : 0) | o->dl_flags;
 	a.priority = (u32)o->sched_priority;
 	a.nice = is_fair(o->sched_policy) ? o->nice : 0;
+	a.runtime = o->dl_runtime;
+	a.deadline = o->dl_deadline;
+	a.period = o->dl_period;
+	mutex_unlock(&o->lock);
 	return user_put(&t->ctx, out, &a);
 }
 
