@@ -4,6 +4,7 @@
 #include "sentry/kernel/sigio.h"
 #include "sentry/syscall/sysarg.h"
 #include "sentry/vfs/fd_table.h"
+#include "sentry/vfs/dnotify.h"
 #include "sentry/vfs/lease.h"
 #include "sentry/vfs/inode.h"
 #include "sentry/vfs/namei.h"
@@ -115,6 +116,16 @@ static int set_lease(struct file *f, struct ctx *c, int fd, int type)
 	return r;
 }
 
+static int set_dnotify(struct file *f, struct ctx *c, int fd, u32 mask)
+{
+	bool first;
+	int r = dnotify_set(f, c, fd, mask, &first);
+
+	if (r == 0 && first)
+		file_own_by_default(f, c);
+	return r;
+}
+
 static bool works_on_path(int cmd)
 {
 	return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC || cmd == F_GETFD || cmd == F_SETFD ||
@@ -165,6 +176,8 @@ SYSCALL3(fcntl, int, fd, int, cmd, u64, arg)
 		return 0;
 	case F_GETLEASE:
 		return lease_type_of(f, c);
+	case F_NOTIFY:
+		return set_dnotify(f, c, fd, (u32)arg);
 	case F_SETLEASE:
 		return set_lease(f, c, fd, (int)arg);
 	case F_GETPIPE_SZ:

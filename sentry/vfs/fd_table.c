@@ -1,4 +1,5 @@
 #include "sentry/vfs/fd_table.h"
+#include "sentry/vfs/dnotify.h"
 
 #include "proto/vfs.pb-c.h"
 #include "sentry/vfs/flock.h"
@@ -161,6 +162,7 @@ struct fd_table *fd_table_copy(struct fd_table *t)
 static void closed(struct fd_table *t, struct ctx *c, struct file *f)
 {
 	locks_closed(f, t);
+	dnotify_closed(f, t);
 	if (file_ops_of(f)->flush && !(file_flags(f) & O_PATH))
 		file_ops_of(f)->flush(f, c);
 	file_put(f);

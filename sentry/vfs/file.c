@@ -2,6 +2,7 @@
 #include "sentry/vfs/file.h"
 
 #include "sentry/kernel/kernel.h"
+#include "sentry/vfs/dnotify.h"
 #include "sentry/vfs/epoll.h"
 #include "sentry/vfs/fasync.h"
 #include "sentry/vfs/lease.h"
@@ -54,6 +55,7 @@ static void file_last_put(void *p)
 	fasync_file_gone(f);
 	locks_file_gone(f);
 	lease_file_gone(f);
+	dnotify_closed(f, NULL);
 }
 /* Regular files know how many have them open. */
 static void count_open(struct file *f, u32 n)

@@ -2,6 +2,7 @@
 
 #include "proto/leaf.pb-c.h"
 #include "sentry/vfs/fd_table.h"
+#include "sentry/vfs/dnotify.h"
 #include "sentry/vfs/inode.h"
 #include "sentry/vfs/lease.h"
 #include "sentry/vfs/stat.h"
@@ -485,6 +486,7 @@ static void inode_locks_init(void *o)
 	mutex_init(&l->lock, RANK_FLOCK);
 	TAILQ_INIT(&l->held);
 	TAILQ_INIT(&l->leases);
+	TAILQ_INIT(&l->dnotifies);
 	waitq_init(&l->changed);
 }
 
@@ -500,6 +502,7 @@ static void inode_locks_destroy(void *o)
 		TAILQ_REMOVE(&l->leases, le, link);
 		lease_put(le);
 	}
+	dnotify_free(l);
 }
 
 static int inode_locks_after_load(struct loader *ld, void *o)
@@ -515,6 +518,7 @@ static int inode_locks_after_load(struct loader *ld, void *o)
 		if (k->kind == LOCK_KIND_POSIX ? !k->files : !k->file)
 			lock_drop(l, k);
 	}
+	dnotify_loaded(l);
 	return leases_after_load(ld, l);
 }
 
@@ -530,9 +534,14 @@ static void inode_locks_sample(struct sampler *sp, void *o)
 	}
 }
 
-#define INODE_LOCKS_FIELDS(F) \
-	F(HDR, obj)           \
-	F(SKIP, lock) F(LIST, held, file_lock, link) F(LIST, leases, lease, link) F(SKIP, changed)
+#define INODE_LOCKS_FIELDS(F)             \
+	F(HDR, obj)                       \
+	F(SKIP, lock)                     \
+	F(LIST, held, file_lock, link)    \
+	F(LIST, leases, lease, link)      \
+	F(LIST, dnotifies, dnotify, link) \
+	F(SKIP, n_dnotifies)              \
+	F(SKIP, changed)
 OBJECT_TYPE(inode_locks, Sentry__InodeLocks, sentry__inode_locks__descriptor, INODE_LOCKS_FIELDS,
             .init = inode_locks_init, .destroy = inode_locks_destroy,
             .after_load = inode_locks_after_load, .sample = inode_locks_sample);

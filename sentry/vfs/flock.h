@@ -32,12 +32,15 @@ struct file_lock {
 };
 OBJECT_DECL(file_lock);
 
+struct dnotify;
 struct lease;
 struct inode_locks {
 	struct obj obj;
 	struct mutex lock;
-	TAILQ_HEAD(file_lock_list, file_lock) held; /* owned */
-	TAILQ_HEAD(lease_list, lease) leases;       /* owned; lease.h */
+	TAILQ_HEAD(file_lock_list, file_lock) held;  /* owned */
+	TAILQ_HEAD(lease_list, lease) leases;        /* owned; lease.h */
+	TAILQ_HEAD(dnotify_list, dnotify) dnotifies; /* owned; dnotify.h */
+	_Atomic u32 n_dnotifies;                     /* of them */
 	struct waitq changed;
 };
 OBJECT_DECL(inode_locks);

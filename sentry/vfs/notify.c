@@ -5,6 +5,7 @@
 #include "sentry/vfs/notify.h"
 
 #include "sentry/kernel/kernel.h"
+#include "sentry/vfs/dnotify.h"
 #include "sentry/vfs/inode.h"
 #include "sentry/vfs/inotify.h"
 #include "sentry/vfs/super.h"
@@ -109,7 +110,11 @@ void notify_inode(struct inode *i, u32 mask)
 {
 	struct dropped d = {0};
 
-	if (!notify_active() || !LIST_FIRST(&i->watches))
+	if (!notify_active())
+		return;
+	if (inode_is_dir(i))
+		dnotify_event(i, dnotify_bits(mask));
+	if (!LIST_FIRST(&i->watches))
 		return;
 	notify_lock();
 	/* That the watched one itself moved is said without its kind, as inotify always did. */
@@ -122,7 +127,10 @@ void notify_name(struct inode *dir, u32 mask, const char *name, bool isdir, u32 
 {
 	struct dropped d = {0};
 
-	if (!notify_active() || !LIST_FIRST(&dir->watches))
+	if (!notify_active())
+		return;
+	dnotify_event(dir, dnotify_bits(mask));
+	if (!LIST_FIRST(&dir->watches))
 		return;
 	notify_lock();
 	deliver_locked(&d, dir, mask | (isdir ? IN_ISDIR : 0), name, cookie, false);
@@ -148,7 +156,10 @@ static void notify_both(struct dentry *d, u32 mask, bool by_file)
 		if (LIST_FIRST(&parent->inode->watches))
 			name = strdup(d->name);
 		rwlock_unlock(&d->sb->rename_lock);
+		dnotify_event(parent->inode, dnotify_bits(mask));
 	}
+	if (inode_is_dir(d->inode))
+		dnotify_event(d->inode, dnotify_bits(mask));
 	if (!name && !LIST_FIRST(&d->inode->watches))
 		return;
 	notify_lock();
@@ -252,6 +263,8 @@ void notify_moved(struct ctx *c, struct inode *old_dir, const char *old_name, st
 	cookie = (u32)kernel_new_id(c->kernel);
 	notify_name(old_dir, IN_MOVED_FROM, old_name, isdir, cookie);
 	notify_name(new_dir, IN_MOVED_TO, new_name, isdir, cookie);
+	if (old_dir == new_dir)
+		dnotify_event(old_dir, DN_RENAME);
 	if (target)
 		notify_inode(target, IN_ATTRIB);
 	notify_inode(moved, IN_MOVE_SELF);
