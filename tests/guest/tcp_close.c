@@ -205,3 +205,22 @@ GUEST_TEST(accepted_after_a_reset)
 	EXPECT_ERRNO(getpeername(s, &peer.u.sa, &peer.len), ENOTCONN);
 	EXPECT_ERRNO(recv(s, &b, 1, 0), ECONNRESET);
 }
+
+/* Without bytes there is no segment that a peer who is gone could answer. */
+GUEST_TEST(sending_nothing_to_a_closed_peer)
+{
+	char b[8];
+	int fds[2];
+
+	inet_pair(AF_INET, fds);
+	close(fds[1]);
+	EXPECT_EQ(inet_poll(fds[0], POLLRDHUP), POLLIN | POLLOUT | POLLRDHUP);
+	EXPECT_EQ(send(fds[0], "", 0, MSG_NOSIGNAL), 0);
+	MAYBE_SAVE();
+	EXPECT_EQ(send(fds[0], "", 0, MSG_NOSIGNAL), 0);
+	EXPECT_EQ(read(fds[0], b, 8), 0);
+	EXPECT_EQ(send(fds[0], "some", 4, MSG_NOSIGNAL), 4);
+	EXPECT_TRUE(inet_poll(fds[0], POLLHUP) & POLLHUP);
+	EXPECT_ERRNO(send(fds[0], "", 0, MSG_NOSIGNAL), EPIPE);
+	close(fds[0]);
+}

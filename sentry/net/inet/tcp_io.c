@@ -91,6 +91,9 @@ static long send_step(void *arg)
 	if (p->orphan ||
 	    (p->state == TCPS_FIN_WAIT2 && (sock_shut(&p->inet.sk) & SOCK_RCV_CLOSED))) {
 		mutex_unlock(&p->inet.sk.lock);
+		/* No bytes, no segment. */
+		if (left == 0)
+			return 0;
 		goto nobody;
 	}
 	room = tcp_ring_room(p);
