@@ -2,6 +2,7 @@
 
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/uio.h>
 
 static volatile sig_atomic_t pipes;
 
@@ -222,5 +223,26 @@ GUEST_TEST(sending_nothing_to_a_closed_peer)
 	EXPECT_EQ(send(fds[0], "some", 4, MSG_NOSIGNAL), 4);
 	EXPECT_TRUE(inet_poll(fds[0], POLLHUP) & POLLHUP);
 	EXPECT_ERRNO(send(fds[0], "", 0, MSG_NOSIGNAL), EPIPE);
+	close(fds[0]);
+}
+
+/* What has no room to be under way is not sent, when it turns out that nobody is there. */
+GUEST_TEST(much_for_a_closed_peer)
+{
+	static char b[1 << 20];
+	struct iovec v[64];
+	ssize_t n;
+	int fds[2];
+
+	for (int i = 0; i < 64; i++)
+		v[i] = (struct iovec){b, sizeof(b)};
+	signal(SIGPIPE, SIG_IGN);
+	inet_pair(AF_INET, fds);
+	close(fds[1]);
+	EXPECT_EQ(inet_poll(fds[0], POLLRDHUP), POLLIN | POLLOUT | POLLRDHUP);
+	n = writev(fds[0], v, 64);
+	EXPECT_TRUE(n > 0 && n < 64 << 20);
+	MAYBE_SAVE();
+	EXPECT_ERRNO(writev(fds[0], v, 64), EPIPE);
 	close(fds[0]);
 }

@@ -27,10 +27,15 @@ static bool wants_urgent(const struct sockmsg *m)
 
 /* t's own state forbids to send now: -EPIPE, an error that is pending, or -EAGAIN while a
  * connection is being made. */
-static long send_refused(struct tcp_sock *t)
+static long send_refused(struct send_op *op)
 {
-	int err = sock_take_error(&t->inet.sk);
+	struct tcp_sock *t = op->t;
+	int err;
 
+	/* What went before is told first; the error waits for the next call. */
+	if (op->m->done)
+		return -EPIPE;
+	err = sock_take_error(&t->inet.sk);
 	if (err)
 		return err;
 	if (READ_ONCE(t->state) == TCPS_SYN_SENT)
@@ -81,12 +86,12 @@ static long send_step(void *arg)
 
 	if (!p || (sock_shut(&t->inet.sk) & SOCK_SEND_CLOSED) ||
 	    atomic_load_explicit(&t->inet.sk.err, memory_order_relaxed))
-		return send_refused(t);
+		return send_refused(op);
 	mutex_lock(&p->inet.sk.lock);
 	if (p->peer != t || p->fin) {
 		/* Over, or closed by us in this moment. */
 		mutex_unlock(&p->inet.sk.lock);
-		return send_refused(t);
+		return send_refused(op);
 	}
 	if (p->orphan ||
 	    (p->state == TCPS_FIN_WAIT2 && (sock_shut(&p->inet.sk) & SOCK_RCV_CLOSED))) {
@@ -124,7 +129,8 @@ static long send_step(void *arg)
 	return (u64)r < left ? -EAGAIN : 0;
 
 nobody:
-	/* It is sent, and answered with a reset. */
+	/* As much as there is room for is sent, and answered with a reset. */
+	left = MIN(left, (u64)t->inet.sk.opts.sndbuf);
 	uiter_advance(op->m->it, left);
 	op->m->done += left;
 	tcp_sent_to_closed(t);
