@@ -86,6 +86,9 @@ static void settings_sample(struct sampler *sp, void *p)
 	F(ATOMIC, semmsl)              \
 	F(ATOMIC, semmns)              \
 	F(ATOMIC, semopm)              \
-	F(ATOMIC, semmni)
+	F(ATOMIC, semmni)              \
+	F(ATOMIC, shm_next_id)         \
+	F(ATOMIC, sem_next_id)         \
+	F(ATOMIC, msg_next_id)
 OBJECT_TYPE(settings, Sentry__Settings, sentry__settings__descriptor, SETTINGS_FIELDS,
             .after_load = settings_after_load, .sample = settings_sample);

@@ -10,30 +10,33 @@
 struct kernel;
 
 /* S(name, default, least, most). shmmni, msgmni and the like end where tables here end. */
-#define SETTINGS(S)                                       \
-	S(lease_break_time, 45, 0, INT32_MAX)             \
-	S(leases_enable, 1, 0, 1)                         \
-	S(dir_notify_enable, 1, 0, 1)                     \
-	S(pipe_max_size, 1u << 20, 4096, 1u << 31)        \
-	S(nr_open, 1u << 20, 64, 1u << 20)                \
-	S(inotify_instances, 128, 0, INT32_MAX)           \
-	S(inotify_watches, 65536, 0, INT32_MAX)           \
-	S(epoll_watches, 1u << 20, 0, INT32_MAX)          \
-	S(mq_queues, 256, 0, INT32_MAX)                   \
-	S(mq_messages, 10, 1, 65536)                      \
-	S(mq_size, 8192, 128, 16u << 20)                  \
-	S(mq_messages_default, 10, 1, 65536)              \
-	S(mq_size_default, 8192, 128, 16u << 20)          \
-	S(shmmax, UINT64_MAX - (1u << 24), 0, UINT64_MAX) \
-	S(shmall, UINT64_MAX - (1u << 24), 0, UINT64_MAX) \
-	S(shmmni, 4096, 0, 4096)                          \
-	S(msgmax, 8192, 0, 64u << 20)                     \
-	S(msgmnb, 16384, 0, INT32_MAX)                    \
-	S(msgmni, 32000, 0, 32000)                        \
-	S(semmsl, 32000, 0, 32000)                        \
-	S(semmns, 1024000000, 0, INT32_MAX)               \
-	S(semopm, 500, 0, 500)                            \
-	S(semmni, 32000, 0, 32000)
+#define SETTINGS(S)                                                                        \
+	S(lease_break_time, 45, 0, INT32_MAX)                                              \
+	S(leases_enable, 1, 0, 1)                                                          \
+	S(dir_notify_enable, 1, 0, 1)                                                      \
+	S(pipe_max_size, 1u << 20, 4096, 1u << 31)                                         \
+	S(nr_open, 1u << 20, 64, 1u << 20)                                                 \
+	S(inotify_instances, 128, 0, INT32_MAX)                                            \
+	S(inotify_watches, 65536, 0, INT32_MAX)                                            \
+	S(epoll_watches, 1u << 20, 0, INT32_MAX)                                           \
+	S(mq_queues, 256, 0, INT32_MAX)                                                    \
+	S(mq_messages, 10, 1, 65536)                                                       \
+	S(mq_size, 8192, 128, 16u << 20)                                                   \
+	S(mq_messages_default, 10, 1, 65536)                                               \
+	S(mq_size_default, 8192, 128, 16u << 20)                                           \
+	S(shmmax, UINT64_MAX - (1u << 24), 0, UINT64_MAX)                                  \
+	S(shmall, UINT64_MAX - (1u << 24), 0, UINT64_MAX)                                  \
+	S(shmmni, 4096, 0, 4096)                                                           \
+	S(msgmax, 8192, 0, 64u << 20)                                                      \
+	S(msgmnb, 16384, 0, INT32_MAX)                                                     \
+	S(msgmni, 32000, 0, 32000)                                                         \
+	S(semmsl, 32000, 0, 32000)                                                         \
+	S(semmns, 1024000000, 0, INT32_MAX)                                                \
+	S(semopm, 500, 0, 500)                                                             \
+	S(semmni, 32000, 0, 32000)                                                         \
+	S(shm_next_id, 0, 0, 1u << 31) /* the id that the next one gets, plus 1; 0: any */ \
+	S(sem_next_id, 0, 0, 1u << 31)                                                     \
+	S(msg_next_id, 0, 0, 1u << 31)
 
 struct settings {
 	struct obj obj;

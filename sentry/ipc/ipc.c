@@ -133,6 +133,29 @@ static bool is_kind(const struct ipc_object *o, enum ipc_kind kind)
 	return o->obj.type == ipc_types[kind];
 }
 
+/* The slot of the next object and the serial number in its id: what was asked for by
+ * /proc/sys/kernel/shm_next_id and the like, once, or as it comes. -ENOSPC. */
+static s32 choose_id_locked(struct ipcns *ns, enum ipc_kind kind, struct ctx *c, u32 *ret_serial)
+{
+	static const enum setting wanted[IPC_KINDS] = {
+		[IPC_SHM] = SETTING_shm_next_id,
+		[IPC_SEM] = SETTING_sem_next_id,
+		[IPC_MSG] = SETTING_msg_next_id,
+	};
+	u64 want = setting_get(c->kernel, wanted[kind]);
+	s32 slot;
+
+	if (likely(want == 0)) {
+		slot = ipc_index_free_slot(&ns->index[kind]);
+		if (slot >= 0)
+			*ret_serial = ns->serial[kind]++;
+		return slot;
+	}
+	BUG_ON(setting_set(c->kernel, wanted[kind], 0) < 0);
+	*ret_serial = (u32)((want - 1) >> IPC_SLOT_BITS);
+	return ipc_index_free_from(&ns->index[kind], (u32)(want - 1) & (IPC_SLOTS - 1));
+}
+
 int ipc_add_locked(struct ipcns *ns, enum ipc_kind kind, struct ctx *c, struct ipc_object *o,
                    s32 key, u32 mode)
 {
@@ -141,19 +164,19 @@ int ipc_add_locked(struct ipcns *ns, enum ipc_kind kind, struct ctx *c, struct i
 		[IPC_SEM] = SETTING_semmni,
 		[IPC_MSG] = SETTING_msgmni,
 	};
-	s32 slot = ipc_index_free_slot(&ns->index[kind]);
-	u32 used;
+	u32 used, serial;
+	s32 slot;
 	int r;
 
 	ipc_top_slot_locked(ns, kind, &used);
 	if (used >= setting_get(c->kernel, most[kind]))
 		return -ENOSPC;
+	slot = choose_id_locked(ns, kind, c, &serial);
 	if (slot < 0)
 		return slot;
 	o->owner = (struct ipc_owner){
 		.key = key,
-		.id = (s32)(ns->serial[kind]++ % (INT32_MAX >> IPC_SLOT_BITS)) << IPC_SLOT_BITS |
-	              slot,
+		.id = (s32)(serial % (INT32_MAX >> IPC_SLOT_BITS)) << IPC_SLOT_BITS | slot,
 		.uid = c->creds->euid,
 		.gid = c->creds->egid,
 		.cuid = c->creds->euid,

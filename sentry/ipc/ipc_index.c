@@ -31,6 +31,13 @@ s32 ipc_index_free_slot(struct ipc_index *x)
 	return x->lowest_free < IPC_OBJECTS_MAX ? (s32)x->lowest_free : -ENOSPC;
 }
 
+s32 ipc_index_free_from(const struct ipc_index *x, u32 slot)
+{
+	while (slot < x->n_slots && x->slots[slot])
+		slot++;
+	return slot < IPC_OBJECTS_MAX ? (s32)slot : -ENOSPC;
+}
+
 static void make_room(struct ipc_index *x, u32 slot)
 {
 	u32 n = MAX(x->n_slots, 16u);

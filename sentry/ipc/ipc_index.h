@@ -27,6 +27,8 @@ struct ipc_index {
 void ipc_index_finish(struct ipc_index *x);
 /* The lowest slot that is free; -ENOSPC. */
 MUST_CHECK s32 ipc_index_free_slot(struct ipc_index *x);
+/* The same at or above slot. */
+s32 ipc_index_free_from(const struct ipc_index *x, u32 slot);
 /* Enters o by its id, and by its key if it has one. -EEXIST: another one has it already; -ERANGE:
  * its slot is none. */
 MUST_CHECK int ipc_index_add(struct ipc_index *x, struct ipc_object *o);

@@ -130,6 +130,11 @@ static u32 count_stale(struct thread_group *tg, bool kick)
 
 void thread_group_settle(struct thread_group *tg)
 {
+	struct ctx *self = ctx_current();
+
+	/* Who asks for its own, and is all of it, has just come out. */
+	if (self && ctx_task(self)->tg == tg && READ_ONCE(tg->n_live) == 1)
+		return;
 	if (kernel_is_paused(tg->kernel) || count_stale(tg, true) == 0)
 		return;
 	for (unsigned i = 0; i < SETTLE_MAX && count_stale(tg, false) > 0; i++)

@@ -163,6 +163,35 @@ GUEST_TEST(limits_of_posix_queues_count)
 	mq_unlink(name);
 }
 
+GUEST_TEST(the_next_id_can_be_chosen)
+{
+	int a, b, want;
+
+	root_only();
+	if (access("/proc/sys/kernel/msg_next_id", F_OK) < 0)
+		SKIP("a kernel that can't be told");
+	EXPECT_EQ(get("kernel/msg_next_id"), -1);
+	a = ASSERT_OK(msgget(IPC_PRIVATE, IPC_CREAT | 0600));
+	want = (77 << 15) + (a & 0x7fff);
+	ASSERT_OK(set("kernel/msg_next_id", "2523136"));
+	EXPECT_EQ(get("kernel/msg_next_id"), 77 << 15);
+	MAYBE_SAVE();
+	msgctl(a, IPC_RMID, NULL);
+	b = ASSERT_OK(msgget(IPC_PRIVATE, IPC_CREAT | 0600));
+	EXPECT_EQ(b, want);
+	EXPECT_EQ(get("kernel/msg_next_id"), -1);
+	a = ASSERT_OK(msgget(IPC_PRIVATE, IPC_CREAT | 0600));
+	EXPECT_NE(a, b);
+	msgctl(a, IPC_RMID, NULL);
+	/* The place is taken: the next free one. */
+	ASSERT_OK(set("kernel/msg_next_id", "2523136"));
+	a = ASSERT_OK(msgget(IPC_PRIVATE, IPC_CREAT | 0600));
+	EXPECT_EQ(a, want + 1);
+	msgctl(a, IPC_RMID, NULL);
+	msgctl(b, IPC_RMID, NULL);
+	EXPECT_ERRNO(set("kernel/shm_next_id", "-1"), EINVAL);
+}
+
 /* Of the whole machine: natively only what they are is written. */
 GUEST_TEST(other_settings_take_what_they_are)
 {

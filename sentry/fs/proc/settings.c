@@ -53,6 +53,23 @@ long proc_pipe_size_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t
 	return r < 0 ? r : (long)len;
 }
 
+/* One less than the setting: -1 is none. */
+int proc_next_id_show(struct pseudo_inode *i, struct ctx *c, struct text *t)
+{
+	text_printf(t, "%lld\n", (long long)setting_get(c->kernel, i->key.entry->arg) - 1);
+	return 0;
+}
+
+long proc_next_id_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+{
+	u64 val;
+	int r = take_number(&s, &val) && val <= INT_MAX
+	                ? setting_set(c->kernel, i->key.entry->arg, val + 1)
+	                : -EINVAL;
+
+	return r < 0 ? r : (long)len;
+}
+
 static const enum setting sem[] = {SETTING_semmsl, SETTING_semmns, SETTING_semopm, SETTING_semmni};
 
 int proc_sem_show(struct pseudo_inode *i, struct ctx *c, struct text *t)

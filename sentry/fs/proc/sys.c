@@ -142,6 +142,12 @@ static const struct pseudo_entry pty_entries[] = {
 };
 PSEUDO_DIR(proc_sys_pty, .id = "proc.sys.kernel.pty", PSEUDO_ENTRIES(pty_entries));
 
+#define NEXT_ID(n)                                                                                 \
+	{                                                                                          \
+		.name = #n, .mode = S_IFREG | 0644, .arg = SETTING_##n, .show = proc_next_id_show, \
+		.store = proc_next_id_store                                                        \
+	}
+
 static const struct pseudo_entry kernel_entries[] = {
 	REG("cap_last_cap", show_cap_last_cap),
 	REG("core_pattern", show_core_pattern),
@@ -154,6 +160,7 @@ static const struct pseudo_entry kernel_entries[] = {
          .mode = S_IFREG | 0644,
          .show = show_hostname,
          .store = store_hostname},
+	NEXT_ID(msg_next_id),
 	PROC_SETTING("msgmax", msgmax),
 	PROC_SETTING("msgmnb", msgmnb),
 	PROC_SETTING("msgmni", msgmni),
@@ -168,6 +175,8 @@ static const struct pseudo_entry kernel_entries[] = {
 	DIR_OF("random", proc_sys_random),
 	REG("randomize_va_space", show_2),
 	{.name = "sem", .mode = S_IFREG | 0644, .show = proc_sem_show, .store = proc_sem_store},
+	NEXT_ID(sem_next_id),
+	NEXT_ID(shm_next_id),
 	PROC_SETTING("shmall", shmall),
 	PROC_SETTING("shmmax", shmmax),
 	PROC_SETTING("shmmni", shmmni),
