@@ -89,6 +89,11 @@ static void settings_sample(struct sampler *sp, void *p)
 	F(ATOMIC, semmni)              \
 	F(ATOMIC, shm_next_id)         \
 	F(ATOMIC, sem_next_id)         \
-	F(ATOMIC, msg_next_id)
+	F(ATOMIC, msg_next_id)         \
+	F(ATOMIC, printk_console)      \
+	F(ATOMIC, printk_message)      \
+	F(ATOMIC, printk_least)        \
+	F(ATOMIC, printk_boot)         \
+	F(ATOMIC, printk_saved)
 OBJECT_TYPE(settings, Sentry__Settings, sentry__settings__descriptor, SETTINGS_FIELDS,
             .after_load = settings_after_load, .sample = settings_sample);

@@ -36,7 +36,12 @@ struct kernel;
 	S(semmni, 32000, 0, 32000)                                                         \
 	S(shm_next_id, 0, 0, 1u << 31) /* the id that the next one gets, plus 1; 0: any */ \
 	S(sem_next_id, 0, 0, 1u << 31)                                                     \
-	S(msg_next_id, 0, 0, 1u << 31)
+	S(msg_next_id, 0, 0, 1u << 31)                                                     \
+	S(printk_console, 7, 0, INT32_MAX) /* printk: in the order of its file */          \
+	S(printk_message, 4, 0, INT32_MAX)                                                 \
+	S(printk_least, 1, 0, INT32_MAX)                                                   \
+	S(printk_boot, 7, 0, INT32_MAX)                                                    \
+	S(printk_saved, 0, 0, INT32_MAX) /* by "console off", plus 1; 0: it is on */
 
 struct settings {
 	struct obj obj;

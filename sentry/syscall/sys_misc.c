@@ -1,8 +1,9 @@
 /*
  * The rest: uname(2), sysinfo(2), getrandom(2), rseq(2), membarrier(2), kcmp(2), what a sandbox is
- * not allowed (reboot(2), syslog(2)). Limits and usage are in sys_rlimit.c.
+ * not allowed (reboot(2)), an empty log (syslog(2)). Limits and usage are in sys_rlimit.c.
  */
 #include "sentry/auth/creds.h"
+#include "sentry/ctx/settings.h"
 #include "sentry/kernel/quiesce.h"
 #include "sentry/kernel/rseq.h"
 #include "sentry/kernel/sighand.h"
@@ -114,9 +115,84 @@ SYSCALL3(getrandom, uaddr_t, buf, size_t, len, u32, flags)
 	return (long)done;
 }
 
+/* Linux: include/linux/syslog.h. */
+enum {
+	LOG_CLOSE,
+	LOG_OPEN,
+	LOG_READ,
+	LOG_READ_ALL,
+	LOG_READ_CLEAR,
+	LOG_CLEAR,
+	LOG_CONSOLE_OFF,
+	LOG_CONSOLE_ON,
+	LOG_CONSOLE_LEVEL,
+	LOG_SIZE_UNREAD,
+	LOG_SIZE_BUFFER
+};
+#define LOG_BUFFER (128 * KIB)
+
+static void set_console(struct kernel *k, u64 level, u64 saved)
+{
+	BUG_ON(setting_set(k, SETTING_printk_console, level) < 0);
+	BUG_ON(setting_set(k, SETTING_printk_saved, saved) < 0);
+}
+
+static int console(struct kernel *k, int type, int level)
+{
+	u64 saved = setting(k, printk_saved), now = setting(k, printk_console);
+
+	switch (type) {
+	case LOG_CONSOLE_OFF:
+		set_console(k, setting(k, printk_least), saved ? saved : MIN(now, 15ull) + 1);
+		return 0;
+	case LOG_CONSOLE_ON:
+		set_console(k, saved ? saved - 1 : now, 0);
+		return 0;
+	default:
+		if (level < 1 || level > 8)
+			return -EINVAL;
+		set_console(k, MAX((u64)level, setting(k, printk_least)), 0);
+		return 0;
+	}
+}
+
+/* This kernel says nothing to its guests: the log is empty, and whoever waits for more waits. */
 SYSCALL3(syslog, int, type, uaddr_t, buf, int, len)
 {
-	return -EPERM;
+	int r;
+
+	/* As with kernel.dmesg_restrict. */
+	if (!creds_capable(t->ctx.creds, CAP_SYSLOG))
+		return -EPERM;
+	switch (type) {
+	case LOG_READ:
+	case LOG_READ_ALL:
+	case LOG_READ_CLEAR:
+		if (uaddr_null(buf) || len < 0)
+			return -EINVAL;
+		if (type != LOG_READ || len == 0)
+			return 0;
+		t->waiting_on = "syslog";
+		do {
+			ctx_prepare(&t->ctx);
+			r = ctx_sleep(&t->ctx, NEVER);
+		} while (r == 0);
+		t->waiting_on = NULL;
+		return r;
+	case LOG_CLOSE:
+	case LOG_OPEN:
+	case LOG_CLEAR:
+	case LOG_SIZE_UNREAD:
+		return 0;
+	case LOG_CONSOLE_OFF:
+	case LOG_CONSOLE_ON:
+	case LOG_CONSOLE_LEVEL:
+		return console(t->kernel, type, len);
+	case LOG_SIZE_BUFFER:
+		return LOG_BUFFER;
+	default:
+		return -EINVAL;
+	}
 }
 
 SYSCALL4(reboot, u32, magic1, u32, magic2, u32, cmd, uaddr_t, arg)

@@ -51,8 +51,8 @@ static inline u64 proc_ticks(s64 ns)
 	}
 int proc_setting_show(struct pseudo_inode *i, struct ctx *c, struct text *t);
 long proc_setting_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len);
-int proc_sem_show(struct pseudo_inode *i, struct ctx *c, struct text *t);
-long proc_sem_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len);
+int proc_four_show(struct pseudo_inode *i, struct ctx *c, struct text *t);
+long proc_four_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len);
 int proc_next_id_show(struct pseudo_inode *i, struct ctx *c, struct text *t);
 long proc_next_id_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len);
 long proc_pipe_size_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len);

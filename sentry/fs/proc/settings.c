@@ -70,29 +70,28 @@ long proc_next_id_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t l
 	return r < 0 ? r : (long)len;
 }
 
-static const enum setting sem[] = {SETTING_semmsl, SETTING_semmns, SETTING_semopm, SETTING_semmni};
-
-int proc_sem_show(struct pseudo_inode *i, struct ctx *c, struct text *t)
+/* Four settings in a row, the first of which the entry names. */
+int proc_four_show(struct pseudo_inode *i, struct ctx *c, struct text *t)
 {
-	for (unsigned k = 0; k < ARRAY_SIZE(sem); k++)
+	for (u32 k = 0; k < 4; k++)
 		text_printf(t, k ? "\t%llu" : "%llu",
-		            (unsigned long long)setting_get(c->kernel, sem[k]));
+		            (unsigned long long)setting_get(c->kernel, i->key.entry->arg + k));
 	text_char(t, '\n');
 	return 0;
 }
 
 /* Fewer than four change the first ones. */
-long proc_sem_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
+long proc_four_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t len)
 {
 	u64 val;
 	int r = 0;
 
-	for (unsigned k = 0; k < ARRAY_SIZE(sem) && r == 0; k++) {
+	for (u32 k = 0; k < 4 && r == 0; k++) {
 		if (!take_number(&s, &val)) {
 			r = k == 0 ? -EINVAL : 0;
 			break;
 		}
-		r = setting_set(c->kernel, sem[k], val);
+		r = setting_set(c->kernel, i->key.entry->arg + k, val);
 	}
 	return r < 0 ? r : (long)len;
 }

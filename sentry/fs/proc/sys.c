@@ -148,10 +148,17 @@ PSEUDO_DIR(proc_sys_pty, .id = "proc.sys.kernel.pty", PSEUDO_ENTRIES(pty_entries
 		.store = proc_next_id_store                                                        \
 	}
 
+#define FOUR(n, s)                                                                             \
+	{                                                                                      \
+		.name = n, .mode = S_IFREG | 0644, .arg = SETTING_##s, .show = proc_four_show, \
+		.store = proc_four_store                                                       \
+	}
+
 static const struct pseudo_entry kernel_entries[] = {
 	REG("cap_last_cap", show_cap_last_cap),
 	REG("core_pattern", show_core_pattern),
 	REG("core_uses_pid", show_0),
+	REG("dmesg_restrict", show_1),
 	{.name = "domainname",
          .mode = S_IFREG | 0644,
          .show = show_domainname,
@@ -171,10 +178,11 @@ static const struct pseudo_entry kernel_entries[] = {
 	REG("overflowuid", show_overflow),
 	REG("perf_event_paranoid", show_2),
 	REG("pid_max", show_pid_max),
+	FOUR("printk", printk_console),
 	DIR_OF("pty", proc_sys_pty),
 	DIR_OF("random", proc_sys_random),
 	REG("randomize_va_space", show_2),
-	{.name = "sem", .mode = S_IFREG | 0644, .show = proc_sem_show, .store = proc_sem_store},
+	FOUR("sem", semmsl),
 	NEXT_ID(sem_next_id),
 	NEXT_ID(shm_next_id),
 	PROC_SETTING("shmall", shmall),
