@@ -53,11 +53,13 @@ static int overlay_inode_load_names(struct loader *l, struct overlay_inode *o,
 	}
 	return 0;
 }
+#define SAMPLE_COOKIE 7
+
 static void overlay_inode_sample_names(struct sampler *sp, struct overlay_inode *o)
 {
 	struct tmpfs_inode *ti = sampler_ref(sp, &tmpfs_inode_type);
 
-	overlay_entry_new(o, "name", &ti->inode, true, 7);
+	overlay_entry_new(o, "name", &ti->inode, true, SAMPLE_COOKIE);
 }
 
 /* placed, in_shared and the tables follow from what is saved, listings are made again; kept is
@@ -210,6 +212,8 @@ static void overlay_inode_sample(struct sampler *sp, void *p)
 	if (a)
 		overlay_inode_put(TAKE(oi->parent));
 	overlay_inode_sample_sb(oi, &os->ts.sb);
+	/* The entry that overlay_inode_sample_names makes is in the listing. */
+	oi->ti.next_cookie += SAMPLE_COOKIE;
 }
 OBJECT_TYPE(overlay_inode, Sentry__OverlayInode, sentry__overlay_inode__descriptor,
             OVERLAY_INODE_FIELDS, .base = &tmpfs_inode_type, .ops = &overlay_inode_ops,
