@@ -236,7 +236,7 @@ static const char *rewire_task(struct kernel *k, struct task *t)
 	    (!t->ctx.mm || !t->ctx.fs || !t->ctx.fds) && t->run != &run_exit)
 		return "a live task lacks memory or files";
 	if (t->exit_state == TASK_ALIVE)
-		tg->n_live++;
+		WRITE_ONCE(tg->n_live, tg->n_live + 1);
 	if (t->group_stop_counted)
 		tg->n_stopped++;
 	TAILQ_INSERT_TAIL(&tg->tasks, t, tg_link);

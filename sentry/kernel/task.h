@@ -96,14 +96,14 @@ struct io_counts {
 
 struct thread_group {
 	struct obj obj;
-	struct kernel *kernel;               /* immutable, weak */
-	struct container *container;         /* immutable, weak */
-	u32 tgid;                            /* immutable */
-	struct task *leader;                 /* weak; tasks_lock */
-	struct task_list tasks;              /* weak: live and zombie members; tasks_lock */
-	u32 n_live;                          /* members that have not exited; tasks_lock */
-	u32 n_exiting;                       /* members on their way out; lock */
-	bool zombie;                         /* all have exited; waits to be reaped; tasks_lock */
+	struct kernel *kernel;       /* immutable, weak */
+	struct container *container; /* immutable, weak */
+	u32 tgid;                    /* immutable */
+	struct task *leader;         /* weak; tasks_lock */
+	struct task_list tasks;      /* weak: live and zombie members; tasks_lock */
+	u32 n_live;    /* members that have not exited; tasks_lock, READ_ONCE to guess */
+	u32 n_exiting; /* members on their way out; lock */
+	bool zombie;   /* all have exited; waits to be reaped; tasks_lock */
 	TAILQ_ENTRY(thread_group) dead_link; /* exit: to be reaped at once */
 	struct thread_group *parent;         /* weak; NULL for init; tasks_lock */
 	struct thread_group_list children;   /* weak; tasks_lock */

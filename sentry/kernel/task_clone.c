@@ -263,7 +263,7 @@ static int link_task(struct task *t, struct task *n, const struct clone_args_k *
 	}
 	mutex_lock(&tg->lock);
 	TAILQ_INSERT_TAIL(&tg->tasks, n, tg_link);
-	tg->n_live++;
+	WRITE_ONCE(tg->n_live, tg->n_live + 1);
 	mutex_unlock(&tg->lock);
 	pid_add_locked(k->pidns, n);
 	task_bind_ctx(n);
@@ -279,7 +279,7 @@ static void unlink_task(struct task *n)
 	GUARD(&k->tasks_lock);
 	mutex_lock(&tg->lock);
 	TAILQ_REMOVE(&tg->tasks, n, tg_link);
-	tg->n_live--;
+	WRITE_ONCE(tg->n_live, tg->n_live - 1);
 	mutex_unlock(&tg->lock);
 	obj_put(pid_remove_locked(k->pidns, n->tid));
 	if (tg->leader == n) {

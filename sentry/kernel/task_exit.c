@@ -345,7 +345,8 @@ const struct run_state *task_exit_step(struct task *t)
 
 	mutex_lock(&k->tasks_lock);
 	mutex_lock(&tg->lock);
-	last = --tg->n_live == 0;
+	WRITE_ONCE(tg->n_live, tg->n_live - 1);
+	last = tg->n_live == 0;
 	tg->n_exiting--;
 	/* The others of a group stop may have been waiting for this one. */
 	if (!last && tg->stop == STOP_PENDING && tg->n_stopped >= tg->n_live && !tg->exiting) {

@@ -189,9 +189,9 @@ void tcp_establish_locked(struct inet_ns *ns, struct tcp_sock *t, struct tcp_soc
 	port_add_locked(ns, &child->inet);
 
 	mutex_lock(&t->inet.sk.lock);
-	t->state = TCPS_ESTABLISHED;
+	WRITE_ONCE(t->state, TCPS_ESTABLISHED);
 	t->peer = child;
-	t->hold = tcp_sock_get(child);
+	WRITE_ONCE(t->hold, tcp_sock_get(child));
 	tcp_set_limit(t, child);
 	show_tuned(t);
 	show_tuned(child);
