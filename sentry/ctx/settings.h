@@ -41,7 +41,8 @@ struct kernel;
 	S(printk_message, 4, 0, INT32_MAX)                                                 \
 	S(printk_least, 1, 0, INT32_MAX)                                                   \
 	S(printk_boot, 7, 0, INT32_MAX)                                                    \
-	S(printk_saved, 0, 0, INT32_MAX) /* by "console off", plus 1; 0: it is on */
+	S(printk_saved, 0, 0, INT32_MAX) /* by "console off", plus 1; 0: it is on */       \
+	S(max_map_count, 65530, 0, 1u << 20)
 
 struct settings {
 	struct obj obj;

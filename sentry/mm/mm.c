@@ -239,7 +239,7 @@ int mm_cut_locked(struct mm *mm, u64 addr)
 
 	if (!v || v->start == addr)
 		return 0;
-	if (mm->vmas.count >= MM_MAX_MAP_COUNT)
+	if (mm->vmas.count >= mm_maps_max(mm))
 		return -ENOMEM;
 	vma_split(&mm->vmas, v, addr);
 	mm->edits++;

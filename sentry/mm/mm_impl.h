@@ -5,6 +5,7 @@
  * Locking, lifetime, saved: see mm.h. Functions called *_locked want mm->lock held for writing.
  */
 #include "platform/platform.h"
+#include "sentry/ctx/settings.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/mm/limbo.h"
 #include "sentry/mm/mm.h"
@@ -12,14 +13,14 @@
 #include "sentry/mm/vma.h"
 #include "state/base/lock.h"
 
-#define MM_CHUNK         (2 * MIB) /* anonymous memory is made present in pieces of this */
-#define MM_FILL_MIN      (64 * KIB) /* and so much filled at once, when it seems to be gone through */
-#define MM_STACK_CHUNK   (128 * KIB) /* how far a stack grows at once */
-#define MM_COPY_MIN      (16 * KIB)  /* copy on write: the first copy */
-#define MM_COPY_MAX      (64 * KIB)  /* and when copies go on side by side */
-#define MM_COPY_SMALL    (256 * KIB) /* of a run up to this: at once */
-#define MM_MAX_MAP_COUNT 65530u      /* vm.max_map_count */
-#define MM_AUXV_MAX      48u
+#define MM_CHUNK       (2 * MIB)  /* anonymous memory is made present in pieces of this */
+#define MM_FILL_MIN    (64 * KIB) /* and so much filled at once, when it seems to be gone through */
+#define MM_STACK_CHUNK (128 * KIB) /* how far a stack grows at once */
+#define MM_COPY_MIN    (16 * KIB)  /* copy on write: the first copy */
+#define MM_COPY_MAX    (64 * KIB)  /* and when copies go on side by side */
+#define MM_COPY_SMALL  (256 * KIB) /* of a run up to this: at once */
+#define MM_MAPS_HARD   (1u << 20)  /* more than vm.max_map_count may say */
+#define MM_AUXV_MAX    48u
 
 /* Pages that the host holds, as last counted: that takes time. */
 struct mm_count {
@@ -58,6 +59,11 @@ struct mm {
 static inline struct memfile *mm_memfile(const struct mm *mm)
 {
 	return mm->kernel->machine->memfile;
+}
+/* vm.max_map_count */
+static inline u32 mm_maps_max(const struct mm *mm)
+{
+	return (u32)setting(mm->kernel, max_map_count);
 }
 static inline u64 mm_top(const struct mm *mm)
 {

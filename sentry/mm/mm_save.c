@@ -169,7 +169,7 @@ int mm_load_vmas(struct loader *l, struct mm *o, const Sentry__Mm *m)
 	u64 above = 0;
 	int r;
 
-	if (m->n_vmas > MM_MAX_MAP_COUNT + 16)
+	if (m->n_vmas > MM_MAPS_HARD + 16)
 		return loader_error(l, "too many mappings");
 	for (size_t i = 0; i < m->n_vmas; i++) {
 		r = load_vma(l, o, m->vmas[i], above);

@@ -86,7 +86,7 @@ int mm_unmap_locked(struct mm *mm, u64 start, u64 end)
 	if (!v || v->start >= end)
 		return 0;
 	/* Cutting a hole into one mapping makes two. */
-	if (v->start < start && v->end > end && mm->vmas.count >= MM_MAX_MAP_COUNT)
+	if (v->start < start && v->end > end && mm->vmas.count >= mm_maps_max(mm))
 		return -ENOMEM;
 	r = mm_cut_locked(mm, start);
 	if (r == 0)
@@ -235,7 +235,7 @@ static s64 map_locked(struct mm *mm, struct ctx *c, const struct mmap_args *a, u
 		if (r < 0)
 			return r;
 	}
-	if (mm->vmas.count >= MM_MAX_MAP_COUNT)
+	if (mm->vmas.count >= mm_maps_max(mm))
 		return -ENOMEM;
 	v = new_vma(a, start, start + len, lock);
 	vma_link(&mm->vmas, v);

@@ -52,7 +52,7 @@ static int move(const struct remap *m, u64 to)
 	struct vma *v = vma_find(&mm->vmas, m->old), *n;
 	u64 keep = MIN(m->old_len, m->new_len), lo, hi;
 
-	if (mm->vmas.count >= MM_MAX_MAP_COUNT)
+	if (mm->vmas.count >= mm_maps_max(mm))
 		return -ENOMEM;
 	n = vma_clone(v);
 	n->off += m->old - v->start;
@@ -91,7 +91,7 @@ static int isolate(const struct remap *m)
 
 	if (m->old_len == 0)
 		return 0;
-	if (m->mm->vmas.count + 2 > MM_MAX_MAP_COUNT)
+	if (m->mm->vmas.count + 2 > mm_maps_max(m->mm))
 		return -ENOMEM;
 	r = mm_cut_locked(m->mm, m->old);
 	return r < 0 ? r : mm_cut_locked(m->mm, m->old + m->old_len);

@@ -196,6 +196,7 @@ GUEST_TEST(the_next_id_can_be_chosen)
 GUEST_TEST(other_settings_take_what_they_are)
 {
 	static const char *const names[] = {
+		"vm/max_map_count",
 		"fs/pipe-max-size",
 		"fs/nr_open",
 		"fs/lease-break-time",

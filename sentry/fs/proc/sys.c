@@ -196,13 +196,12 @@ PSEUDO_DIR(proc_sys_kernel, .id = "proc.sys.kernel", PSEUDO_ENTRIES(kernel_entri
 
 /* ---- vm ---- */
 
-FACT(show_max_map_count, "65530\n")
 FACT(show_swappiness, "60\n")
 FACT(show_mmap_min_addr, "%llu\n", (unsigned long long)c->kernel->machine->platform->min_user_addr)
 FACT(show_overcommit_ratio, "50\n")
 
 static const struct pseudo_entry vm_entries[] = {
-	REG("max_map_count", show_max_map_count),
+	PROC_SETTING("max_map_count", max_map_count),
 	REG("mmap_min_addr", show_mmap_min_addr),
 	REG("nr_hugepages", show_0),
 	/* Memory is given when it is touched, never promised: 1, always overcommit. */
