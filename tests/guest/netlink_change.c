@@ -316,6 +316,27 @@ GUEST_TEST(addresses_of_ipv6)
 	EXPECT_EQ(try_bind(SOCK_STREAM, "fd00::5"), EADDRNOTAVAIL);
 }
 
+/* More than fits into a page, for readers that have no more. */
+GUEST_TEST(many_addresses)
+{
+	char ip[32];
+
+	own_network();
+	for (int i = 0; i < 300; i++) {
+		snprintf(ip, sizeof(ip), "10.%d.%d.1", 20 + i / 100, i % 100);
+		ASSERT_EQ(add_addr(ip, 24), 0);
+	}
+	MAYBE_SAVE();
+	EXPECT_EQ(shown("10.20.0.1"), 1);
+	EXPECT_EQ(shown("10.22.99.1"), 1);
+	EXPECT_EQ(try_bind(SOCK_STREAM, "10.21.7.9"), 0);
+	for (int i = 0; i < 300; i++) {
+		snprintf(ip, sizeof(ip), "10.%d.%d.1", 20 + i / 100, i % 100);
+		ASSERT_EQ(del_addr(ip, 24), 0);
+	}
+	EXPECT_EQ(shown("10.22.99.1"), 0);
+}
+
 static unsigned next_type(int fd)
 {
 	struct message m;

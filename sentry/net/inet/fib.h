@@ -17,8 +17,8 @@ struct inet_ns;
 struct lo_addr;
 
 /* A network has no more routes than this, and no more addresses. */
-#define FIB_ROUTES_MAX 16384u
-#define FIB_ADDRS_MAX  4096u
+#define FIB_ROUTES_MAX 8192u
+#define FIB_ADDRS_MAX  1024u
 
 struct fib_route {
 	u16 family;

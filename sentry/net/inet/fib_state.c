@@ -42,6 +42,7 @@ static Sentry__LoAddr *save_addr(struct saver *s, const struct lo_addr *a)
 	m->ip = bytes(&a->ip);
 	m->peer = bytes(&a->peer);
 	m->brd = bytes(&a->brd);
+	m->src = bytes(&a->src);
 	m->has_broadcast = a->has_brd;
 	m->label = (char *)(uintptr_t)a->label;
 	m->created = a->created;
@@ -129,7 +130,8 @@ static bool load_addr(const Sentry__LoAddr *m, struct lo_addr *a)
 	strcpy(a->label, m->label);
 	return load_ip(&m->ip, m->family, false, &a->ip) &&
 	       load_ip(&m->peer, m->family, false, &a->peer) &&
-	       load_ip(&m->brd, m->family, !m->has_broadcast, &a->brd);
+	       load_ip(&m->brd, m->family, !m->has_broadcast, &a->brd) &&
+	       load_ip(&m->src, m->family, false, &a->src);
 }
 
 static bool load_route(const Sentry__FibRoute *m, struct fib_route *r)

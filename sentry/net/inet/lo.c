@@ -90,14 +90,14 @@ static void want4(struct fib_route *r, const struct lo_addr *a, struct ipaddr ds
 		.table = RT_TABLE_LOCAL,
 		.metric = plen == a->plen && !ip_equal(&dst, &a->ip) ? a->metric : 0,
 		.dst = dst,
-		.src = a->ip,
+		.src = a->src,
 	};
 }
 
 #define WANTED_MAX 4u
 
-/* The routes that an address of IPv4 makes; src is that of its subnet's first address. */
-static u32 wanted4(const struct lo_addr *a, const struct ipaddr *src, struct fib_route *ret)
+/* The routes that an address of IPv4 makes. */
+static u32 wanted4(const struct lo_addr *a, struct fib_route *ret)
 {
 	struct ipaddr net = prefix_of(&a->peer, AF_INET, a->plen),
 		      last = last_of(&a->peer, a->plen);
@@ -115,8 +115,6 @@ static u32 wanted4(const struct lo_addr *a, const struct ipaddr *src, struct fib
 		if (a->plen < 31 && !(a->has_brd && ip_equal(&a->brd, &last)))
 			want4(&ret[n++], a, last, 32, RTN_BROADCAST);
 	}
-	for (u32 i = 0; i < n; i++)
-		ret[i].src = *src;
 	return n;
 }
 
@@ -146,24 +144,9 @@ static u32 wanted6(const struct lo_addr *a, struct fib_route *ret)
 	return n;
 }
 
-/* The address whose place in its subnet is first: what a secondary's packets come from. */
-static const struct lo_addr *primary_of(const struct fib *f, const struct lo_addr *a)
+static u32 wanted(const struct lo_addr *a, struct fib_route *ret)
 {
-	for (u32 i = 0; i < f->n_addrs; i++) {
-		const struct lo_addr *p = &f->addrs[i];
-
-		if (p->family == AF_INET && !(p->flags & IFA_F_SECONDARY) && p->plen == a->plen &&
-		    fib_same_prefix(&p->peer, &a->peer, AF_INET, a->plen))
-			return p;
-	}
-	return a;
-}
-
-static u32 wanted(const struct fib *f, const struct lo_addr *a, struct fib_route *ret)
-{
-	if (a->family == AF_INET6)
-		return wanted6(a, ret);
-	return wanted4(a, (a->flags & IFA_F_SECONDARY) ? &primary_of(f, a)->ip : &a->ip, ret);
+	return a->family == AF_INET6 ? wanted6(a, ret) : wanted4(a, ret);
 }
 
 static bool alike(const struct fib_route *a, const struct fib_route *b)
@@ -188,7 +171,7 @@ static bool still_wanted(const struct fib *f, const struct fib_route *r)
 	struct fib_route w[WANTED_MAX];
 
 	for (u32 i = 0; i < f->n_addrs; i++) {
-		u32 n = wanted(f, &f->addrs[i], w);
+		u32 n = wanted(&f->addrs[i], w);
 
 		for (u32 k = 0; k < n; k++) {
 			if (alike(&w[k], r))
@@ -286,6 +269,9 @@ static int place(const struct fib *f, struct lo_addr *a, u32 *ret)
 		}
 		if (o->scope != a->scope)
 			return -EINVAL;
+		/* The first of the subnet is what its packets come from. */
+		if (!(a->flags & IFA_F_SECONDARY))
+			a->src = o->ip;
 		a->flags |= IFA_F_SECONDARY;
 	}
 	if (a->family == AF_INET) {
@@ -306,6 +292,7 @@ static int add_locked(struct fib *f, struct lo_addr *a, bool replace, struct lo_
 	int r;
 
 	a->flags &= ~(u32)IFA_F_SECONDARY;
+	a->src = a->ip;
 	r = place(f, a, &at);
 	if (r == -EEXIST && replace) {
 		struct lo_addr *o = &f->addrs[at];
@@ -326,7 +313,7 @@ static int add_locked(struct fib *f, struct lo_addr *a, bool replace, struct lo_
 	if (ip_equal(&a->ip, &ip_any4))
 		return 0;
 	insert_addr(f, at, a);
-	n = wanted(f, a, w);
+	n = wanted(a, w);
 	up = (f->flags & IFF_UP) != 0;
 	/* Of IPv6 the prefix comes before the address. */
 	before = a->family == AF_INET6 ? n - 1 : 0;
@@ -353,7 +340,7 @@ static void del_one(struct fib *f, u32 i, struct lo_events *ev)
 {
 	struct fib_route w[WANTED_MAX];
 	struct lo_addr a = f->addrs[i];
-	u32 n = wanted(f, &a, w);
+	u32 n = wanted(&a, w);
 
 	remove_addr(f, i);
 	addr_event(ev, LO_ADDR_DEL, &a);
@@ -466,7 +453,7 @@ static void came_up(struct fib *f, u64 now, struct lo_events *ev)
 	if (f->mtu >= MTU_MIN4)
 		add_loop(f, AF_INET, now, ev);
 	for (u32 i = 0; i < f->n_addrs; i++)
-		add_routes(f, w, wanted(f, &f->addrs[i], w), ev);
+		add_routes(f, w, wanted(&f->addrs[i], w), ev);
 	if (f->mtu >= MTU_MIN6 && !f->no_ipv6)
 		add_loop(f, AF_INET6, now, ev);
 }

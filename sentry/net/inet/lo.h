@@ -18,6 +18,7 @@ struct lo_addr {
 	u32 flags; /* IFA_F_* */
 	u32 metric;
 	struct ipaddr ip, peer, brd; /* IFA_LOCAL, IFA_ADDRESS, IFA_BROADCAST */
+	struct ipaddr src;           /* IPv4: where what goes to it comes from */
 	bool has_brd;
 	char label[IFNAMSIZ];
 	u64 created, updated; /* hundredths of a second */

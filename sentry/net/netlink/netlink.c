@@ -16,6 +16,9 @@
 #define SOL_NETLINK 270
 #endif
 
+/* What Linux puts into one packet of a dump. */
+#define PIECE_MAX 3776u
+
 static struct netlink_sock *nl_sk(struct sock *sk)
 {
 	return (struct netlink_sock *)sk;
@@ -173,8 +176,8 @@ static bool filtered(struct netlink_sock *nl, struct nl_packet *p)
 	return p->len > 0;
 }
 
-/* Takes p over. 0, -EAGAIN: there is no room. */
-int nl_enqueue(struct netlink_sock *nl, struct nl_packet *p)
+/* Takes p over; force: there is room. 0, -EAGAIN. */
+static int put_packet(struct netlink_sock *nl, struct nl_packet *p, bool force)
 {
 	bool full;
 
@@ -184,7 +187,7 @@ int nl_enqueue(struct netlink_sock *nl, struct nl_packet *p)
 		nl_packet_free(p);
 		return 0;
 	}
-	full = nl->queued > (u64)nl->sk.opts.rcvbuf;
+	full = !force && nl->queued > (u64)nl->sk.opts.rcvbuf;
 	if (!full) {
 		STAILQ_INSERT_TAIL(&nl->queue, p, link);
 		nl->queued += p->len;
@@ -197,12 +200,47 @@ int nl_enqueue(struct netlink_sock *nl, struct nl_packet *p)
 	return full ? -EAGAIN : 0;
 }
 
-/* From the kernel. Takes the bytes of r over. */
+int nl_enqueue(struct netlink_sock *nl, struct nl_packet *p)
+{
+	return put_packet(nl, p, false);
+}
+
+/* How many bytes of r from off on go together: whole messages, as many as a reader with a page has
+ * room for. */
+static u32 piece(const struct nl_reply *r, u32 off)
+{
+	u32 n = 0;
+
+	while (off + n < r->len) {
+		const struct nlmsghdr *h =
+			(const struct nlmsghdr *)(const void *)(r->data + off + n);
+
+		if (n && n + h->nlmsg_len > PIECE_MAX)
+			break;
+		n += NLMSG_ALIGN(h->nlmsg_len);
+	}
+	return MIN(n, r->len - off);
+}
+
+/* From the kernel. Takes the bytes of r over. What begins in the queue is there to its end: there
+ * is no reader yet who could be asked for the rest. */
 static void enqueue(struct netlink_sock *nl, struct nl_reply *r)
 {
-	if (r->len && nl_enqueue(nl, nl_packet_new(TAKE(r->data), r->len)) < 0 &&
-	    !(nl->flags & 1u << NETLINK_NO_ENOBUFS))
-		sock_set_error(&nl->sk, ENOBUFS);
+	u32 n;
+
+	for (u32 off = 0; off < r->len; off += n) {
+		u8 *part;
+
+		n = piece(r, off);
+		part = malloc(n);
+		BUG_ON(!part);
+		memcpy(part, r->data + off, n);
+		if (put_packet(nl, nl_packet_new(part, n), off > 0) == 0)
+			continue;
+		if (!(nl->flags & 1u << NETLINK_NO_ENOBUFS))
+			sock_set_error(&nl->sk, ENOBUFS);
+		break;
+	}
 	free(r->data);
 	*r = (struct nl_reply){0};
 }
