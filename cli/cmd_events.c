@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,18 @@ static int print_one(const struct container *c, struct error *err)
 	return fflush(stdout) == 0 ? 0 : error_set(err, "cannot write the output");
 }
 
+/* The counters end with what they count: nothing is wrong with that. */
+static bool has_ended(const struct container *c)
+{
+	struct error ignored = {0};
+	int fd = -1, r = container_connect(c, &fd, &ignored);
+
+	if (r >= 0)
+		close(fd);
+	error_finish(&ignored);
+	return r == -ECONNREFUSED;
+}
+
 int cmd_events(const struct globals *g, int argc, const char **argv, struct error *err)
 {
 	int stats = 0, interval = 5, n, r;
@@ -83,7 +96,18 @@ int cmd_events(const struct globals *g, int argc, const char **argv, struct erro
 	r = print_one(&c, err);
 	while (r == 0 && !stats) {
 		sleep((unsigned)interval);
+		if (has_ended(&c))
+			break;
 		r = print_one(&c, err);
+		/* Or while it was asked: then it is gone in a moment. */
+		for (int i = 0; r < 0 && i < 50; i++) {
+			if (has_ended(&c)) {
+				error_finish(err);
+				r = 0;
+			} else {
+				usleep(20000);
+			}
+		}
 	}
 	container_finish(&c);
 	return r;

@@ -91,8 +91,15 @@ def counters(s):
     e.kill()
     e.wait()
     s.fails(2, "events", "--interval", "0", "cnt")
+    e = s.start("events", "--interval", "1", "cnt")
+    expect(json.loads(e.stdout.readline())["id"] == "cnt", "events")
     s.ok("kill", "--all", "cnt", "KILL")
     expect(p.wait(60) == 137, repr(p.returncode))
+    # They end with the container, and that is no failure.
+    rest, err = e.communicate(timeout=60)
+    expect(e.returncode == 0 and not err, repr((e.returncode, err)))
+    for line in rest.splitlines():
+        json.loads(line)
 
 
 def features(s):
