@@ -1,6 +1,7 @@
 #include "sentry/ctx/settings.h"
 
 #include "proto/task.pb-c.h"
+#include "sentry/ctx/ctx.h"
 #include "sentry/kernel/kernel.h"
 #include "state/fields.h"
 
@@ -34,10 +35,17 @@ struct settings *settings_new(void)
 u64 setting_get(const struct kernel *k, enum setting which)
 {
 	/* A part of a kernel, as tests make them, has the defaults. */
-	if (unlikely(!k->settings))
+	if (unlikely(!k || !k->settings))
 		return table[which].dflt;
 	return table[which].dflt +
 	       (u64)atomic_load_explicit(place(k->settings, which), memory_order_relaxed);
+}
+
+u64 setting_of_caller(enum setting which)
+{
+	struct ctx *c = ctx_current();
+
+	return setting_get(c ? c->kernel : NULL, which);
 }
 
 int setting_set(struct kernel *k, enum setting which, u64 val)

@@ -61,6 +61,8 @@ enum setting {
 
 struct settings *settings_new(void);
 u64 setting_get(const struct kernel *k, enum setting which);
+/* Of the kernel of whichever task the calling thread runs: for those that know no context. */
+u64 setting_of_caller(enum setting which);
 #define setting(k, name) setting_get(k, SETTING_##name)
 /* -EINVAL: out of range. */
 MUST_CHECK int setting_set(struct kernel *k, enum setting which, u64 val);

@@ -177,7 +177,7 @@ static int item_add(struct epoll *ep, int fd, struct file *f, const struct epoll
 	if (item_find(ep, f, fd))
 		return -EEXIST;
 	if (atomic_load_explicit(epoll_item_type.live, memory_order_relaxed) >=
-	    setting(ctx_current()->kernel, epoll_watches))
+	    setting_of_caller(SETTING_epoll_watches))
 		return -ENOSPC;
 	it = obj_new(epoll_item);
 	it->file = f;

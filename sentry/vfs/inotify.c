@@ -239,7 +239,7 @@ static bool too_many_watches(u32 uid)
 
 	TAILQ_FOREACH (in, &instances, link)
 		n += in->uid == uid ? in->n_watches : 0;
-	return n >= setting(ctx_current()->kernel, inotify_watches);
+	return n >= setting_of_caller(SETTING_inotify_watches);
 }
 
 static int add_locked(struct inotify *in, const struct path *p, u32 flags)
