@@ -110,6 +110,23 @@ static int change_addr(unsigned type, unsigned flags, const char *ip, int plen)
 	return ask(&m);
 }
 
+/* Makes it one that nothing is sent from by choice, or one that is. */
+static int prefer(const char *ip, int plen, bool preferred)
+{
+	struct ifa_cacheinfo ci = {.ifa_valid = ~0u, .ifa_prefered = preferred ? ~0u : 0};
+	struct message m;
+	struct ifaddrmsg *i = begin(&m, RTM_NEWADDR, NLM_F_REPLACE, sizeof(*i));
+	char b[16];
+	size_t n = parse(ip, b);
+
+	i->ifa_family = AF_INET6;
+	i->ifa_prefixlen = (uint8_t)plen;
+	i->ifa_index = 1;
+	attr(&m, IFA_LOCAL, b, n);
+	attr(&m, IFA_CACHEINFO, &ci, sizeof(ci));
+	return ask(&m);
+}
+
 static int add_addr(const char *ip, int plen)
 {
 	return change_addr(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, ip, plen);
@@ -314,6 +331,32 @@ GUEST_TEST(addresses_of_ipv6)
 	EXPECT_EQ(del_addr("2001:db8::1", 64), EADDRNOTAVAIL);
 	EXPECT_EQ(del_addr("fd00::5", 128), 0);
 	EXPECT_EQ(try_bind(SOCK_STREAM, "fd00::5"), EADDRNOTAVAIL);
+}
+
+static void expect_from(const char *to, const char *from)
+{
+	struct inet_any a = at(to, 9);
+	int fd = ASSERT_OK(socket(a.u.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+
+	ASSERT_OK(connect(fd, &a.u.sa, a.len));
+	expect_source(fd, from);
+	close(fd);
+}
+
+GUEST_TEST(which_address_is_preferred)
+{
+	own_network();
+	ASSERT_EQ(add_settled("fd00::1", 64), 0);
+	ASSERT_EQ(add_settled("fd00::2", 64), 0);
+	ASSERT_EQ(prefer("fd00::2", 64, false), 0);
+	MAYBE_SAVE();
+	expect_from("fd00::99", "fd00::1");
+	expect_from("fd00::2", "fd00::2");
+	ASSERT_EQ(prefer("fd00::2", 64, true), 0);
+	ASSERT_EQ(prefer("fd00::1", 64, false), 0);
+	expect_from("fd00::99", "fd00::2");
+	EXPECT_EQ(del_addr("fd00::1", 64), 0);
+	EXPECT_EQ(del_addr("fd00::2", 64), 0);
 }
 
 /* More than fits into a page, for readers that have no more. */

@@ -16,13 +16,13 @@
 void rtnl_fill_addr(struct nl_reply *out, const struct lo_addr *a)
 {
 	struct ifaddrmsg *i = nl_put(out, sizeof(*i));
+	bool v4 = a->family == AF_INET;
 	struct ifa_cacheinfo ci = {
-		.ifa_prefered = FOREVER,
+		.ifa_prefered = !v4 && (a->flags & IFA_F_DEPRECATED) ? 0 : FOREVER,
 		.ifa_valid = FOREVER,
 		.cstamp = (u32)a->created,
 		.tstamp = (u32)a->updated,
 	};
-	bool v4 = a->family == AF_INET;
 
 	i->ifa_family = (u8)a->family;
 	i->ifa_prefixlen = a->plen;
@@ -122,16 +122,24 @@ static int parse(const struct rtnl_request *q, const struct ifaddrmsg *i, struct
 	return 0;
 }
 
-/* The address may end some day, which here it doesn't. */
-static bool is_mortal(const struct rtnl_request *q)
+/* How long it lasts: for ever, and is preferred as long or not at all. -EOPNOTSUPP: it would end
+ * some day, which here it doesn't. */
+static int set_lifetime(const struct rtnl_request *q, struct lo_addr *a)
 {
 	struct ifa_cacheinfo ci;
 	const void *v = rtnl_value(rtnl_find(q, FIXED, IFA_CACHEINFO), sizeof(ci));
 
+	a->flags = (a->flags & ~(u32)IFA_F_DEPRECATED) | IFA_F_PERMANENT;
 	if (!v)
-		return false;
+		return 0;
 	memcpy(&ci, v, sizeof(ci));
-	return ci.ifa_valid != FOREVER || ci.ifa_prefered != FOREVER;
+	if (ci.ifa_valid == 0 || ci.ifa_prefered > ci.ifa_valid)
+		return -EINVAL;
+	if (ci.ifa_prefered == 0)
+		a->flags |= IFA_F_DEPRECATED;
+	return ci.ifa_valid == FOREVER && (ci.ifa_prefered == FOREVER || ci.ifa_prefered == 0)
+	               ? 0
+	               : -EOPNOTSUPP;
 }
 
 static int new4(struct rtnl_request *q, const struct ifaddrmsg *i, struct lo_addr *a)
@@ -182,11 +190,10 @@ int rtnl_change_addr(struct rtnl_request *q)
 		return lo_addr_del(&ns->fib, &a, any_peer, &q->ev);
 	}
 	r = a.family == AF_INET ? new4(q, &i, &a) : new6(&i, &a);
+	if (r == 0)
+		r = set_lifetime(q, &a);
 	if (r < 0)
 		return r;
-	if (is_mortal(q))
-		return -EOPNOTSUPP;
-	a.flags |= IFA_F_PERMANENT;
 	a.created = a.updated = rtnl_now(ns);
 	return lo_addr_add(&ns->fib, &a, (q->h->nlmsg_flags & NLM_F_REPLACE) != 0, &q->ev);
 }
