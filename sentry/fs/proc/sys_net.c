@@ -140,7 +140,10 @@ static long store_ttl(struct pseudo_inode *i, struct ctx *c, char *s, size_t len
 /* Those of settings.h. */
 PROC_SHOW(proc_sys_net_show)
 {
-	text_printf(t, "%d\n", net_setting_get(ns_of(c), i->key.entry->arg));
+	s32 v = net_setting_get(ns_of(c), i->key.entry->arg);
+
+	/* That there is no bound is told as the largest number. */
+	text_printf(t, i->key.entry->arg == NET_TCP_NOTSENT_LOWAT ? "%u\n" : "%d\n", v);
 	return 0;
 }
 
@@ -151,8 +154,10 @@ long proc_sys_net_store(struct pseudo_inode *i, struct ctx *c, char *s, size_t l
 
 	if (!may_set(c))
 		return -EPERM;
-	if (parse(s, INT32_MIN, INT32_MAX, 1, v) < 0)
+	if (parse(s, INT32_MIN, UINT32_MAX, 1, v) < 0)
 		return -EINVAL;
+	if (i->key.entry->arg == NET_TCP_NOTSENT_LOWAT)
+		v[0] = v[0] < 0 ? INT64_MAX : (s32)MIN(v[0], (s64)UINT32_MAX);
 	r = net_setting_set(ns_of(c), i->key.entry->arg, v[0]);
 	return r < 0 ? r : (long)len;
 }
