@@ -214,10 +214,25 @@ SYSCALL2(fstatfs, int, fd, uaddr_t, out)
 
 /* ---- access ---- */
 
+/* *ret: what dirfd stands for, if the path is empty and none leads to it (a pipe, a memfd). */
+static int get_nameless(struct ctx *c, int dirfd, const char *path, struct file **ret)
+{
+	AUTO(file) f = NULL;
+	int r;
+
+	if (path[0] || dirfd < 0)
+		return 0;
+	r = fd_get_path(c, dirfd, &f);
+	if (r == 0 && !f->path.dentry)
+		*ret = TAKE(f);
+	return r;
+}
+
 static long do_access(struct task *t, int dirfd, uaddr_t upath, int mode, int flags)
 {
 	struct ctx *c = &t->ctx;
 	AUTO_FREE char *path = NULL;
+	AUTO(file) f = NULL;
 	struct inode *i;
 	struct mount *m;
 	u32 lf = flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
@@ -231,9 +246,12 @@ static long do_access(struct task *t, int dirfd, uaddr_t upath, int mode, int fl
 	if (flags & AT_EMPTY_PATH)
 		lf |= LOOKUP_EMPTY;
 	r = user_get_path(c, upath, &path);
-	if (r < 0)
-		return r;
-	r = walk_init(&w, c, dirfd, path, lf);
+	if (r == 0 && (flags & AT_EMPTY_PATH))
+		r = get_nameless(c, dirfd, path, &f);
+	if (r == 0)
+		r = f ? walk_init(&w, c, AT_FDCWD, "/", lf) : walk_init(&w, c, dirfd, path, lf);
+	if (r == 0 && f)
+		return mode ? inode_permission(f->inode, c, w.creds, (u32)mode) : 0;
 	if (r == 0)
 		r = walk_all(&w, path);
 	if (r < 0)
@@ -268,6 +286,7 @@ static long do_readlink(struct task *t, int dirfd, uaddr_t upath, uaddr_t buf, i
 	struct ctx *c = &t->ctx;
 	AUTO_FREE char *path = NULL;
 	AUTO_FREE char *text = NULL;
+	AUTO(file) f = NULL;
 	AUTO_PATH p = {0};
 	size_t n;
 	int r;
@@ -275,6 +294,10 @@ static long do_readlink(struct task *t, int dirfd, uaddr_t upath, uaddr_t buf, i
 	if (size <= 0)
 		return -EINVAL;
 	r = user_get_path(c, upath, &path);
+	if (r == 0)
+		r = get_nameless(c, dirfd, path, &f);
+	if (r == 0 && f)
+		return -ENOENT;
 	if (r == 0)
 		r = path_lookup(c, dirfd, path, LOOKUP_EMPTY, &p);
 	if (r < 0)

@@ -350,6 +350,12 @@ GUEST_TEST(asked_for_nothing)
 	EXPECT_OK(sync_file_range(m, 0, 0, SYNC_FILE_RANGE_WRITE));
 	EXPECT_OK(fstatfs(m, &sf));
 	EXPECT_EQ(sf.f_type, TMPFS_MAGIC);
+	/* An empty name is the file itself, whether there is a path to it or not. */
+	EXPECT_OK(syscall(SYS_faccessat2, m, "", R_OK | W_OK, AT_EMPTY_PATH));
+	EXPECT_OK(syscall(SYS_faccessat2, p[0], "", F_OK, AT_EMPTY_PATH));
+	EXPECT_ERRNO(syscall(SYS_faccessat2, p[0], "", F_OK, 0), ENOENT);
+	EXPECT_ERRNO(readlinkat(p[0], "", &c, 1), ENOENT);
+	EXPECT_ERRNO(readlinkat(dir, "", &c, 1), ENOENT);
 	/* No signals come from it, so none are asked for. */
 	EXPECT_OK(fcntl(m, F_SETFL, O_ASYNC));
 	EXPECT_EQ(fcntl(m, F_GETFL) & O_ASYNC, 0);
