@@ -31,6 +31,7 @@ import threading
 import time
 
 PR_SET_CHILD_SUBREAPER = 36
+CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 MARK = b"@save@\n"
 DEFAULT_MODES = ("native,systrap,ptrace,systrap-save,ptrace-save,"
@@ -445,9 +446,9 @@ def stand_apart():
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     # What a killed native run leaves behind of queues and shared memory ends with this process, and
-    # what the host has of them is no part of the oracle.
+    # what the host has of them is no part of the oracle. The same of its name.
     if os.geteuid() == 0:
-        libc.unshare(CLONE_NEWIPC)
+        libc.unshare(CLONE_NEWIPC | CLONE_NEWUTS)
 
 
 def own_children():

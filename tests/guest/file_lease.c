@@ -197,8 +197,11 @@ GUEST_TEST(a_signal_ends_the_opening)
 static void *time_is_set(void)
 {
 	static char old[32];
-	int fd = open("/proc/sys/fs/lease-break-time", O_RDWR);
+	int fd;
 
+	if (!guest_in_sandbox())
+		SKIP("it is set for the whole machine");
+	fd = open("/proc/sys/fs/lease-break-time", O_RDWR);
 	if (fd < 0)
 		SKIP("an ordinary user sets no times");
 	ASSERT_TRUE(read(fd, old, sizeof(old) - 1) > 0);

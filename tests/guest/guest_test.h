@@ -171,6 +171,8 @@ void guest_fail(const char *file, int line, const char *fmt, ...)
 const char *guest_tmp(void);
 /* Path of a name in guest_tmp(); one of 16 rotating buffers of the calling thread. */
 const char *guest_path(const char *name);
+/* Settings of the whole machine are the sandbox's own: a case that changes them skips elsewhere. */
+bool guest_in_sandbox(void);
 /* Path of this program, for execve. */
 const char *guest_self(void);
 
