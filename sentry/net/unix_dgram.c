@@ -20,7 +20,8 @@ static u32 packet_charge(u32 len)
 
 bool unix_full(const struct unix_sock *u)
 {
-	const struct inet_ns *ns = u->sk.ns->inet;
+	/* What failed to load is emptied without a network. */
+	const struct inet_ns *ns = u->sk.ns ? u->sk.ns->inet : NULL;
 
 	return ns && u->n_packets > (u32)net_setting_get(ns, NET_UNIX_DGRAM_QLEN);
 }
