@@ -176,8 +176,29 @@ static bool filtered(struct netlink_sock *nl, struct nl_packet *p)
 	return p->len > 0;
 }
 
-/* Takes p over; force: there is room. 0, -EAGAIN. */
-static int put_packet(struct netlink_sock *nl, struct nl_packet *p, bool force)
+void nl_append(struct netlink_sock *nl, struct nl_packet *p)
+{
+	STAILQ_INSERT_TAIL(&nl->queue, p, link);
+	if (p->rest)
+		WRITE_ONCE(nl->n_rest, nl->n_rest + 1);
+	else
+		nl->queued += p->len;
+}
+
+struct nl_packet *nl_take(struct netlink_sock *nl)
+{
+	struct nl_packet *p = STAILQ_FIRST(&nl->queue);
+
+	STAILQ_REMOVE_HEAD(&nl->queue, link);
+	if (p->rest)
+		WRITE_ONCE(nl->n_rest, nl->n_rest - 1);
+	else
+		nl->queued -= p->len;
+	return p;
+}
+
+/* Takes p over. 0, -EAGAIN: there is no room. */
+int nl_enqueue(struct netlink_sock *nl, struct nl_packet *p)
 {
 	bool full;
 
@@ -187,22 +208,15 @@ static int put_packet(struct netlink_sock *nl, struct nl_packet *p, bool force)
 		nl_packet_free(p);
 		return 0;
 	}
-	full = !force && nl->queued > (u64)nl->sk.opts.rcvbuf;
-	if (!full) {
-		STAILQ_INSERT_TAIL(&nl->queue, p, link);
-		nl->queued += p->len;
-	}
+	full = !p->rest && nl->queued > (u64)nl->sk.opts.rcvbuf;
+	if (!full)
+		nl_append(nl, p);
 	mutex_unlock(&nl->sk.lock);
 	if (full)
 		nl_packet_free(p);
 	else
 		waitq_wake(&nl->sk.rwait, READY_IN);
 	return full ? -EAGAIN : 0;
-}
-
-int nl_enqueue(struct netlink_sock *nl, struct nl_packet *p)
-{
-	return put_packet(nl, p, false);
 }
 
 /* How many bytes of r from off on go together: whole messages, as many as a reader with a page has
@@ -223,26 +237,31 @@ static u32 piece(const struct nl_reply *r, u32 off)
 }
 
 /* From the kernel. Takes the bytes of r over. What begins in the queue is there to its end: there
- * is no reader yet who could be asked for the rest. */
-static void enqueue(struct netlink_sock *nl, struct nl_reply *r)
+ * is no reader yet who could be asked for the rest. rest: it has begun. Returns whether it has. */
+static bool enqueue(struct netlink_sock *nl, struct nl_reply *r, bool rest)
 {
 	u32 n;
 
 	for (u32 off = 0; off < r->len; off += n) {
+		struct nl_packet *p;
 		u8 *part;
 
 		n = piece(r, off);
 		part = malloc(n);
 		BUG_ON(!part);
 		memcpy(part, r->data + off, n);
-		if (put_packet(nl, nl_packet_new(part, n), off > 0) == 0)
-			continue;
-		if (!(nl->flags & 1u << NETLINK_NO_ENOBUFS))
-			sock_set_error(&nl->sk, ENOBUFS);
-		break;
+		p = nl_packet_new(part, n);
+		p->rest = rest;
+		if (nl_enqueue(nl, p) < 0) {
+			if (!(nl->flags & 1u << NETLINK_NO_ENOBUFS))
+				sock_set_error(&nl->sk, ENOBUFS);
+			break;
+		}
+		rest = true;
 	}
 	free(r->data);
 	*r = (struct nl_reply){0};
+	return rest;
 }
 
 static void put_error(struct netlink_sock *nl, const struct nlmsghdr *h, int err)
@@ -256,13 +275,13 @@ static void put_error(struct netlink_sock *nl, const struct nlmsghdr *h, int err
 	memcpy(b, &err, sizeof(err));
 	memcpy(b + sizeof(err), h, n);
 	nl_end(&r, at);
-	enqueue(nl, &r);
+	(void)enqueue(nl, &r, false);
 }
 
 static void request(struct netlink_sock *nl, struct ctx *c, const struct nlmsghdr *h)
 {
 	struct nl_reply out = {0};
-	bool dump = false;
+	bool dump = false, begun;
 	int r = 0;
 
 	if ((h->nlmsg_flags & NLM_F_REQUEST) && h->nlmsg_type >= NLMSG_MIN_TYPE)
@@ -273,13 +292,13 @@ static void request(struct netlink_sock *nl, struct ctx *c, const struct nlmsghd
 		put_error(nl, h, r);
 		return;
 	}
-	enqueue(nl, &out);
+	begun = enqueue(nl, &out, false);
 	if (dump) {
 		u32 at = nl_begin(&out, h, nl->portid, NLMSG_DONE, NLM_F_MULTI);
 
 		nl_put(&out, sizeof(int));
 		nl_end(&out, at);
-		enqueue(nl, &out);
+		(void)enqueue(nl, &out, begun);
 	} else if (h->nlmsg_flags & NLM_F_ACK) {
 		put_error(nl, h, 0);
 	}
@@ -373,9 +392,7 @@ static long recv_step(void *arg)
 	op->len = op->m->flags & MSG_TRUNC ? (long)p->len : (long)n;
 	if (op->m->flags & MSG_PEEK)
 		return 0;
-	STAILQ_REMOVE_HEAD(&nl->queue, link);
-	nl->queued -= p->len;
-	nl_packet_free(p);
+	nl_packet_free(nl_take(nl));
 	return 0;
 }
 

@@ -25,6 +25,7 @@ struct nl_packet {
 	u32 pid, uid, gid; /* who that is, for SO_PASSCRED */
 	u32 len;
 	u8 *data;
+	bool rest; /* of a dump, behind its beginning: Linux makes it when there is room */
 };
 
 struct netlink_sock {
@@ -36,7 +37,8 @@ struct netlink_sock {
 	bool connected;
 	u32 flags; /* 1 << NETLINK_* of options that are on */
 	STAILQ_HEAD(, nl_packet) queue;
-	u64 queued;                    /* bytes */
+	u64 queued;                    /* bytes, without those that wait for room */
+	u32 n_rest;                    /* packets that do */
 	LIST_ENTRY(netlink_sock) link; /* bound ones; the port table's */
 	bool linked;
 };
@@ -48,6 +50,14 @@ struct nl_packet *nl_packet_new(u8 *data, u32 len);
 void nl_packet_free(struct nl_packet *p);
 /* Takes p over. 0, -EAGAIN: there is no room. */
 MUST_CHECK int nl_enqueue(struct netlink_sock *nl, struct nl_packet *p);
+/* A dump's end was not read yet: there is no other beside it. */
+static inline bool nl_dumping(const struct netlink_sock *nl)
+{
+	return READ_ONCE(nl->n_rest) > 0;
+}
+/* A packet enters the queue, or leaves it; sk.lock is held. */
+void nl_append(struct netlink_sock *nl, struct nl_packet *p);
+struct nl_packet *nl_take(struct netlink_sock *nl);
 /* Who has the port id; the port table's lock is held. */
 struct netlink_sock *nl_find_locked(struct inet_ns *ns, u16 protocol, u32 id);
 /* cast.c: a program's message to whoever else has joined the lowest of the groups, which is the one

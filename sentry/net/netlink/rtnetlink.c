@@ -213,7 +213,7 @@ int rtnetlink_request(struct netlink_sock *nl, struct ctx *c, const struct nlmsg
 	if (h->nlmsg_len < NLMSG_LENGTH(sizeof(struct rtgenmsg)))
 		return 0;
 	if (kind == 2) {
-		r = get(&q);
+		r = q.dump && nl_dumping(nl) ? -EBUSY : get(&q);
 		if (r == 0)
 			*ret_done = q.dump;
 		return r;

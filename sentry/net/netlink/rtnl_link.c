@@ -60,13 +60,15 @@ static int names_lo(const struct rtnl_request *q)
 	struct ifinfomsg i;
 	const struct rtattr *name = rtnl_find(q, FIXED, IFLA_IFNAME);
 	const char *s = rtnl_value(name, 1);
+	size_t n;
 
 	rtnl_body(q, &i, sizeof(i));
 	if (i.ifi_index)
 		return i.ifi_index == LO_INDEX ? 0 : -ENODEV;
 	if (!s)
 		return -EINVAL;
-	return strncmp(s, LO_NAME, name->rta_len - RTA_LENGTH(0)) == 0 ? 0 : -ENODEV;
+	n = strnlen(s, name->rta_len - RTA_LENGTH(0));
+	return n == strlen(LO_NAME) && memcmp(s, LO_NAME, n) == 0 ? 0 : -ENODEV;
 }
 
 int rtnl_get_link(struct rtnl_request *q)

@@ -192,6 +192,8 @@ int sock_diag_request(struct netlink_sock *nl, struct ctx *c, const struct nlmsg
 		return creds_capable(c->creds, CAP_NET_ADMIN) ? -EOPNOTSUPP : -EPERM;
 	if (h->nlmsg_type != SOCK_DIAG_BY_FAMILY)
 		return -EINVAL;
+	if (q.dump && nl_dumping(nl))
+		return -EBUSY;
 	e = body(&q, &r, sizeof(r));
 	if (e < 0)
 		return e;

@@ -43,6 +43,7 @@ static int netlink_sock_save_queue(struct saver *s, const struct netlink_sock *n
 		k->pid = p->pid;
 		k->uid = p->uid;
 		k->gid = p->gid;
+		k->rest = p->rest;
 		k->data.data = p->data;
 		k->data.len = p->len;
 		m->queue[m->n_queue++] = k;
@@ -57,7 +58,7 @@ static int netlink_sock_load_queue(struct loader *l, struct netlink_sock *nl,
 		const Sentry__NetlinkPacket *k = m->queue[i];
 		struct nl_packet *p;
 
-		if (k->data.len > MIB || k->group > 32)
+		if (k->data.len > SOCK_BUF_MOST || k->group > 32)
 			return loader_range(l, "queue");
 		p = nl_packet_new(malloc(k->data.len + 1), (u32)k->data.len);
 		BUG_ON(!p->data);
@@ -68,8 +69,8 @@ static int netlink_sock_load_queue(struct loader *l, struct netlink_sock *nl,
 		p->pid = k->pid;
 		p->uid = k->uid;
 		p->gid = k->gid;
-		STAILQ_INSERT_TAIL(&nl->queue, p, link);
-		nl->queued += p->len;
+		p->rest = k->rest;
+		nl_append(nl, p);
 	}
 	return 0;
 }
@@ -86,6 +87,7 @@ static void netlink_sock_sample_queue(struct sampler *sp, struct netlink_sock *n
 	p->pid = 7;
 	p->uid = 8;
 	p->gid = 9;
+	p->rest = true;
 	STAILQ_INSERT_TAIL(&nl->queue, p, link);
 }
 
@@ -129,6 +131,7 @@ static void netlink_sock_sample(struct sampler *sp, void *p)
 	F(VAL, flags)                        \
 	F(CUSTOM, queue, netlink_sock)       \
 	F(SKIP, queued) /* with the queue */ \
+	F(SKIP, n_rest) /* the same */       \
 	F(SKIP, link)                        \
 	F(SKIP, linked) /* follows from portid */
 OBJECT_TYPE(netlink_sock, Sentry__NetlinkSock, sentry__netlink_sock__descriptor,

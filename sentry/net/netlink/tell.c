@@ -15,8 +15,7 @@ void netlink_tell(struct sock *sk, const void *data, u32 len)
 	memcpy(copy, data, len);
 	p = nl_packet_new(copy, len);
 	mutex_lock(&sk->lock);
-	STAILQ_INSERT_TAIL(&nl->queue, p, link);
-	nl->queued += len;
+	nl_append(nl, p);
 	mutex_unlock(&sk->lock);
 	waitq_wake(&sk->rwait, READY_IN);
 }
