@@ -245,13 +245,14 @@ static int load_kernel(struct boot *b, const void *bytes, size_t size, struct ke
 	int r;
 
 	consoles_pause(b->machine.consoles);
+	/* Loading and rewiring arm timers; they find a whole kernel when they fire. */
+	timers_pause(b->machine.timers);
 	r = state_load(bytes, size, &p, &root, ret_why);
 	if (r < 0) {
+		timers_resume(b->machine.timers);
 		consoles_resume(b->machine.consoles);
 		return r;
 	}
-	/* Rewiring arms timers; they find a whole process tree when they fire. */
-	timers_pause(b->machine.timers);
 	r = kernel_rewire(root, &b->machine, &why);
 	timers_resume(b->machine.timers);
 	consoles_resume(b->machine.consoles);
