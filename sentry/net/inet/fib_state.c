@@ -163,7 +163,7 @@ static int load_all(struct loader *l, struct fib *f, const Sentry__Fib *m)
 {
 	bool v6 = false;
 
-	if (m->n_addrs > FIB_ADDRS_MAX || m->n_routes > FIB_ROUTES_MAX)
+	if (m->n_addrs > FIB_ADDRS_MAX || m->n_routes > FIB_ROUTES_MAX || m->mtu > INT32_MAX)
 		return loader_range(l, "fib");
 	f->flags = m->flags;
 	f->mtu = m->mtu;

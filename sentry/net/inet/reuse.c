@@ -85,7 +85,7 @@ struct inet_sock *reuse_pick_locked(struct inet_sock *best, const struct filter_
 		return best;
 	TAILQ_FOREACH (o, &g->socks, reuse_link) {
 		if (n-- == 0)
-			return o->linked ? o : best;
+			return o->linked && o->listening == best->listening ? o : best;
 	}
 	return best;
 }
@@ -173,11 +173,14 @@ static void reuse_group_destroy(void *p)
 static int reuse_group_after_load(struct loader *l, void *p)
 {
 	struct reuse_group *g = p;
-	struct inet_sock *is;
+	struct inet_sock *is, *first = TAILQ_FIRST(&g->socks);
 
 	TAILQ_FOREACH (is, &g->socks, reuse_link) {
 		if (is->reuse != g)
 			return loader_error(l, "a group with a socket that is in another");
+		if (is->sk.family != first->sk.family || is->sk.type != first->sk.type ||
+		    is->sk.protocol != first->sk.protocol)
+			return loader_error(l, "a group of different sockets");
 		is->reuse_linked = true;
 	}
 	return 0;

@@ -205,6 +205,18 @@ static void tcp_sock_sample_v(struct sampler *sp, struct tcp_sock *t)
 	tcp_options_init(t);
 }
 
+/* q is in a queue of t's. */
+static int check_queued(struct loader *l, const struct tcp_sock *t, const struct tcp_sock *q,
+                        bool connected)
+{
+	if (q == t)
+		return loader_error(l, "a listener that waits for itself");
+	/* The clock would send its SYN again, and put it into another queue as well. */
+	if (connected && q->state == TCPS_SYN_SENT)
+		return loader_error(l, "a connection that is taken before it has begun");
+	return 0;
+}
+
 static int tcp_sock_after_load(struct loader *l, void *p)
 {
 	struct tcp_sock *t = p, *q;
@@ -217,24 +229,28 @@ static int tcp_sock_after_load(struct loader *l, void *p)
 	    t->urg > TCP_URG_TAKEN || t->inet.listening != listens ||
 	    memchr(t->congestion, 0, sizeof(t->congestion)) == NULL)
 		return loader_error(l, "a TCP socket in state %u", t->state);
-	if ((t->hold && t->peer && t->hold != t->peer) || (!t->orphan && t->peer && !t->hold))
+	if ((t->hold && t->peer && t->hold != t->peer) || (!t->orphan && t->peer && !t->hold) ||
+	    (t->state == TCPS_SYN_SENT && (t->hold || t->orphan)))
 		return loader_error(l, "a TCP connection with loose ends");
 	if (!listens &&
 	    (!TAILQ_EMPTY(&t->accept_q) || !TAILQ_EMPTY(&t->pending) || !TAILQ_EMPTY(&t->deferred)))
 		return loader_error(l, "connections wait for somebody who does not listen");
 	TAILQ_FOREACH (q, &t->accept_q, q_link) {
-		if (q == t)
-			return loader_error(l, "a listener that waits for itself");
+		r = check_queued(l, t, q, true);
+		if (r < 0)
+			return r;
 		t->n_accept++;
 	}
 	TAILQ_FOREACH (q, &t->pending, q_link) {
-		if (q == t)
-			return loader_error(l, "a listener that waits for itself");
+		r = check_queued(l, t, q, false);
+		if (r < 0)
+			return r;
 		q->pends_on = t;
 	}
 	TAILQ_FOREACH (q, &t->deferred, q_link) {
-		if (q == t)
-			return loader_error(l, "a listener that waits for itself");
+		r = check_queued(l, t, q, true);
+		if (r < 0)
+			return r;
 		q->defers_on = t;
 		t->n_deferred++;
 		tcp_arm(q);
