@@ -335,7 +335,8 @@ static int route(struct netns *ns, struct ctx *c, u32 cmd, uaddr_t arg)
 	q.has_via = (rt.rt_flags & RTF_GATEWAY) && via.sin_family == AF_INET;
 	q.via = ip_from_v4(via.sin_addr.s_addr);
 	q.metric = rt.rt_metric > 0 ? (u32)rt.rt_metric - 1 : 0;
-	q.limits[RTAX_MTU] = rt.rt_flags & RTF_MTU ? (u32)rt.rt_mtu : 0;
+	/* What route(8) calls mss is the size of a packet. */
+	q.limits[RTAX_ADVMSS] = rt.rt_flags & RTF_MTU ? (u32)rt.rt_mtu - 40 : 0;
 	if (rt.rt_flags & RTF_REJECT)
 		q.type = RTN_UNREACHABLE;
 	q.proto = cmd == SIOCADDRT ? RTPROT_BOOT : 0;

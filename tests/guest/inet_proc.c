@@ -118,6 +118,21 @@ static int set(const char *name, const char *v)
 	return r;
 }
 
+static char *setting_text(const char *name)
+{
+	static char v[64];
+	char path[128];
+	int fd;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
+	fd = ASSERT_OK(open(path, O_RDONLY));
+	n = ASSERT_OK(read(fd, v, sizeof(v) - 1));
+	v[n] = 0;
+	close(fd);
+	return v;
+}
+
 /* Kept, within bounds; some are what new sockets begin with. */
 GUEST_TEST(settings)
 {
@@ -135,12 +150,16 @@ GUEST_TEST(settings)
 	EXPECT_OK(set("ipv6/bindv6only", "1"));
 	EXPECT_OK(set("core/somaxconn", "9"));
 	EXPECT_OK(set("ipv4/ip_nonlocal_bind", "1"));
+	EXPECT_OK(set("ipv4/tcp_notsent_lowat", "3000000000"));
+	EXPECT_ERRNO(set("ipv4/tcp_notsent_lowat", "-1"), EINVAL);
+	EXPECT_ERRNO(set("ipv4/tcp_notsent_lowat", "4294967296"), EINVAL);
 	EXPECT_ERRNO(set("ipv4/tcp_sack", "7000"), EINVAL);
 	EXPECT_ERRNO(set("ipv4/tcp_sack", "word"), EINVAL);
 	MAYBE_SAVE();
 	EXPECT_EQ(setting("ipv4/ip_forward"), 1);
 	EXPECT_EQ(setting("ipv4/tcp_sack"), 0);
 	EXPECT_EQ(setting("core/somaxconn"), 9);
+	EXPECT_STREQ(setting_text("ipv4/tcp_notsent_lowat"), "3000000000\n");
 	fd = ASSERT_OK(socket(AF_INET, SOCK_STREAM, 0));
 	EXPECT_EQ(inet_getint(fd, SOL_TCP, TCP_KEEPIDLE), 77);
 	fd = ASSERT_OK(socket(AF_INET6, SOCK_STREAM, 0));
@@ -157,21 +176,7 @@ GUEST_TEST(settings)
 	EXPECT_OK(set("ipv6/bindv6only", "0"));
 	EXPECT_OK(set("core/somaxconn", "4096"));
 	EXPECT_OK(set("ipv4/ip_nonlocal_bind", "0"));
-}
-
-static char *setting_text(const char *name)
-{
-	static char v[64];
-	char path[128];
-	int fd;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
-	fd = ASSERT_OK(open(path, O_RDONLY));
-	n = ASSERT_OK(read(fd, v, sizeof(v) - 1));
-	v[n] = 0;
-	close(fd);
-	return v;
+	EXPECT_OK(set("ipv4/tcp_notsent_lowat", "4294967295"));
 }
 
 /* Where a free port is looked for there is one left that is not spoken for. */

@@ -110,10 +110,9 @@ static int change_addr(unsigned type, unsigned flags, const char *ip, int plen)
 	return ask(&m);
 }
 
-/* Makes it one that nothing is sent from by choice, or one that is. */
-static int prefer(const char *ip, int plen, bool preferred)
+/* One of IPv6 that is there gets other flags, or another lifetime. */
+static int replace_addr(const char *ip, int plen, unsigned type, const void *data, size_t len)
 {
-	struct ifa_cacheinfo ci = {.ifa_valid = ~0u, .ifa_prefered = preferred ? ~0u : 0};
 	struct message m;
 	struct ifaddrmsg *i = begin(&m, RTM_NEWADDR, NLM_F_REPLACE, sizeof(*i));
 	char b[16];
@@ -123,8 +122,21 @@ static int prefer(const char *ip, int plen, bool preferred)
 	i->ifa_prefixlen = (uint8_t)plen;
 	i->ifa_index = 1;
 	attr(&m, IFA_LOCAL, b, n);
-	attr(&m, IFA_CACHEINFO, &ci, sizeof(ci));
+	attr(&m, type, data, len);
 	return ask(&m);
+}
+
+/* Makes it one that nothing is sent from by choice, or one that is. */
+static int prefer(const char *ip, int plen, bool preferred)
+{
+	struct ifa_cacheinfo ci = {.ifa_valid = ~0u, .ifa_prefered = preferred ? ~0u : 0};
+
+	return replace_addr(ip, plen, IFA_CACHEINFO, &ci, sizeof(ci));
+}
+
+static int change_flags(const char *ip, int plen, uint32_t flags)
+{
+	return replace_addr(ip, plen, IFA_FLAGS, &flags, sizeof(flags));
 }
 
 static int add_addr(const char *ip, int plen)
@@ -359,6 +371,22 @@ GUEST_TEST(which_address_is_preferred)
 	EXPECT_EQ(del_addr("fd00::2", 64), 0);
 }
 
+/* An address that is there loses its network, and gets it again. */
+GUEST_TEST(network_of_an_address)
+{
+	own_network();
+	ASSERT_EQ(add_settled("fd00::1", 64), 0);
+	EXPECT_EQ(try_send("fd00::99"), 0);
+	ASSERT_EQ(change_flags("fd00::1", 64, IFA_F_NOPREFIXROUTE), 0);
+	EXPECT_EQ(try_send("fd00::99"), ENETUNREACH);
+	MAYBE_SAVE();
+	ASSERT_EQ(change_flags("fd00::1", 64, 0), 0);
+	EXPECT_EQ(try_send("fd00::99"), 0);
+	ASSERT_EQ(change_flags("fd00::1", 64, IFA_F_NOPREFIXROUTE), 0);
+	EXPECT_EQ(del_addr("fd00::1", 64), 0);
+	EXPECT_EQ(try_send("fd00::99"), ENETUNREACH);
+}
+
 /* More than fits into a page, for readers that have no more. */
 GUEST_TEST(many_addresses)
 {
@@ -486,12 +514,13 @@ GUEST_TEST(routes)
 	EXPECT_EQ(del_route(RTN_PROHIBIT, "10.7.0.0", 16), 0);
 	EXPECT_EQ(del_route(RTN_UNICAST, "10.9.0.0", 16), 0);
 	EXPECT_EQ(del_route(RTN_UNREACHABLE, "3002::", 16), 0);
+	EXPECT_EQ(change_route(RTM_NEWROUTE, NLM_F_REPLACE, RTN_PROHIBIT, "3002::", 16), ENOENT);
 	EXPECT_EQ(try_send("10.6.0.1"), ENETUNREACH);
 }
 
-static int path_mtu(void)
+static int path_mtu(const char *ip)
 {
-	struct inet_any a = at("127.0.0.1", 9);
+	struct inet_any a = at(ip, 9);
 	int fd = ASSERT_OK(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)), mtu;
 
 	ASSERT_OK(connect(fd, &a.u.sa, a.len));
@@ -530,10 +559,10 @@ GUEST_TEST(as_ifconfig_and_route_do)
 	strcpy(ifr.ifr_name, "lo");
 	ifr.ifr_mtu = 1400;
 	ASSERT_OK(ioctl(fd, SIOCSIFMTU, &ifr));
-	EXPECT_EQ(path_mtu(), 1400);
+	EXPECT_EQ(path_mtu("127.0.0.1"), 1400);
 	ifr.ifr_mtu = 65536;
 	ASSERT_OK(ioctl(fd, SIOCSIFMTU, &ifr));
-	EXPECT_EQ(path_mtu(), 65535);
+	EXPECT_EQ(path_mtu("127.0.0.1"), 65535);
 	ifr.ifr_mtu = -1;
 	EXPECT_ERRNO(ioctl(fd, SIOCSIFMTU, &ifr), EINVAL);
 
@@ -544,6 +573,12 @@ GUEST_TEST(as_ifconfig_and_route_do)
 	ASSERT_OK(ioctl(fd, SIOCADDRT, &rt));
 	EXPECT_ERRNO(ioctl(fd, SIOCADDRT, &rt), EEXIST);
 	EXPECT_EQ(try_send("10.8.0.1"), 0);
+	ASSERT_OK(ioctl(fd, SIOCDELRT, &rt));
+	/* The most of a segment, which packets may exceed. */
+	rt.rt_flags |= RTF_MSS;
+	rt.rt_mss = 1400;
+	ASSERT_OK(ioctl(fd, SIOCADDRT, &rt));
+	EXPECT_EQ(path_mtu("10.8.0.1"), 65535);
 	ASSERT_OK(ioctl(fd, SIOCDELRT, &rt));
 	EXPECT_ERRNO(ioctl(fd, SIOCDELRT, &rt), ESRCH);
 	EXPECT_EQ(try_send("10.8.0.1"), ENETUNREACH);

@@ -284,6 +284,28 @@ static int place(const struct fib *f, struct lo_addr *a, u32 *ret)
 	return 0;
 }
 
+/* o is there already: it becomes as a is, and its routes with it. */
+static int replace_addr(struct fib *f, struct lo_addr *o, const struct lo_addr *a,
+                        struct lo_events *ev)
+{
+	const u32 keep = a->family == AF_INET ? ~(u32)(IFA_F_PERMANENT | IFA_F_DEPRECATED) : 0;
+	struct fib_route w[WANTED_MAX], old[WANTED_MAX];
+	struct lo_addr was = *o;
+	u32 n;
+
+	o->flags = (a->flags & ~keep) | (o->flags & keep);
+	if (a->family == AF_INET || a->metric)
+		o->metric = a->metric;
+	if (a->family == AF_INET || a->proto)
+		o->proto = a->proto;
+	o->updated = a->updated;
+	n = wanted(o, w);
+	add_routes(f, w, f->flags & IFF_UP ? n : 0, ev);
+	drop_routes(f, &was, old, wanted(&was, old), ev);
+	addr_event(ev, LO_ADDR_NEW, o);
+	return 0;
+}
+
 static int add_locked(struct fib *f, struct lo_addr *a, bool replace, struct lo_events *ev)
 {
 	struct fib_route w[WANTED_MAX];
@@ -294,17 +316,8 @@ static int add_locked(struct fib *f, struct lo_addr *a, bool replace, struct lo_
 	a->flags &= ~(u32)IFA_F_SECONDARY;
 	a->src = a->ip;
 	r = place(f, a, &at);
-	if (r == -EEXIST && replace) {
-		struct lo_addr *o = &f->addrs[at];
-		const u32 keep = IFA_F_SECONDARY;
-
-		o->flags = (a->flags & ~keep) | (o->flags & keep);
-		if (a->family == AF_INET6 && a->proto)
-			o->proto = a->proto;
-		o->updated = a->updated;
-		addr_event(ev, LO_ADDR_NEW, o);
-		return 0;
-	}
+	if (r == -EEXIST && replace)
+		return replace_addr(f, &f->addrs[at], a, ev);
 	if (r < 0)
 		return r;
 	if (f->n_addrs >= FIB_ADDRS_MAX)
@@ -432,18 +445,18 @@ static void add_loop(struct fib *f, u16 family, u64 now, struct lo_events *ev)
 /* Routes over lo go with it; what only says that an address is of this machine stays. */
 static void went_down(struct fib *f, struct lo_events *ev)
 {
+	u32 kept = 0;
+
 	del_family(f, AF_INET6, ev);
-	for (u32 i = 0; i < f->n_routes;) {
+	for (u32 i = 0; i < f->n_routes; i++) {
 		const struct fib_route *r = &f->routes[i];
 
-		if (r->dev && r->scope != RT_SCOPE_HOST) {
-			if (r->family == AF_INET6)
-				route_event(ev, LO_ROUTE_DEL, r, false, 0);
-			fib_remove_locked(f, i);
-		} else {
-			i++;
-		}
+		if (!r->dev || r->scope == RT_SCOPE_HOST)
+			f->routes[kept++] = *r;
+		else if (r->family == AF_INET6)
+			route_event(ev, LO_ROUTE_DEL, r, false, 0);
 	}
+	f->n_routes = kept;
 }
 
 static void came_up(struct fib *f, u64 now, struct lo_events *ev)
@@ -541,7 +554,7 @@ int lo_route_add(struct fib *f, struct fib_route *r, u16 nlflags, struct lo_even
 		f->routes[at] = *r;
 		nlflags = NLM_F_REPLACE;
 	} else {
-		if (!(nlflags & NLM_F_CREATE) && !v6)
+		if (!(nlflags & NLM_F_CREATE) && (!v6 || (nlflags & NLM_F_REPLACE)))
 			return -ENOENT;
 		/* The same again, on purpose: not twice. */
 		for (s64 i = at; i >= 0 && i < f->n_routes; i++) {

@@ -89,7 +89,7 @@
 	X(TCP_MODERATE_RCVBUF, "tcp_moderate_rcvbuf", 1, 0, 1) \
 	X(TCP_MTU_PROBING, "tcp_mtu_probing", 0, 0, 2) \
 	X(TCP_NO_METRICS_SAVE, "tcp_no_metrics_save", 0, 0, 1) \
-	X(TCP_NOTSENT_LOWAT, "tcp_notsent_lowat", -1, -1, INT32_MAX) \
+	X(TCP_NOTSENT_LOWAT, "tcp_notsent_lowat", -1, INT32_MIN, INT32_MAX) \
 	X(TCP_ORPHAN_RETRIES, "tcp_orphan_retries", 0, 0, 255) \
 	X(TCP_RECOVERY, "tcp_recovery", 1, 0, 255) \
 	X(TCP_REORDERING, "tcp_reordering", 3, 1, INT32_MAX) \
