@@ -15,6 +15,10 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+/* All that a guest has. */
+static const struct stub_call unmap_guest = {
+	SYS_munmap, {STUB_USER_MIN, STUB_BASE - STUB_USER_MIN}, 0};
+
 /* Makes the queued calls, and then the n of calls, for which there is room; *ret_done says how many
  * of these succeeded, what is returned why it is not all. */
 static int call_all(struct stub *s, const struct stub_call *calls, u32 n, u32 *ret_done)
@@ -36,15 +40,12 @@ static int call_all(struct stub *s, const struct stub_call *calls, u32 n, u32 *r
 		return r;
 	s->n_queued = s->n_shown = 0;
 	if (unlikely(done < queued)) {
-		const struct stub_call all = {SYS_munmap, {0, STUB_BASE}, 0};
-
-		r = stub_call(s, &all, 1, &result, &done);
+		r = stub_call(s, &unmap_guest, 1, &result, &done);
 		if (r == 0 && done == 0)
 			r = stub_fail(s);
 		if (r < 0)
 			return r;
 		ranges_finish(&s->mapped);
-		s->unsure = false;
 		done = queued;
 		if (n > 0)
 			r = stub_call(s, calls, n, &result, &done);
@@ -67,6 +68,27 @@ static int call(struct stub *s, const struct stub_call *c)
 	return call_all(s, c, c != NULL, &done);
 }
 
+/* Less is not to be had: the host has no room for the pieces of what is cut, or we none to note
+ * them. -ESRCH, and then nothing is reached either. */
+static int unmap_everything(struct stub *s)
+{
+	int r = call(s, &unmap_guest);
+
+	if (r == 0)
+		ranges_finish(&s->mapped);
+	return r < 0 ? stub_fail(s) : 0;
+}
+
+static int unmap(struct stub *s, u64 addr, u64 len)
+{
+	const struct stub_call c = {SYS_munmap, {addr, len}, 0};
+	int r = call(s, &c);
+
+	if (r == 0)
+		r = ranges_remove(&s->mapped, addr, addr + len);
+	return r == 0 || r == -ESRCH ? r : unmap_everything(s);
+}
+
 /* Queues a call; there is room. */
 static void enqueue(struct stub *s, u64 nr, u64 addr, u64 len, int prot)
 {
@@ -81,7 +103,8 @@ static int make_room(struct stub *s)
 
 int stub_map_files(struct stub *s, const struct aspace_map *maps, u32 n, u32 *ret_done)
 {
-	struct stub_call calls[ASPACE_MAPS_MAX], undo = {SYS_munmap, {0}, 0};
+	struct stub_call calls[ASPACE_MAPS_MAX];
+	u64 start, end;
 	int r;
 	GUARD(&s->lock);
 
@@ -99,20 +122,20 @@ int stub_map_files(struct stub *s, const struct aspace_map *maps, u32 n, u32 *re
 	for (u32 i = 0; i < *ret_done; i++) {
 		if (ranges_add(&s->mapped, maps[i].addr, maps[i].addr + maps[i].len) == 0)
 			continue;
-		/* The rest is there, but we can't say so. */
-		s->unsure = true;
-		*ret_done = i;
-		r = -ENOMEM;
+		*ret_done = 0;
+		r = unmap_everything(s);
+		return r < 0 ? r : -ENOMEM;
 	}
 	if (r == 0)
 		return 0;
 	/* What was there may be gone or not, depending on how far the host came. */
-	undo.arg[0] = maps[*ret_done].addr;
-	undo.arg[1] = maps[*ret_done].len;
-	if (call(s, &undo) < 0)
-		s->unsure = true;
-	else
-		(void)!ranges_remove(&s->mapped, undo.arg[0], undo.arg[0] + undo.arg[1]);
+	if (unmap(s, maps[*ret_done].addr, maps[*ret_done].len) < 0)
+		return -ESRCH;
+	if (!ranges_next(&s->mapped, STUB_USER_MIN, STUB_BASE, &start, &end) && *ret_done > 0) {
+		/* All of it had to go. */
+		*ret_done = 0;
+		r = -ENOMEM;
+	}
 	return r;
 }
 
@@ -126,19 +149,12 @@ bool stub_maps(struct stub *s, u64 addr, u64 len)
 
 int stub_unmap(struct stub *s, u64 addr, u64 len)
 {
-	const struct stub_call unmap = {SYS_munmap, {addr, len}, 0};
 	u64 start, end;
-	int r;
 	GUARD(&s->lock);
 
 	if (s->dead)
 		return -ESRCH;
-	if (!ranges_next(&s->mapped, addr, addr + len, &start, &end))
-		return 0;
-	r = call(s, &unmap);
-	if (r < 0)
-		return r;
-	return ranges_remove(&s->mapped, addr, addr + len);
+	return ranges_next(&s->mapped, addr, addr + len, &start, &end) ? unmap(s, addr, len) : 0;
 }
 
 /* The last queued call takes away what lies below addr. */
@@ -191,21 +207,19 @@ int stub_unmap_soon(struct stub *s, u64 addr, u64 len, u64 *ret_ticket)
 
 int stub_unmap_all(struct stub *s)
 {
-	const struct stub_call unmap = {SYS_munmap, {0, STUB_BASE}, 0};
+	const struct stub_call all = {SYS_munmap, {0, STUB_BASE}, 0};
 	u64 start, end;
 	int r;
 	GUARD(&s->lock);
 
 	if (s->dead)
 		return -ESRCH;
-	if (!s->unsure && s->n_queued == 0 && !ranges_next(&s->mapped, 0, STUB_BASE, &start, &end))
+	if (s->n_queued == 0 && !ranges_next(&s->mapped, 0, STUB_BASE, &start, &end))
 		return 0;
 	s->n_queued = s->n_shown = 0;
-	r = call(s, &unmap);
-	if (r == 0) {
+	r = call(s, &all);
+	if (r == 0)
 		ranges_finish(&s->mapped);
-		s->unsure = false;
-	}
 	return r;
 }
 
@@ -242,11 +256,23 @@ int stub_protect_soon(struct stub *s, u64 addr, u64 len, int prot)
 	return protect(s, addr, len, prot);
 }
 
+/* A guest thread may take rights away from itself, not give itself any. */
+static bool showable(const struct stub *s)
+{
+	for (u32 i = 0; i < s->n_queued; i++)
+		if (s->queue[i].nr == SYS_mprotect && s->queue[i].arg[2] & PROT_WRITE)
+			return false;
+	return true;
+}
+
 bool stub_show_edits(struct stub *s)
 {
 	u32 n = 0;
 	GUARD(&s->lock);
 
+	/* If that fails it is dead, and the turn tells. */
+	if (!showable(s) && call(s, NULL) < 0)
+		return false;
 	for (u32 i = s->n_shown; i < s->n_queued; i++) {
 		const struct stub_call *c = &s->queue[i];
 

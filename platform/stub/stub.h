@@ -36,7 +36,6 @@ struct stub {
 	u64 report;             /* under lock; id of the report that waits for its answer */
 	bool dead;              /* under lock; set once */
 	struct ranges mapped;   /* under lock; guest mappings */
-	bool unsure;            /* under lock; something may be mapped that is not in there */
 	bool forking;           /* under lock; protections may wait for stub_post_fork */
 	u32 n_queued;           /* under lock; calls to make before the next other one */
 	u32 n_shown;            /* under lock; of which stub_show_edits has shown */
@@ -116,8 +115,9 @@ MUST_CHECK int stub_unmap(struct stub *s, u64 addr, u64 len);
 MUST_CHECK int stub_protect(struct stub *s, u64 addr, u64 len, int prot);
 
 /*
- * unmap and protect (without PROT_WRITE) that are only queued: the next request makes them. Until
- * then they are true if a guest thread makes what stub_show_edits shows, which it may or may not.
+ * unmap and protect that are only queued: the next request makes them. Until then they are true if
+ * a guest thread makes what stub_show_edits shows, which it may or may not; with a protection among
+ * them that has PROT_WRITE, stub_show_edits is that request.
  * *ret_ticket: made when s->settled has reached it. The range is no longer than STUB_EDIT_MAX, and
  * begins at least that much below STUB_BASE.
  */

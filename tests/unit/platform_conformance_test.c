@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -282,6 +283,42 @@ CONFORM(many_maps)
 		expect_fault(w, CODE_AT, base + i * 2 * PAGE_SIZE, ACCESS_READ, false);
 }
 
+/* A host that holds as many mappings as it wants: what is to go goes, if it is only one page out of
+ * the middle of a mapping. */
+CONFORM(too_many_maps)
+{
+	const u64 middle = 0x100000000, base = 0x200000000;
+	struct aspace_map maps[ASPACE_MAPS_MAX];
+	u64 max = 0;
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
+	u32 done;
+	int r = 0;
+
+	if (!f || fscanf(f, "%lu", &max) != 1 || max > 100000)
+		cr_skip("the host allows too many to try");
+	fclose(f);
+	WORLD_CODE(w, 0, load);
+	world_map(w, w->as, middle, DATA_OFF, 3 * PAGE_SIZE, PROT_READ);
+	for (u64 i = 0; r == 0; i += ASPACE_MAPS_MAX) {
+		cr_assert_leq(i, max);
+		for (u32 j = 0; j < ASPACE_MAPS_MAX; j++)
+			maps[j] = (struct aspace_map){.addr = base + (i + j) * PAGE_SIZE,
+			                              .off = DATA_OFF,
+			                              .len = PAGE_SIZE,
+			                              .fd = w->fd,
+			                              .prot = PROT_READ,
+			                              .shared = true};
+		r = aspace_map_files(w->as, maps, ASPACE_MAPS_MAX, &done);
+	}
+	cr_assert_eq(r, -ENOMEM);
+	cr_assert_lt(done, ASPACE_MAPS_MAX);
+	cr_assert_eq(aspace_unmap(w->as, middle + PAGE_SIZE, PAGE_SIZE), 0);
+	cr_assert(!aspace_maps(w->as, middle + PAGE_SIZE, PAGE_SIZE));
+	/* More may be gone, but it can be had again. */
+	world_map(w, w->as, CODE_AT, 0, DATA_OFF, PROT_READ | PROT_EXEC);
+	expect_fault(w, CODE_AT, middle + PAGE_SIZE, ACCESS_READ, false);
+}
+
 /* Edits that may be made by the guest's own thread: it sees all of them, in order. */
 CONFORM(soon)
 {
@@ -315,6 +352,12 @@ CONFORM(soon)
 		if (i % 3 == 1)
 			expect_fault(w, store, page, ACCESS_WRITE, false);
 	}
+	/* The guest's thread may not give itself rights: it has them all the same. */
+	cr_assert_eq(
+		aspace_protect_soon(w->as, base + PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+	w->regs.rip = store;
+	w->regs.rdi = base + PAGE_SIZE;
+	world_run(w, EXIT_SYSCALL);
 	/* A protection, its removal, and something new in its place. */
 	cr_assert_eq(aspace_protect_soon(w->as, base + 2 * PAGE_SIZE, PAGE_SIZE, PROT_READ), 0);
 	cr_assert_eq(aspace_unmap_soon(w->as, base + 2 * PAGE_SIZE, PAGE_SIZE, &ticket), 0);
