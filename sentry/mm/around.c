@@ -18,6 +18,8 @@
  */
 #define UNSHARE_REACH 32
 #define UNSHARE_MAX   12
+/* Runs looked at for that: a mapping may have any number. */
+#define UNSHARE_LOOK 64
 
 struct around {
 	struct mm *mm;
@@ -170,16 +172,16 @@ static bool unshared(struct mm *mm, const struct pma *p, u64 start, u64 end)
 	return true;
 }
 
-/* Says how many calls it took. */
-static u32 unshare_runs(struct mm *mm, struct aspace *as, struct vma *v, u32 room)
+/* Says how many calls it took; *look: how many runs it may look at. */
+static u32 unshare_runs(struct mm *mm, struct aspace *as, struct vma *v, u32 room, u32 *look)
 {
 	struct pma *p;
 	u32 n = 0;
 
 	if (!(v->prot & PROT_WRITE) || v->flags & VMA_SHARED)
 		return 0;
-	for (p = pma_from(&mm->pmas, v->start); p && p->start < v->end && n < room;
-	     p = pma_next(p)) {
+	for (p = pma_from(&mm->pmas, v->start); p && p->start < v->end && n<room && * look> 0;
+	     p = pma_next(p), --*look) {
 		u64 start = MAX(p->start, v->start), end = MIN(p->end, v->end);
 
 		if (!unshared(mm, p, start, end))
@@ -201,16 +203,16 @@ void mm_unshare_around_locked(struct mm *mm, struct vma *v)
 {
 	struct aspace *as = atomic_load(&mm->aspace);
 	struct vma *lo = v, *hi = v;
-	u32 n = 0;
+	u32 n = 0, look = UNSHARE_LOOK;
 
 	if (!as)
 		return;
 	for (u32 i = 0; i < UNSHARE_REACH && (lo || hi) && n < UNSHARE_MAX; i++) {
 		hi = hi ? vma_next(hi) : NULL;
 		if (hi)
-			n += unshare_runs(mm, as, hi, UNSHARE_MAX - n);
+			n += unshare_runs(mm, as, hi, UNSHARE_MAX - n, &look);
 		lo = lo ? vma_prev(lo) : NULL;
 		if (lo)
-			n += unshare_runs(mm, as, lo, UNSHARE_MAX - n);
+			n += unshare_runs(mm, as, lo, UNSHARE_MAX - n, &look);
 	}
 }

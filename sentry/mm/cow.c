@@ -134,9 +134,10 @@ int mm_break_cow_locked(struct mm *mm, struct vma *v, struct pma *p, u64 page, b
 		same_refs(from, p, page, MM_CHUNK, true, &lo, &hi);
 		p = pma_isolate(&mm->pmas, p, lo, hi);
 		p->cow = false;
-		*ret = pma_merge(&mm->pmas, p);
+		pma_merge(&mm->pmas, p);
 		if (guest)
 			mm_unshare_around_locked(mm, v);
+		*ret = pma_find(&mm->pmas, page);
 		return 0;
 	}
 	copy_window(mm, v, p, page, &lo, &hi);
@@ -156,10 +157,10 @@ int mm_break_cow_locked(struct mm *mm, struct vma *v, struct pma *p, u64 page, b
 	return replace(mm, v, p, lo, hi, off, guest, ret);
 }
 
-struct pma *mm_copy_ahead_locked(struct mm *mm, const struct vma *v, struct pma *p)
+struct pma *mm_copy_ahead_locked(struct mm *mm, struct pma *p, u64 lo, u64 hi)
 {
-	u64 lo = MAX(p->start, v->start), hi = MIN(p->end, v->end), off;
 	struct pma old;
+	u64 off;
 
 	if (copy_range(mm, p, lo, hi, &off) < 0)
 		return p;

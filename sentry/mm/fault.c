@@ -372,7 +372,8 @@ struct pma *mm_prepare_locked(struct mm *mm, struct vma *v, u64 at, bool ahead)
 	if (v->mappable) {
 		if (add_content(mm, v, at, ACCESS_READ, &p, &s) < 0)
 			return NULL;
-		return writable ? mm_copy_ahead_locked(mm, v, p) : p;
+		/* Not what it was joined with, which the guest may be about to see as it is. */
+		return writable ? mm_copy_ahead_locked(mm, p, s.start, s.end) : p;
 	}
 	free_window(mm, v, at, MM_CHUNK, &lo, &hi);
 	if (!writable || memfile_alloc_filled(mf, hi - at, 0, true, &off) < 0)

@@ -169,9 +169,9 @@ void *mm_pma_ptr(const struct pma *p, u64 addr, u64 *ret_len);
  * page then; *ret_shown: whether the guest has seen it. Errors as of mm_get_page_locked. */
 MUST_CHECK int mm_break_cow_locked(struct mm *mm, struct vma *v, struct pma *p, u64 page,
                                    bool guest, struct pma **ret, bool *ret_shown);
-/* The part of p in v, of which the guest sees nothing, becomes its own: the run that it is then;
- * where that can't be done, p. */
-struct pma *mm_copy_ahead_locked(struct mm *mm, const struct vma *v, struct pma *p);
+/* [lo, hi) of p, of which the guest sees nothing, becomes its own: the run that it is then; where
+ * that can't be done, p. */
+struct pma *mm_copy_ahead_locked(struct mm *mm, struct pma *p, u64 lo, u64 hi);
 
 /* around.c */
 /* Mappings, at most room, that the guest will ask for next when it begins to use v, of which
@@ -180,7 +180,7 @@ u32 mm_around_locked(struct mm *mm, struct vma *v, const struct aspace_map *main
                      struct aspace_map *maps, u32 room);
 /* A run of v has no other user any more: what is so in the mappings around may be written again
  * without being asked for. The guest knows after the next mapping that it is shown. Runs may be
- * joined, not that of v. */
+ * joined. */
 void mm_unshare_around_locked(struct mm *mm, struct vma *v);
 /* v and what it runs with are one program or library: nobody is going to change its file and look
  * for that in v's pages, as may be with other private mappings. */

@@ -45,11 +45,11 @@ static void end(void)
 
 TestSuite(mm_around, .init = begin, .fini = end);
 
-/* The file from off on, with the protections, side by side from AT on. */
-static void map_segments(const int *prot, size_t n)
+/* The file with the protections, side by side from at on. */
+static void map_segments_at(u64 at, const int *prot, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct mmap_args a = {.addr = AT + i * SEGMENT,
+		struct mmap_args a = {.addr = at + i * SEGMENT,
 		                      .len = SEGMENT,
 		                      .prot = prot[i],
 		                      .flags = MAP_PRIVATE | MAP_FIXED,
@@ -59,6 +59,11 @@ static void map_segments(const int *prot, size_t n)
 
 		cr_assert_eq(mm_mmap(mm, &c, &a), (s64)a.addr);
 	}
+}
+
+static void map_segments(const int *prot, size_t n)
+{
+	map_segments_at(AT, prot, n);
 }
 
 static u64 read_at(struct mm *m, struct ctx *ctx, u64 addr)
@@ -152,4 +157,42 @@ Test(mm_around, alone_where_it_must)
 	map_segments(prot, 2);
 	cr_assert_eq(guest_exec(mm, &c, AT + SEGMENT), 0);
 	cr_assert_eq(w->n_maps, maps + 1);
+}
+
+/* Data that lies across the end of a chunk comes in two parts, of which the first is shown as the
+ * file's when the second is copied: the guest and its kernel see the same pages all the same. */
+Test(mm_around, data_across_chunks)
+{
+	const int prot[] = {PROT_READ, PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE};
+	const u64 data = ALIGN_DOWN(AT, 2 * MIB) + 2 * MIB - 2 * PAGE_SIZE;
+
+	map_segments_at(data - 2 * SEGMENT, prot, ARRAY_SIZE(prot));
+	cr_assert_eq(read_at(mm, &c, data), 2 * SEGMENT + 1);
+	for (u64 i = 0; i < SEGMENT; i += PAGE_SIZE) {
+		cr_assert_eq(user_put_u64(&c, UADDR(data + i), i + 100), 0);
+		cr_assert_eq(read_at(mm, &c, data + i), i + 100);
+	}
+}
+
+/* Runs on both sides of a border between mappings become one when both are the guest's alone
+ * again, while a fault in one of them is under way. */
+Test(mm_around, alone_again_across_mappings)
+{
+	struct mm *child;
+
+	map_anon(mm, AT, 4 * SEGMENT, PROT_READ | PROT_WRITE, 0);
+	for (u64 i = 0; i < 4 * SEGMENT; i += PAGE_SIZE)
+		cr_assert_eq(guest_write(mm, &c, AT + i, i + 1), 0);
+	cr_assert_eq(mm_madvise(mm, AT + SEGMENT, SEGMENT, MADV_DONTDUMP), 0);
+	cr_assert_eq(mm_madvise(mm, AT + 3 * SEGMENT, SEGMENT, MADV_DONTDUMP), 0);
+	cr_assert_eq(mm_fork(mm, &child), 0);
+	mm_use(child);
+	mm_unuse(child);
+	obj_put(child);
+	cr_assert_eq(guest_write(mm, &c, AT + 2 * SEGMENT, 7), 0);
+	for (u64 i = 0; i < 4 * SEGMENT; i += PAGE_SIZE) {
+		cr_assert_eq(read_at(mm, &c, AT + i), i == 2 * SEGMENT ? 7 : i + 1);
+		cr_assert_eq(guest_write(mm, &c, AT + i, i + 5), 0);
+		cr_assert_eq(read_at(mm, &c, AT + i), i + 5);
+	}
 }
