@@ -57,6 +57,21 @@ while sys.stdin.buffer.raw.read(1):
     pass
 """
 
+# Sockets that share queues and ports: a connection that waits to be accepted, and a group.
+SOCKETS = r"""
+import socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+far = socket.create_connection(listener.getsockname())
+group = []
+for i in range(2):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    s.bind(group[0].getsockname() if group else ("127.0.0.1", 0))
+    group.append(s)
+print("ready", flush=True)
+sys.stdin.buffer.raw.read(1)
+"""
+
 
 def varint(data, at):
     value = shift = 0
@@ -229,9 +244,9 @@ def reseal(s, image):
     subprocess.run([tool, image], check=True, timeout=60)
 
 
-def make_image(s):
+def make_image(s, guest=GUEST):
     ident = s.fresh()
-    p = s.start("do", "--name", ident, "--", "/usr/bin/python3", "-c", GUEST, stdin=subprocess.PIPE,
+    p = s.start("do", "--name", ident, "--", "/usr/bin/python3", "-c", guest, stdin=subprocess.PIPE,
                 bufsize=0)
     if p.stdout.readline() != b"ready\n":
         p.kill()
@@ -304,5 +319,65 @@ def changed(s):
     expect(min(count.values()) > 10, "all changes were of one kind: %r" % count)
 
 
+def packed(value):
+    numbers, at = [], 0
+    while at < len(value):
+        n, at = varint(value, at)
+        numbers.append(n)
+    return numbers
+
+
+def get(fields, number, default=None):
+    return next((f[2] for f in fields if f[0] == number), default)
+
+
+def put(fields, number, value):
+    fields[:] = [f for f in fields if f[0] != number]
+    fields.append([number, 0 if isinstance(value, int) else 2, value])
+
+
+def taken_before_it_began(socks, groups):
+    """Who waits to be accepted is still to connect, and soon."""
+    queue = next(get(m, 14) for m in socks.values() if get(m, 14))
+    m = socks[packed(queue)[0]]
+    m[:] = [f for f in m if f[0] not in (5, 6)]
+    put(m, 2, 2)
+    put(m, 23, 2)
+
+
+def in_another_group(socks, groups):
+    """A listener is in a group of datagram sockets."""
+    ident = next(i for i, m in socks.items() if get(m, 2) == 10)
+    group = next(iter(groups))
+    inet = parse(get(socks[ident], 1))
+    put(inet, 10, group)
+    put(socks[ident], 1, pack(inet))
+    put(groups[group], 1, get(groups[group], 1) + put_varint(ident))
+
+
+def mixed_up_sockets(s):
+    """References that are of the right kind, to sockets of the wrong one."""
+    make_image(s, SOCKETS)
+    for lie, why in ((taken_before_it_began, "a connection that is taken before it has begun"),
+                     (in_another_group, "a group of different sockets")):
+        bad = copy_of_good(s)
+        path = os.path.join(bad, "kernel.img")
+        data = read(path)
+        header, records = split_kernel(data)
+        types = [f[2] for f in parse(header) if f[1] == 2]
+        of = {}
+        for name in (b"sentry.TcpSock", b"sentry.ReuseGroup"):
+            of[name] = {r[1]: parse(r[2]) for r in records if types[r[0]] == name}
+        lie(of[b"sentry.TcpSock"], of[b"sentry.ReuseGroup"])
+        for r in records:
+            if types[r[0]] in of:
+                r[2] = pack(of[types[r[0]]][r[1]])
+        os.unlink(path)
+        write(path, join_kernel(data, header, records))
+        reseal(s, bad)
+        r = s.run("restore", "--image-path", bad, s.fresh())
+        expect(r.status == 1 and why in r.err, "%s: %r" % (lie.__name__, r))
+
+
 if __name__ == "__main__":
-    sys.exit(main([sealed_anew, changed]))
+    sys.exit(main([sealed_anew, changed, mixed_up_sockets]))
