@@ -76,6 +76,27 @@ GUEST_TEST(cork_full)
 }
 
 /* A silent client is not yet accepted; one that speaks is. */
+/* What is held back has not arrived: closing does not throw it away. */
+GUEST_TEST(cork_for_nobody)
+{
+	int fd[2];
+	char c;
+
+	inet_pair(AF_INET, fd);
+	ASSERT_OK(inet_setint(fd[0], SOL_TCP, TCP_CORK, 1));
+	ASSERT_EQ(send(fd[0], "held", 4, 0), 4);
+	close(fd[1]);
+	EXPECT_EQ(recv(fd[0], &c, 1, 0), 0);
+	MAYBE_SAVE();
+	signal(SIGPIPE, SIG_IGN);
+	while (send(fd[0], "more", 4, 0) == 4) {
+		EXPECT_OK(inet_setint(fd[0], SOL_TCP, TCP_CORK, 0));
+		usleep(1000);
+	}
+	EXPECT_TRUE(errno == EPIPE || errno == ECONNRESET);
+	close(fd[0]);
+}
+
 GUEST_TEST(defer)
 {
 	int l = inet_listener(AF_INET, 4), c = ASSERT_OK(socket(AF_INET, SOCK_STREAM, 0)), s;

@@ -551,7 +551,7 @@ void tcp_release(struct sock *sk)
 		p = t->peer;
 		lock_ends(t, p);
 		t->orphan = true;
-		if (p && (t->len > 0 || (sk->opts.linger && sk->opts.linger_s == 0)))
+		if (p && (tcp_seen(t) > 0 || (sk->opts.linger && sk->opts.linger_s == 0)))
 			abort_locked(t);
 		else
 			fin_locked(t);

@@ -108,6 +108,6 @@ void tcp_ring_free(struct tcp_sock *t)
 {
 	free(t->ring);
 	t->ring = NULL;
-	t->ring_size = t->head = t->len = 0;
+	t->ring_size = t->head = t->len = t->held = 0;
 	tcp_ring_charge(t);
 }
