@@ -33,6 +33,14 @@ static void drop_locked(struct inode_locks *l, struct dnotify *dn)
 	dnotify_put(dn);
 }
 
+/* fd is a descriptor of f, whose close ends what was asked for by it. */
+static bool is_open_as(struct fd_table *files, int fd, const struct file *f)
+{
+	AUTO(file) now = NULL;
+
+	return fd_table_lookup(files, fd, &now) == 0 && now == f;
+}
+
 static struct dnotify *find_locked(struct inode_locks *l, const struct file *f,
                                    const struct fd_table *files)
 {
@@ -61,7 +69,7 @@ int dnotify_set(struct file *f, struct ctx *c, int fd, u32 mask, bool *ret_new)
 	if (!inode_is_dir(i))
 		return -ENOTDIR;
 	l = inode_locks_of(i);
-	GUARD(&l->lock);
+	mutex_lock(&l->lock);
 	dn = find_locked(l, f, c->fds);
 	*ret_new = !dn;
 	if (!dn) {
@@ -73,6 +81,10 @@ int dnotify_set(struct file *f, struct ctx *c, int fd, u32 mask, bool *ret_new)
 	}
 	dn->fd = fd;
 	dn->mask |= mask & (DN_ONCE_ALL | DN_MULTISHOT);
+	mutex_unlock(&l->lock);
+	/* A close of the descriptor in another thread may have missed what was just added. */
+	if (!is_open_as(c->fds, fd, f))
+		dnotify_closed(f, c->fds);
 	return 0;
 }
 
@@ -167,8 +179,9 @@ void dnotify_loaded(struct inode_locks *l)
 	}
 	for (dn = TAILQ_FIRST(&l->dnotifies); dn; dn = next) {
 		next = TAILQ_NEXT(dn, link);
-		/* Its owner is in nobody's hands any more. */
-		if (!dn->file || !dn->files)
+		/* Its owner is in nobody's hands any more, or would not give it up when it goes. */
+		if (!dn->files || !locks_are_of(l, dn->file) ||
+		    !is_open_as(dn->files, dn->fd, dn->file))
 			drop_locked(l, dn);
 	}
 }

@@ -505,29 +505,78 @@ static void inode_locks_destroy(void *o)
 	dnotify_free(l);
 }
 
+bool locks_are_of(const struct inode_locks *l, const struct file *f)
+{
+	struct inode *i = f ? file_place(f) : NULL;
+
+	return i && inode_locks_peek(i) == l;
+}
+
+/* A descriptor of the table leads here: its close ends what the table has of l. */
+static bool leads_here(struct fd_table *t, const struct inode_locks *l)
+{
+	for (int fd = t ? fd_table_next(t, 0) : -1; fd >= 0; fd = fd_table_next(t, fd + 1)) {
+		AUTO(file) f = NULL;
+
+		if (fd_table_lookup(t, fd, &f) == 0 && locks_are_of(l, f))
+			return true;
+	}
+	return false;
+}
+
 static int inode_locks_after_load(struct loader *ld, void *o)
 {
 	struct inode_locks *l = o;
 	struct file_lock *k, *next;
+	struct fd_table *known = NULL; /* leads here, as most of them do that come next */
 
 	for (k = TAILQ_FIRST(&l->held); k; k = next) {
 		next = TAILQ_NEXT(k, link);
 		if (k->kind > LOCK_KIND_OFD || k->start > k->end || k->end > END_MAX)
 			return loader_error(ld, "file lock out of range");
-		/* Its owner is in nobody's hands any more. */
-		if (k->kind == LOCK_KIND_POSIX ? !k->files : !k->file)
+		/* Its owner is in nobody's hands any more, or would not give it up when it goes. */
+		if (k->kind != LOCK_KIND_POSIX) {
+			k->files = NULL;
+			if (!locks_are_of(l, k->file))
+				lock_drop(l, k);
+			continue;
+		}
+		k->file = NULL;
+		if (k->files == known || leads_here(k->files, l))
+			known = k->files;
+		else
 			lock_drop(l, k);
 	}
 	dnotify_loaded(l);
 	return leases_after_load(ld, l);
 }
 
+/* Owners have the file open. */
+static void sample_place(struct inode_locks *l, struct file *f)
+{
+	struct inode *i = file_place(f);
+
+	GUARD(&i->lock);
+	obj_put(i->locks);
+	i->locks = obj_get(l);
+}
+
 static void inode_locks_sample(struct sampler *sp, void *o)
 {
 	struct inode_locks *l = o;
 	struct file_lock *k;
+	struct dnotify *dn;
+	struct lease *le;
 
+	TAILQ_FOREACH (le, &l->leases, link)
+		sample_place(l, le->file);
+	TAILQ_FOREACH (dn, &l->dnotifies, link) {
+		sample_place(l, dn->file);
+		dn->fd = fd_table_next(dn->files, 1);
+	}
 	TAILQ_FOREACH (k, &l->held, link) {
+		sample_place(l, k->file);
+		k->files = NULL;
 		k->kind = LOCK_KIND_OFD;
 		k->start = 1;
 		k->end = 2;

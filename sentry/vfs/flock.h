@@ -63,6 +63,8 @@ static inline bool is_lock_cmd(int cmd)
 void locks_closed(struct file *f, struct fd_table *files);
 /* f's last reference is gone. */
 void locks_file_gone(struct file *f);
+/* They are those of the file that f has open: what f's last put gives up. */
+bool locks_are_of(const struct inode_locks *l, const struct file *f);
 /* The locks that f, or files by record on f's inode, holds: as /proc/PID/fdinfo shows them, as many
  * lines as fit, the text terminated. */
 void locks_show(struct file *f, const struct fd_table *files, u64 dev, u64 ino, char *buf,

@@ -308,8 +308,8 @@ int leases_after_load(struct loader *ld, struct inode_locks *l)
 		next = TAILQ_NEXT(le, link);
 		if (le->give_up_at < 0 || le->downgrade_at < 0)
 			return loader_error(ld, "a lease is over before it began");
-		/* Its owner is in nobody's hands any more. */
-		if (!le->file)
+		/* Its owner is in nobody's hands any more, or would not give it up when it goes. */
+		if (!locks_are_of(l, le->file) || find_locked(l, le->file) != le)
 			drop_locked(l, le, NULL);
 	}
 	return 0;
