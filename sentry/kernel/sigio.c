@@ -97,6 +97,13 @@ void file_set_async_terminal(struct file *f, struct ctx *c, struct terminal *t)
 		file_set_owner(f, c, &o, true);
 }
 
+void file_owner_of_caller(struct ctx *c, struct file_owner *ret)
+{
+	*ret = (struct file_owner){.type = F_OWNER_PID, .pid = (s32)c->tgid};
+	if (resolve(c->kernel, ret) < 0)
+		ret->pid = 0;
+}
+
 void file_own_by_default(struct file *f, struct ctx *c)
 {
 	file_set_async_terminal(f, c, NULL);

@@ -13,6 +13,9 @@ MUST_CHECK long file_setown(struct file *f, struct ctx *c, s32 who);
 /* O_ASYNC of a terminal's file: without an owner, its foreground group t is told, or the caller. t:
  * NULL for the master's end. */
 void file_set_async_terminal(struct file *f, struct ctx *c, struct terminal *t);
+struct file_owner;
+/* The caller, as the owner of a file. */
+void file_owner_of_caller(struct ctx *c, struct file_owner *ret);
 /* Without an owner, the caller is told from now on. */
 void file_own_by_default(struct file *f, struct ctx *c);
 /* F_GETOWN: 0 if there is none any more. */

@@ -106,14 +106,10 @@ static long set_flags(struct file *f, struct ctx *c, int fd, u32 flags)
 
 static int set_lease(struct file *f, struct ctx *c, int fd, int type)
 {
-	bool taken;
-	int r = lease_set(f, c, fd, type, &taken);
+	struct file_owner self;
 
-	if (r == 0 && taken) {
-		atomic_fetch_or(&f->flags, O_ASYNC);
-		file_own_by_default(f, c);
-	}
-	return r;
+	file_owner_of_caller(c, &self);
+	return lease_set(f, c, fd, type, &self);
 }
 
 static int set_dnotify(struct file *f, struct ctx *c, int fd, u32 mask)

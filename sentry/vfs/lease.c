@@ -89,7 +89,8 @@ static bool open_otherwise(const struct file *f, bool write)
 	return atomic_load(&i->writers) != mine || atomic_load(&i->readers) != 1 - mine;
 }
 
-static int take_locked(struct inode_locks *l, struct file *f, int fd, bool write, bool *ret_taken)
+static int take_locked(struct inode_locks *l, struct file *f, struct ctx *c, int fd, bool write,
+                       const struct file_owner *self)
 {
 	struct lease *le, *mine = find_locked(l, f);
 
@@ -99,12 +100,14 @@ static int take_locked(struct inode_locks *l, struct file *f, int fd, bool write
 		if (le != mine && (write || le->giving_up))
 			return -EAGAIN;
 	}
-	*ret_taken = !mine;
 	if (!mine) {
 		mine = obj_new(lease);
 		mine->file = f;
 		mine->fd = fd;
 		TAILQ_INSERT_TAIL(&l->leases, mine, link);
+		/* Before anybody can find it to be told of. */
+		atomic_fetch_or(&f->flags, O_ASYNC);
+		file_set_owner(f, c, self, true);
 	}
 	mine->write = write;
 	/* One that is to be given up altogether still is. */
@@ -115,14 +118,13 @@ static int take_locked(struct inode_locks *l, struct file *f, int fd, bool write
 	return 0;
 }
 
-int lease_set(struct file *f, struct ctx *c, int fd, int type, bool *ret_taken)
+int lease_set(struct file *f, struct ctx *c, int fd, int type, const struct file_owner *self)
 {
 	struct inode *i = file_place(f);
 	struct inode_locks *l;
 	struct lease *le;
 	int r = 0;
 
-	*ret_taken = false;
 	if (type != F_RDLCK && type != F_WRLCK && type != F_UNLCK)
 		return -EINVAL;
 	if (c->creds->fsuid != i->uid && !creds_capable(c->creds, CAP_LEASE))
@@ -142,7 +144,7 @@ int lease_set(struct file *f, struct ctx *c, int fd, int type, bool *ret_taken)
 			drop_locked(l, le, c);
 		r = le ? 0 : -EAGAIN;
 	} else {
-		r = take_locked(l, f, fd, type == F_WRLCK, ret_taken);
+		r = take_locked(l, f, c, fd, type == F_WRLCK, self);
 	}
 	mutex_unlock(&l->lock);
 	if (r == 0)
@@ -265,20 +267,32 @@ static int tell_and_wait(struct inode_locks *l, struct ctx *c, bool write, u32 f
 	return r;
 }
 
-int lease_break(struct inode *i, struct ctx *c, u32 flags)
+static bool for_writing(u32 flags)
 {
-	bool write = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
-	struct inode_locks *l = inode_locks_peek(i);
-	_Atomic u32 *count = write ? &i->writers : &i->readers;
-	int r;
+	return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+}
 
-	if (likely(!l) || !any(l))
+void lease_opened(struct inode *i, u32 flags)
+{
+	if (inode_is_reg(i))
+		atomic_fetch_sub(for_writing(flags) ? &i->writers : &i->readers, 1);
+}
+
+int lease_open(struct inode *i, struct ctx *c, u32 flags)
+{
+	struct inode_locks *l;
+	int r = 0;
+
+	if (!inode_is_reg(i))
 		return 0;
-	/* Whoever waits counts as if it had the file open already: a holder can't make its lease
-	 * one that would be in the way again. */
-	atomic_fetch_add(count, 1);
-	r = tell_and_wait(l, c, write, flags);
-	atomic_fetch_sub(count, 1);
+	/* From here on it counts as open: either a lease is refused, or found here. And a holder
+	 * can't make its lease one that would be in the way again. */
+	atomic_fetch_add(for_writing(flags) ? &i->writers : &i->readers, 1);
+	l = inode_locks_peek(i);
+	if (unlikely(l) && any(l))
+		r = tell_and_wait(l, c, for_writing(flags), flags);
+	if (r < 0)
+		lease_opened(i, flags);
 	return r;
 }
 

@@ -22,17 +22,21 @@ struct lease {
 };
 OBJECT_DECL(lease);
 
-/* F_SETLEASE with F_RDLCK, F_WRLCK or F_UNLCK. *ret_taken: f had none before, and its owner is to
- * be told. -EACCES, -EAGAIN, -EINVAL. */
-MUST_CHECK int lease_set(struct file *f, struct ctx *c, int fd, int type, bool *ret_taken);
+struct file_owner;
+/* F_SETLEASE with F_RDLCK, F_WRLCK or F_UNLCK. self is told from the first on, unless f has an
+ * owner. -EACCES, -EAGAIN, -EINVAL. */
+MUST_CHECK int lease_set(struct file *f, struct ctx *c, int fd, int type,
+                         const struct file_owner *self);
 /* F_GETLEASE: what it is, or is to become. */
 int lease_type_of(struct file *f, struct ctx *c);
 /*
  * i is about to be opened with these flags (only O_ACCMODE, O_TRUNC and O_NONBLOCK count) or
- * truncated (O_WRONLY). Holders of leases in the way are told, and awaited. -EWOULDBLOCK,
- * -ERESTARTSYS.
+ * truncated (O_WRONLY). Holders of leases in the way are told, and awaited. Nobody takes one that
+ * would be in the way before the caller, if this is 0, says that it has opened it, or could not.
+ * -EWOULDBLOCK, -ERESTARTSYS.
  */
-MUST_CHECK int lease_break(struct inode *i, struct ctx *c, u32 flags);
+MUST_CHECK int lease_open(struct inode *i, struct ctx *c, u32 flags);
+void lease_opened(struct inode *i, u32 flags);
 /* f's last reference is gone. */
 void lease_file_gone(struct file *f);
 /* For flock.c, of an image's: -EBADMSG. */

@@ -354,9 +354,12 @@ int vfs_truncate(struct ctx *c, const struct path *p, u64 size, struct file *f)
 	if (r == 0 && !f && atomic_load(&i->executed) > 0)
 		r = -ETXTBSY;
 	if (r == 0 && !f)
-		r = lease_break(i, c, O_WRONLY);
-	if (r == 0)
+		r = lease_open(i, c, O_WRONLY);
+	if (r == 0) {
 		r = inode_setattr(i, c, &a);
+		if (!f)
+			lease_opened(i, O_WRONLY);
+	}
 	if (r == 0 && p->dentry)
 		notify_attr(p->dentry, IATTR_SIZE);
 	return r;

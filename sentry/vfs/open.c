@@ -73,13 +73,11 @@ static int open_inode(struct ctx *c, const struct path *p, u32 flags, struct fil
 	return r;
 }
 
-static int open_checked(struct ctx *c, const struct path *p, u32 flags, struct file **ret)
+static int open_unleased(struct ctx *c, const struct path *p, u32 flags, struct file **ret)
 {
 	struct inode *i = path_inode(p);
-	int r = lease_break(i, c, flags);
+	int r;
 
-	if (r < 0)
-		return r;
 	if ((flags & O_TRUNC) && inode_is_reg(i)) {
 		struct iattr a = {.valid = IATTR_SIZE | IATTR_OPEN};
 
@@ -90,6 +88,17 @@ static int open_checked(struct ctx *c, const struct path *p, u32 flags, struct f
 	r = open_inode(c, p, flags, ret);
 	if (r == 0 && (flags & O_TRUNC) && inode_is_reg(i))
 		notify_attr(p->dentry, IATTR_SIZE);
+	return r;
+}
+
+static int open_checked(struct ctx *c, const struct path *p, u32 flags, struct file **ret)
+{
+	int r = lease_open(path_inode(p), c, flags);
+
+	if (r < 0)
+		return r;
+	r = open_unleased(c, p, flags, ret);
+	lease_opened(path_inode(p), flags);
 	return r;
 }
 
@@ -318,6 +327,10 @@ int path_open_exec(struct ctx *c, int dirfd, const char *name, int flags, struct
 	if (r == 0 && atomic_load(&path_inode(&p)->writers) > 0)
 		r = -ETXTBSY;
 	if (r == 0)
-		r = lease_break(path_inode(&p), c, O_RDONLY);
-	return r < 0 ? r : open_inode(c, &p, O_RDONLY, ret);
+		r = lease_open(path_inode(&p), c, O_RDONLY);
+	if (r < 0)
+		return r;
+	r = open_inode(c, &p, O_RDONLY, ret);
+	lease_opened(path_inode(&p), O_RDONLY);
+	return r;
 }
