@@ -1,6 +1,6 @@
 /* mq_open(2) and its kin. */
 #include "sentry/fs/mqueue/mqueue.h"
-#include "sentry/net/socket.h"
+#include "sentry/net/netlink/netlink.h"
 #include "sentry/syscall/sysarg.h"
 #include "sentry/vfs/fd_table.h"
 #include "state/base/cleanup.h"
@@ -127,6 +127,10 @@ static int get_cookie(struct task *t, const struct sigevent *sev, struct mq_noti
 		return -ENOTSOCK;
 	if (n->sock->family != AF_NETLINK)
 		return -EINVAL;
+	/* Where Linux waits for the reader: what is told is never dropped, so it is not promised.
+	 */
+	if (!netlink_has_room(n->sock))
+		return -EAGAIN;
 	*ret_file = TAKE(f);
 	return 0;
 }

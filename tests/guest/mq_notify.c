@@ -154,3 +154,27 @@ GUEST_TEST(what_is_refused)
 	EXPECT_OK(notify(q, SIGEV_THREAD, nl, cookie));
 	mq_unlink(name);
 }
+
+GUEST_TEST(a_reader_that_never_reads_is_promised_no_more)
+{
+	int fd = ASSERT_OK(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)), small = 1, n = 0;
+	char cookie[COOKIE] = "unread";
+	mqd_t q = make();
+
+	if (!guest_in_sandbox())
+		SKIP("Linux waits for the reader");
+	ASSERT_OK(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)));
+	while (n < 10000 && notify(q, SIGEV_THREAD, fd, cookie) == 0) {
+		ASSERT_OK(mq_notify(q, NULL));
+		n++;
+	}
+	EXPECT_EQ(errno, EAGAIN);
+	EXPECT_TRUE(n > 0 && n < 10000);
+	MAYBE_SAVE();
+	EXPECT_ERRNO(notify(q, SIGEV_THREAD, fd, cookie), EAGAIN);
+	while (recv(fd, cookie, sizeof(cookie), MSG_DONTWAIT) > 0)
+		n--;
+	EXPECT_EQ(n, 0);
+	EXPECT_OK(notify(q, SIGEV_THREAD, fd, cookie));
+	mq_unlink(name);
+}

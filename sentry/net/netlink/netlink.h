@@ -80,6 +80,8 @@ int sock_diag_request(struct netlink_sock *nl, struct ctx *c, const struct nlmsg
 /* tell.c: from the kernel, to a netlink socket: also when its queue is full, for who says it has
  * counted on the room. Holds no lock of RANK_SOCK or lower. */
 void netlink_tell(struct sock *sk, const void *data, u32 len);
+/* Its reader keeps up: more may be promised to it. */
+bool netlink_has_room(struct sock *sk);
 /* list.c: /proc/net/netlink, a line per socket. */
 void netlink_list(struct netns *ns, void (*fn)(const char *line, void *arg), void *arg);
 

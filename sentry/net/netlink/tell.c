@@ -5,6 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool netlink_has_room(struct sock *sk)
+{
+	GUARD(&sk->lock);
+	return ((struct netlink_sock *)sk)->queued <= (u64)sk->opts.rcvbuf;
+}
+
 void netlink_tell(struct sock *sk, const void *data, u32 len)
 {
 	struct netlink_sock *nl = (struct netlink_sock *)sk;
