@@ -2,6 +2,7 @@
 #include "sentry/ctx/settings.h"
 #include "sentry/auth/creds.h"
 #include "sentry/ipc/ipc.h"
+#include "sentry/mm/heap.h"
 #include "sentry/mm/usercopy.h"
 
 #include "proto/ipc.pb-c.h"
@@ -305,6 +306,9 @@ long ipc_msgsnd(struct ctx *c, struct ipcns *ns, s32 id, uaddr_t msg, u64 len, i
 		return r;
 	if (len > setting(c->kernel, msgmax) || id < 0 || type < 1)
 		return -EINVAL;
+	/* Whoever waits for room has its message here already. */
+	if (!heap_grow(len))
+		return -ENOMEM;
 	call.m = message_new(type, (u32)len);
 	r = user_copy_in(c, call.m->data, uaddr_add(msg, sizeof(type)), len);
 	if (r == 0)

@@ -158,7 +158,7 @@ static long get_locked(struct ctx *c, struct ipcns *ns, s32 key, u64 size, int f
 		return -ENOENT;
 	if (!fresh)
 		return -EINVAL;
-	if (pages_locked(ns) + fresh->size / PAGE_SIZE > setting(c->kernel, shmall))
+	if (pages_locked(ns) + PAGE_UP(fresh->size) / PAGE_SIZE > setting(c->kernel, shmall))
 		return -ENOSPC;
 	r = ipc_add_locked(ns, IPC_SHM, c, &fresh->object, key, (u32)flags);
 	if (r < 0)

@@ -104,6 +104,7 @@ GUEST_TEST(limits_of_shared_memory_count)
 	ASSERT_OK(set("kernel/shmmni", old[0]));
 	ASSERT_OK(set("kernel/shmall", "3"));
 	EXPECT_ERRNO(shmget(IPC_PRIVATE, 8192, IPC_CREAT | 0600), ENOSPC);
+	EXPECT_ERRNO(shmget(IPC_PRIVATE, 4097, IPC_CREAT | 0600), ENOSPC);
 	shmctl(id, IPC_RMID, NULL);
 	set("kernel/shmmax", "18446744073692774399");
 	set("kernel/shmall", "18446744073692774399");
