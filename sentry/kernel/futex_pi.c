@@ -182,9 +182,10 @@ static long wait_for_hand_over(struct ctx *c, struct futex_waiter *w, struct dea
 		r = 2;
 	}
 	futex_pi_count(-1);
-	if (!futex_dequeue(w))
+	/* Taken while we were queued: whoever wanted to hand it over found out. */
+	if (!futex_dequeue(w) && r != 2)
 		return w->pi_error ? 1 : 0;
-	/* Taken while we were queued, or not handed over: r says what. */
+	/* Not handed over: r says what. */
 	return r == 2 ? 0 : r == -EBUSY ? 1 : r;
 }
 
