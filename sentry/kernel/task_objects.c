@@ -8,6 +8,7 @@
 #include "sentry/kernel/utsns.h"
 #include "sentry/kernel/itimer.h"
 #include "sentry/kernel/posix_timer.h"
+#include "sentry/mm/mempolicy.h"
 #include "sentry/vfs/fd_table.h"
 #include "sentry/vfs/fs_context.h"
 
@@ -431,9 +432,32 @@ static void task_sample_pending(struct sampler *sp, struct task *t)
 	sigqueue_sample(sp, &t->pending);
 }
 
+static bool sched_valid(const struct task *t)
+{
+	switch (t->sched_policy) {
+	case SCHED_OTHER:
+	case SCHED_FIFO:
+	case SCHED_RR:
+	case SCHED_BATCH:
+	case SCHED_IDLE:
+	case SCHED_DEADLINE:
+		break;
+	default:
+		return false;
+	}
+	return t->sched_priority >= 0 && t->sched_priority <= 99 && t->nice >= -20 &&
+	       t->nice <= 19 && t->dl_runtime <= t->dl_deadline && t->dl_deadline <= t->dl_period;
+}
+
 static void task_sample(struct sampler *sp, void *p)
 {
 	struct task *t = p;
+
+	t->sched_policy = SCHED_RR;
+	t->sched_priority = 7;
+	t->nice = -5;
+	t->dl_runtime = t->dl_deadline = t->dl_period = 1 << 20;
+	t->mempolicy = 1;
 
 	t->exit_state = TASK_ZOMBIE;
 	t->seccomp_mode = SECCOMP_MODE_FILTER;
@@ -454,6 +478,10 @@ static int task_after_load(struct loader *l, void *p)
 		return loader_range(l, "seccomp_mode");
 	if (t->exit_state == TASK_ALIVE && !t->run)
 		return loader_missing(l, "run");
+	if (!sched_valid(t))
+		return loader_range(l, "sched_policy");
+	if (!mempolicy_valid(t->mempolicy))
+		return loader_range(l, "mempolicy");
 	t->blocked &= ~SIGSET_UNBLOCKABLE;
 	t->saved_mask &= ~SIGSET_UNBLOCKABLE;
 	t->comm[TASK_COMM_LEN - 1] = 0;

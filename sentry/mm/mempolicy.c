@@ -67,6 +67,15 @@ u64 mm_space_end(const struct mm *mm)
 	return mm_top(mm);
 }
 
+u64 mm_next_page(struct mm *mm, u64 addr)
+{
+	struct pma *p;
+	GUARD_READ(&mm->lock);
+
+	p = pma_from(&mm->pmas, addr);
+	return p ? MAX(p->start, addr) : UINT64_MAX;
+}
+
 /* The pages of p, which is in v, that there are. */
 static void look_run(struct mm *mm, const struct vma *v, const struct pma *p, u64 lo, u64 hi,
                      u8 *ret)

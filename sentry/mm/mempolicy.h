@@ -7,6 +7,9 @@
  */
 #include "sentry/mm/mm.h"
 
+#define MEMPOLICY_KIND 0x1fffu /* of a mode, beside MPOL_F_* */
+#define MEMPOLICY_LAST 5u      /* MPOL_PREFERRED_MANY */
+
 #define MEM_NODES     1u
 #define MEM_NODES_MAX 1024u /* bits of a node set that a caller may name */
 
@@ -15,6 +18,12 @@ struct mempolicy {
 	u32 mode;
 	u64 nodes; /* 1: node 0; 0: none, as MPOL_DEFAULT and MPOL_LOCAL have it */
 };
+
+/* A mode that set_mempolicy(2) could have left: for those of images. */
+static inline bool mempolicy_valid(u32 mode)
+{
+	return (mode & MEMPOLICY_KIND) <= MEMPOLICY_LAST && mode >> 16 == 0;
+}
 
 /* mbind(2) after its arguments were checked. -EFAULT: not all of it is mapped, and p is none. */
 MUST_CHECK int mm_mbind(struct mm *mm, u64 start, u64 end, const struct mempolicy *p);
@@ -31,5 +40,7 @@ enum page_look {
 	PAGE_ANON, /* maybe shared with copies of it */
 	PAGE_FILE, /* or shared memory */
 };
+/* The first address at or above addr where there may be a page of any kind; UINT64_MAX: nowhere. */
+u64 mm_next_page(struct mm *mm, u64 addr);
 /* What is at n pages from addr on, one byte each, at this moment. */
 void mm_look(struct mm *mm, u64 addr, u64 n, u8 *ret);

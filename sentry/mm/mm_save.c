@@ -1,4 +1,5 @@
 #include "sentry/mm/mm_save.h"
+#include "sentry/mm/mempolicy.h"
 #include "sentry/mm/mm_impl.h"
 #include "state/fields.h"
 #include "state/sample.h"
@@ -136,6 +137,9 @@ static int load_vma(struct loader *l, struct mm *mm, const Sentry__Vma *mv, u64 
 	    mv->start < above || mv->prot & ~7u || mv->max_prot & ~7u || mv->prot & ~mv->max_prot ||
 	    mv->flags & ~(u32)VMA_ALL || mv->off + (mv->end - mv->start) < mv->off)
 		return loader_error(l, "bad mapping at 0x%llx", (unsigned long long)mv->start);
+	if ((mv->flags & VMA_POLICY_MODE) >> VMA_POLICY_MODE_SHIFT > 1 + MEMPOLICY_LAST)
+		return loader_error(l, "memory policy of a mapping at 0x%llx",
+		                    (unsigned long long)mv->start);
 	if (mv->flags & VMA_SHARED && !mv->mappable)
 		return loader_error(l, "shared mapping of nothing at 0x%llx",
 		                    (unsigned long long)mv->start);
