@@ -132,3 +132,15 @@ GUEST_TEST(an_ordinary_user_has_none)
 	EXPECT_ERRNO(set(0, MS, 100 * MS, 0), EPERM);
 	EXPECT_ERRNO(set(0, 200 * MS, 100 * MS, 0), EINVAL);
 }
+
+GUEST_TEST(a_policy_that_is_kept_keeps_its_reset)
+{
+	struct attr keep = {sizeof(keep), 0, 8 | 16, 0, 0, 0, 0, 0};
+	struct sched_param sp = {0};
+
+	ASSERT_OK(sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &sp));
+	EXPECT_OK(syscall(SYS_sched_setattr, 0, &keep, 0));
+	MAYBE_SAVE();
+	EXPECT_EQ(sched_getscheduler(0), SCHED_BATCH | SCHED_RESET_ON_FORK);
+	EXPECT_EQ(get().flags, 1);
+}
