@@ -20,6 +20,7 @@
 #define UNSHARE_MAX   12
 /* Runs looked at for that: a mapping may have any number. */
 #define UNSHARE_LOOK 64
+#define UNSHARE_RUN  (256 * KIB)
 
 struct around {
 	struct mm *mm;
@@ -164,7 +165,7 @@ static bool unshared(struct mm *mm, const struct pma *p, u64 start, u64 end)
 {
 	struct memfile *mf = memfile_of(p->mf);
 
-	if (!p->owned || !p->cow || mf != mm_memfile(mm) || end - start > MM_CHUNK)
+	if (!p->owned || !p->cow || mf != mm_memfile(mm) || end - start > UNSHARE_RUN)
 		return false;
 	for (u64 at = start; at < end; at += PAGE_SIZE)
 		if (memfile_page_refs(mf, p->off + (at - p->start)) != 1)
@@ -205,7 +206,8 @@ void mm_unshare_around_locked(struct mm *mm, struct vma *v)
 	struct vma *lo = v, *hi = v;
 	u32 n = 0, look = UNSHARE_LOOK;
 
-	if (!as)
+	/* With more threads each change would be a request of its own. */
+	if (!as || atomic_load(&mm->users) != 1)
 		return;
 	for (u32 i = 0; i < UNSHARE_REACH && (lo || hi) && n < UNSHARE_MAX; i++) {
 		hi = hi ? vma_next(hi) : NULL;
