@@ -122,8 +122,8 @@ static void deliver_fault(struct task *t, const struct exit_info *e)
 		signal_force(t, &info);
 		return;
 	}
-	log_warn("task %u (%s) is killed: no memory for the page at 0x%llx", t->tid, t->comm,
-	         (unsigned long long)e->addr);
+	log_warn("task %u (%s) is killed: no memory for the page at 0x%llx: %s", t->tid, t->comm,
+	         (unsigned long long)e->addr, strerror(-r));
 	thread_group_exit(t->tg, SIGKILL);
 }
 

@@ -111,8 +111,10 @@ static void copy_window(struct mm *mm, struct vma *v, const struct pma *p, u64 p
 	bool ours = p->owned || mm_of_program(v);
 	u64 run = *hi - *lo, size = MM_COPY_MIN;
 
-	if (ours && run <= MM_COPY_MAX)
+	if (ours && run <= MM_COPY_MAX) {
+		mm->copy_size = MM_COPY_MIN;
 		return;
+	}
 	if (ours && run <= MM_COPY_SMALL)
 		size = MM_COPY_MAX;
 	else if (page == mm->copy_end)

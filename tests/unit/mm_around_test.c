@@ -196,3 +196,34 @@ Test(mm_around, alone_again_across_mappings)
 		cr_assert_eq(read_at(mm, &c, AT + i), i + 5);
 	}
 }
+
+/* Data of a program that is copied in parts, right behind some that was copied whole. */
+Test(mm_around, copies_go_on)
+{
+	const u64 size = 128 * PAGE_SIZE, data = AT + SEGMENT, more = data + SEGMENT;
+	struct mmap_args a = {.addr = AT,
+	                      .len = SEGMENT,
+	                      .prot = PROT_READ | PROT_EXEC,
+	                      .flags = MAP_PRIVATE | MAP_FIXED,
+	                      .max_prot = 7,
+	                      .mappable = (struct mappable *)file};
+	u64 v;
+
+	for (u64 i = 0; i < size; i += PAGE_SIZE)
+		put(i, i + 1);
+	cr_assert_gt(mm_mmap(mm, &c, &a), 0);
+	a.addr = data;
+	a.len = size - SEGMENT;
+	a.off = SEGMENT;
+	a.prot = PROT_READ | PROT_WRITE;
+	cr_assert_gt(mm_mmap(mm, &c, &a), 0);
+	cr_assert_eq(mm_madvise(mm, data, SEGMENT, MADV_DONTDUMP), 0);
+	cr_assert_eq(guest_write(mm, &c, more - PAGE_SIZE, 7), 0);
+	cr_assert_eq(guest_write(mm, &c, more, 8), 0);
+	for (u64 i = 1; i < (size - 2 * SEGMENT) / PAGE_SIZE; i++)
+		cr_assert_eq(guest_write(mm, &c, more + i * PAGE_SIZE + 8, 9), 0);
+	for (u64 i = 1; i < (size - 2 * SEGMENT) / PAGE_SIZE; i++) {
+		cr_assert_eq(guest_read(mm, &c, more + i * PAGE_SIZE, &v), 0);
+		cr_assert_eq(v, 2 * SEGMENT + i * PAGE_SIZE + 1);
+	}
+}

@@ -206,6 +206,37 @@ Test(mm, fork_copies_on_write)
 	cr_assert_leq(w->n_maps - maps, 2);
 }
 
+/* A small run is copied whole, a large one right behind it in growing parts. */
+Test(mm, fork_copies_go_on)
+{
+	const u64 small = 4 * PAGE_SIZE;
+	u64 a = (u64)map_anon(mm, 0, 1 * MIB, 3, 0), size, v;
+	struct mm *child;
+	struct ctx cc;
+
+	cr_assert_eq(mm_madvise(mm, a, small, MADV_DONTDUMP), 0);
+	for (u64 i = 0; i < 256; i++)
+		cr_assert_eq(guest_write(mm, &c, a + i * PAGE_SIZE, i + 1), 0);
+	cr_assert_eq(mm_fork(mm, &child), 0);
+	mm_use(child);
+	world_ctx(w, child, &cc);
+	size = memfile_allocated(w->machine.memfile);
+	cr_assert_eq(guest_write(child, &cc, a + small - PAGE_SIZE, 99), 0);
+	cr_assert_eq(memfile_allocated(w->machine.memfile), size + small);
+	cr_assert_eq(guest_write(child, &cc, a + small, 99), 0);
+	cr_assert_leq(memfile_allocated(w->machine.memfile), size + small + 32 * KIB);
+	for (u64 i = 5; i < 256; i++)
+		cr_assert_eq(guest_write(child, &cc, a + i * PAGE_SIZE, 99), 0);
+	for (u64 i = 0; i < 256; i++) {
+		cr_assert_eq(guest_read(mm, &c, a + i * PAGE_SIZE, &v), 0);
+		cr_assert_eq(v, i + 1);
+		cr_assert_eq(guest_read(child, &cc, a + i * PAGE_SIZE, &v), 0);
+		cr_assert_eq(v, i < 3 ? i + 1 : 99);
+	}
+	mm_unuse(child);
+	obj_put(child);
+}
+
 Test(mm, fork_advice)
 {
 	u64 a = (u64)map_anon(mm, 0, 4 * PAGE_SIZE, 3, 0), v = 0;
