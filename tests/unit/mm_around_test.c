@@ -227,3 +227,27 @@ Test(mm_around, copies_go_on)
 		cr_assert_eq(v, 2 * SEGMENT + i * PAGE_SIZE + 1);
 	}
 }
+
+/* Runs that are joined when they are alone again, the faulting one among them. */
+Test(mm_around, alone_again_side_by_side)
+{
+	const u64 pages = 48;
+	u64 a = (u64)map_anon(mm, 0, pages * PAGE_SIZE, 3, 0), v;
+	struct mm *child;
+
+	for (u64 i = 0; i < pages; i++)
+		cr_assert_eq(guest_write(mm, &c, a + i * PAGE_SIZE, i), 0);
+	cr_assert_eq(
+		mm_madvise(mm, a + pages / 3 * PAGE_SIZE, pages / 3 * PAGE_SIZE, MADV_DONTDUMP), 0);
+	for (u64 at = 0; at < 3; at++) {
+		cr_assert_eq(mm_fork(mm, &child), 0);
+		obj_put(child);
+		cr_assert_eq(guest_write(mm, &c, a + (at * pages / 3 + 5) * PAGE_SIZE, 77), 0);
+		for (u64 i = 0; i < pages; i++) {
+			cr_assert_eq(guest_read(mm, &c, a + i * PAGE_SIZE, &v), 0);
+			cr_assert_eq(v, i % (pages / 3) == 5 && i / (pages / 3) <= at ? 77 : i);
+		}
+		for (u64 i = 0; i < pages; i++)
+			cr_assert_eq(guest_write(mm, &c, a + i * PAGE_SIZE + 8, i), 0);
+	}
+}
