@@ -251,3 +251,34 @@ Test(mm_around, alone_again_side_by_side)
 			cr_assert_eq(guest_write(mm, &c, a + i * PAGE_SIZE + 8, i), 0);
 	}
 }
+
+/* A child came and went: one fault makes all that both had writable again, and nothing else. */
+Test(mm_around, alone_again)
+{
+	const int prot[] = {PROT_READ, PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE, PROT_READ};
+	u64 heap = (u64)map_anon(mm, 0, 4 * PAGE_SIZE, 3, 0), requests, size;
+	struct mm *child;
+
+	map_segments(prot, SEGMENTS);
+	cr_assert_eq(guest_exec(mm, &c, AT + SEGMENT), 0);
+	cr_assert_eq(guest_write(mm, &c, AT + 2 * SEGMENT, 6), 0);
+	cr_assert_eq(guest_write(mm, &c, heap, 5), 0);
+	cr_assert_eq(mm_fork(mm, &child), 0);
+	mm_use(child);
+	mm_unuse(child);
+	obj_put(child);
+	size = memfile_allocated(w->machine.memfile);
+	cr_assert_eq(guest_write(mm, &c, heap, 7), 0);
+	requests = w->n_requests;
+	cr_assert_eq(guest_write(mm, &c, AT + 2 * SEGMENT, 8), 0);
+	cr_assert_eq(w->n_requests, requests);
+	cr_assert_eq(memfile_allocated(w->machine.memfile), size);
+	cr_assert_eq(guest_write(mm, &c, AT, 7), SIGSEGV);
+	/* While there is a child, each page is one side's only after a copy. */
+	cr_assert_eq(mm_fork(mm, &child), 0);
+	mm_use(child);
+	cr_assert_eq(guest_write(mm, &c, heap, 9), 0);
+	cr_assert_gt(memfile_allocated(w->machine.memfile), size);
+	mm_unuse(child);
+	obj_put(child);
+}
