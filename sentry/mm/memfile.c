@@ -213,8 +213,11 @@ static int take(struct memfile *mf, u64 len, u64 phase, u64 reuse, u64 *ret_off,
 
 	BUG_ON(len == 0 || !IS_ALIGNED(len, PAGE_SIZE) || !IS_ALIGNED(phase, PAGE_SIZE));
 	if (unlikely(memfile_full(mf, len))) {
-		tls_refused = true;
-		return -ENOMEM;
+		memfile_trim(mf);
+		if (memfile_full(mf, len)) {
+			tls_refused = true;
+			return -ENOMEM;
+		}
 	}
 	mutex_lock(&a->lock);
 	if (len <= reuse && a->space.dirty_bytes >= len)

@@ -87,6 +87,27 @@ Test(mm, filled_in_a_row)
 	cr_assert_eq(memfile_resident(w->machine.memfile) - before, 4 * part);
 }
 
+/* What is kept is nobody's: it goes before anybody is refused, who could be one that can't wait. */
+Test(mm, kept_before_refused)
+{
+	struct memfile *mf = w->machine.memfile;
+	const u64 most = 16 * MIB - 32 * KIB;
+	u64 a, b;
+
+	cr_assert_eq(memfile_resident(mf), 0);
+	mf->limit = 16 * MIB;
+	cr_assert_eq(memfile_alloc(mf, most, 0, &a), 0);
+	memset(memfile_at(mf, a), 1, most);
+	cr_assert_lt(memfile_alloc(mf, 1 * MIB, 0, &b), 0);
+	memfile_put_pages(mf, a, 2 * MIB);
+	cr_assert_eq(memfile_resident(mf), most);
+	cr_assert_eq(memfile_alloc(mf, 3 * MIB, 0, &b), 0);
+	cr_assert_eq(memfile_resident(mf), most - 2 * MIB);
+	memfile_put_pages(mf, a + 2 * MIB, most - 2 * MIB);
+	memfile_put_pages(mf, b, 3 * MIB);
+	mf->limit = 0;
+}
+
 Test(mm, gaps_top_down)
 {
 	u64 a[4];
