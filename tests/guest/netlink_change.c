@@ -116,12 +116,11 @@ static int replace_addr(const char *ip, int plen, unsigned type, const void *dat
 	struct message m;
 	struct ifaddrmsg *i = begin(&m, RTM_NEWADDR, NLM_F_REPLACE, sizeof(*i));
 	char b[16];
-	size_t n = parse(ip, b);
 
 	i->ifa_family = AF_INET6;
 	i->ifa_prefixlen = (uint8_t)plen;
 	i->ifa_index = 1;
-	attr(&m, IFA_LOCAL, b, n);
+	attr(&m, IFA_LOCAL, b, parse(ip, b));
 	attr(&m, type, data, len);
 	return ask(&m);
 }
@@ -376,7 +375,6 @@ GUEST_TEST(network_of_an_address)
 {
 	own_network();
 	ASSERT_EQ(add_settled("fd00::1", 64), 0);
-	EXPECT_EQ(try_send("fd00::99"), 0);
 	ASSERT_EQ(change_flags("fd00::1", 64, IFA_F_NOPREFIXROUTE), 0);
 	EXPECT_EQ(try_send("fd00::99"), ENETUNREACH);
 	MAYBE_SAVE();
@@ -574,7 +572,6 @@ GUEST_TEST(as_ifconfig_and_route_do)
 	EXPECT_ERRNO(ioctl(fd, SIOCADDRT, &rt), EEXIST);
 	EXPECT_EQ(try_send("10.8.0.1"), 0);
 	ASSERT_OK(ioctl(fd, SIOCDELRT, &rt));
-	/* The most of a segment, which packets may exceed. */
 	rt.rt_flags |= RTF_MSS;
 	rt.rt_mss = 1400;
 	ASSERT_OK(ioctl(fd, SIOCADDRT, &rt));

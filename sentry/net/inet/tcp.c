@@ -239,6 +239,7 @@ static int tcp_sock_after_load(struct loader *l, void *p)
 		r = check_queued(l, t, q, true);
 		if (r < 0)
 			return r;
+		q->queued = true;
 		t->n_accept++;
 	}
 	TAILQ_FOREACH (q, &t->pending, q_link) {
@@ -312,6 +313,7 @@ static void tcp_sock_sample(struct sampler *sp, void *p)
 	F(SKIP, q_link)                                                                            \
 	F(SKIP, pends_on)                                                                          \
 	F(SKIP, defers_on)                                                                         \
+	F(SKIP, queued) /* the listener's after_load, as the two before */                         \
 	F(VAL, defer_until)                                                                        \
 	F(VAL, syn_until)                                                                          \
 	F(VAL, syn_tries)                                                                          \

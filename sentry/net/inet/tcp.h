@@ -107,6 +107,7 @@ struct tcp_sock {
 	TAILQ_ENTRY(tcp_sock) q_link;    /* in one of the three */
 	struct tcp_sock *pends_on;       /* the listener whose pending it is in */
 	struct tcp_sock *defers_on;      /* the listener whose deferred it is in */
+	bool queued;                     /* it is in an accept_q, or on its way out; table lock */
 	s64 defer_until;       /* guest's CLOCK_MONOTONIC: then it is accepted all the same */
 	s64 syn_until;         /* SYN_SENT: then it is sent again */
 	u32 syn_tries;         /* how often it was */

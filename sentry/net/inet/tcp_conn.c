@@ -415,7 +415,8 @@ static int connect_start(struct tcp_sock *t, struct inet_addr *dst, bool *ret_fr
 		*ret_fresh = false;
 		return 0;
 	}
-	if (t->state != TCPS_CLOSE)
+	/* Only in an image that lies is one with a file in a queue. */
+	if (t->state != TCPS_CLOSE || t->queued || t->defers_on || t->pends_on)
 		return -EISCONN;
 	r = inet_destination(&t->inet, dst);
 	if (r < 0)

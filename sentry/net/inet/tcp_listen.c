@@ -24,6 +24,7 @@ void tcp_undefer_locked(struct tcp_sock *t)
 	TAILQ_REMOVE(&l->deferred, t, q_link);
 	l->n_deferred--;
 	TAILQ_INSERT_TAIL(&l->accept_q, t, q_link);
+	t->queued = true;
 	WRITE_ONCE(l->n_accept, l->n_accept + 1);
 	waitq_wake(&l->inet.sk.rwait, READY_IN);
 }
@@ -48,6 +49,7 @@ void tcp_queues_empty_locked(struct tcp_sock *l, struct tcp_queue *gone)
 		TAILQ_REMOVE(&l->deferred, q, q_link);
 		TAILQ_INSERT_TAIL(gone, q, q_link);
 		q->defers_on = NULL;
+		q->queued = true;
 		q->orphan = true;
 		q->state = TCPS_CLOSE;
 		port_remove_locked(inet_ns_of(&q->inet.sk), &q->inet);
@@ -211,6 +213,7 @@ static long accept_step(void *arg)
 	if (!t)
 		return -EAGAIN;
 	TAILQ_REMOVE(&l->accept_q, t, q_link);
+	t->queued = false;
 	WRITE_ONCE(l->n_accept, l->n_accept - 1);
 	while ((p = TAILQ_FIRST(&l->pending)) && tcp_has_room(l)) {
 		tcp_unpend_locked(p);
