@@ -128,6 +128,14 @@ static u32 count_stale(struct thread_group *tg, bool kick)
 	return n;
 }
 
+/* Waits so many steps for them at most; how many are left. */
+static u32 await(struct thread_group *tg, u32 steps)
+{
+	for (; steps > 0 && count_stale(tg, false) > 0; steps--)
+		usleep(SETTLE_STEP);
+	return steps;
+}
+
 void thread_group_settle(struct thread_group *tg)
 {
 	struct ctx *self = ctx_current();
@@ -137,20 +145,29 @@ void thread_group_settle(struct thread_group *tg)
 		return;
 	if (kernel_is_paused(tg->kernel) || count_stale(tg, true) == 0)
 		return;
-	for (unsigned i = 0; i < SETTLE_MAX && count_stale(tg, false) > 0; i++)
-		usleep(SETTLE_STEP);
+	await(tg, SETTLE_MAX);
 }
 
-void kernel_settle_times(struct kernel *k)
+/* The members of all groups: kicked, or awaited for as long as the time for all of them lasts. */
+static u32 settle_all(struct kernel *k, bool kick)
 {
-	u32 after = 0;
+	u32 after = 0, n = 0, steps = SETTLE_MAX;
 
 	for (;;) {
 		AUTO(thread_group) tg = thread_group_next(k, after);
 
-		if (!tg)
-			return;
+		if (!tg || steps == 0)
+			return n;
 		after = tg->tgid;
-		thread_group_settle(tg);
+		if (kick)
+			n += count_stale(tg, true);
+		else
+			steps = await(tg, steps);
 	}
+}
+
+void kernel_settle_times(struct kernel *k)
+{
+	if (!kernel_is_paused(k) && settle_all(k, true) > 0)
+		settle_all(k, false);
 }

@@ -152,6 +152,7 @@ static u64 busy_ns(struct ctx *c, u64 *ret_user, u64 *ret_sys, u32 *ret_running)
 
 	*ret_user = *ret_sys = 0;
 	*ret_running = 0;
+	kernel_settle_times(c->kernel);
 	for (;;) {
 		AUTO(thread_group) tg = thread_group_next(c->kernel, after);
 		u32 tid = 0;
@@ -160,7 +161,6 @@ static u64 busy_ns(struct ctx *c, u64 *ret_user, u64 *ret_sys, u32 *ret_running)
 		if (!tg)
 			return *ret_user + *ret_sys;
 		after = tg->tgid;
-		thread_group_settle(tg);
 		thread_group_times(tg, &u, &s);
 		*ret_user += u;
 		*ret_sys += s;
