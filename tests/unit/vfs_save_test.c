@@ -1,4 +1,6 @@
 /* A tree of files, its mounts and what is open in it: saved, loaded, saved again. */
+#include "sentry/vfs/dnotify.h"
+#include "sentry/vfs/lease.h"
 #include "sentry/vfs/xattr.h"
 #include "tests/unit/vfs_fixture.h"
 
@@ -211,5 +213,71 @@ Test(vfs_save, damaged_saves)
 	}
 	cr_expect_gt(refused, one.kernel.len / 10);
 	snapshot_finish(&one);
+	tree_end(t);
+}
+
+/* Whatever f's inode can be locked by, on l. */
+static void lock_for(struct inode_locks *l, struct file *f, int fd)
+{
+	struct file_lock *ofd = obj_new(file_lock), *posix = obj_new(file_lock);
+	struct dnotify *dn = obj_new(dnotify);
+	struct lease *le = obj_new(lease);
+
+	ofd->kind = LOCK_KIND_OFD;
+	ofd->file = le->file = dn->file = f;
+	posix->kind = LOCK_KIND_POSIX;
+	posix->files = dn->files = t->c.fds;
+	le->fd = dn->fd = fd;
+	TAILQ_INSERT_TAIL(&l->held, ofd, link);
+	TAILQ_INSERT_TAIL(&l->held, posix, link);
+	TAILQ_INSERT_TAIL(&l->leases, le, link);
+	TAILQ_INSERT_TAIL(&l->dnotifies, dn, link);
+}
+
+static unsigned locks_after_load(const struct snapshot *s, const char *path)
+{
+	struct inode_locks *l;
+	struct file_lock *k;
+	AUTO_PATH p = {0};
+	struct tree other;
+	unsigned n = 0;
+	char *why = NULL;
+
+	cr_assert_eq(tree_load(&other, t->w, s, &why), 0, "%s", why);
+	cr_assert_eq(path_lookup(&other.c, AT_FDCWD, path, 0, &p), 0);
+	l = inode_locks_peek(path_inode(&p));
+	TAILQ_FOREACH (k, &l->held, link)
+		n++;
+	n += 10 * !TAILQ_EMPTY(&l->leases) + 100 * !TAILQ_EMPTY(&l->dnotifies);
+	path_put(&p);
+	tree_drop(&other);
+	return n;
+}
+
+/* Owners are known by weak references: one that the end of would not take its lock away, which only
+ * a forged save has, has none. */
+Test(vfs_save, locks_are_of_who_has_the_file_open)
+{
+	struct snapshot one;
+	struct file *a, *b;
+
+	MKDIR("/a");
+	MKDIR("/b");
+	cr_assert_eq(t_open(t, "/a", O_RDONLY, 0, &a), 0);
+	cr_assert_eq(t_open(t, "/b", O_RDONLY, 0, &b), 0);
+	cr_assert_eq(fd_install(&t->c, a, 0, false), 0);
+	lock_for(inode_locks_of(a->inode), a, 0);
+	tree_save(t, &one);
+	cr_expect_eq(locks_after_load(&one, "/a"), 112);
+	snapshot_finish(&one);
+	/* b's file is kept by a table's descriptor, but no descriptor leads to what is locked. */
+	cr_assert_eq(fd_close(&t->c, 0), 0);
+	cr_assert_eq(fd_install(&t->c, b, 0, false), 0);
+	lock_for(inode_locks_of(a->inode), b, 0);
+	tree_save(t, &one);
+	cr_expect_eq(locks_after_load(&one, "/a"), 0);
+	snapshot_finish(&one);
+	file_put(a);
+	file_put(b);
 	tree_end(t);
 }
