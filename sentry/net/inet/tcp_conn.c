@@ -558,12 +558,12 @@ void tcp_release(struct sock *sk)
 			fin_locked(t);
 		add_shutdown(t, SHUT_BOTH);
 		tcp_ring_free(t);
-		t->inet.listening = false;
 		if (t->state != TCPS_FIN_WAIT2) {
 			t->state = TCPS_CLOSE;
 			t->peer = NULL;
 			port_remove_locked(ns, &t->inet);
 		}
+		t->inet.listening = false;
 		unlock_ends(t, p);
 		drop = TAKE(t->hold);
 	}
