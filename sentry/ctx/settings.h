@@ -27,7 +27,7 @@ struct kernel;
 	S(shmmax, UINT64_MAX - (1u << 24), 0, UINT64_MAX)                                  \
 	S(shmall, UINT64_MAX - (1u << 24), 0, UINT64_MAX)                                  \
 	S(shmmni, 4096, 0, 4096)                                                           \
-	S(msgmax, 8192, 0, 64u << 20)                                                      \
+	S(msgmax, 8192, 0, 32u << 20)                                                      \
 	S(msgmnb, 16384, 0, INT32_MAX)                                                     \
 	S(msgmni, 32000, 0, 32000)                                                         \
 	S(semmsl, 32000, 0, 32000)                                                         \

@@ -176,7 +176,7 @@ int ipc_add_locked(struct ipcns *ns, enum ipc_kind kind, struct ctx *c, struct i
 		return slot;
 	o->owner = (struct ipc_owner){
 		.key = key,
-		.id = (s32)(serial % (INT32_MAX >> IPC_SLOT_BITS)) << IPC_SLOT_BITS | slot,
+		.id = (s32)(serial % ((INT32_MAX >> IPC_SLOT_BITS) + 1)) << IPC_SLOT_BITS | slot,
 		.uid = c->creds->euid,
 		.gid = c->creds->egid,
 		.cuid = c->creds->euid,

@@ -24,6 +24,7 @@
 #endif
 
 #define MESSAGE_MAX (64u << 20)    /* more than msgmax may say */
+#define QUEUE_MAX   (48ull << 20)  /* the same of one queue: what a record of an image holds */
 #define TOTAL_MAX   (128ull << 20) /* what all messages of the namespace take of our heap */
 
 struct ipc_message {
@@ -167,6 +168,11 @@ struct msg_call {
 	int result; /* 0: done; 1: wait */
 };
 
+static u64 queue_heap(const struct msg_queue *q)
+{
+	return q->bytes + q->count * (sizeof(struct ipc_message) + 32);
+}
+
 static u64 heap_locked(struct ipcns *ns)
 {
 	struct ipc_object *o;
@@ -175,7 +181,7 @@ static u64 heap_locked(struct ipcns *ns)
 	TAILQ_FOREACH (o, &ns->objects, link) {
 		struct msg_queue *q = obj_cast(msg_queue, o);
 
-		n += q ? q->bytes + q->count * (sizeof(struct ipc_message) + 32) : 0;
+		n += q ? queue_heap(q) : 0;
 	}
 	return n;
 }
@@ -192,7 +198,7 @@ static int send_locked(struct msg_call *call)
 		return r;
 	if (q->bytes + call->m->len > q->max_bytes || q->count + 1ull > q->max_bytes)
 		return call->flags & IPC_NOWAIT ? -EAGAIN : 1;
-	if (heap_locked(call->ns) > TOTAL_MAX)
+	if (queue_heap(q) + call->m->len > QUEUE_MAX || heap_locked(call->ns) > TOTAL_MAX)
 		return -ENOMEM;
 	append(q, TAKE(call->m));
 	q->lspid = call->c->tgid;

@@ -191,6 +191,38 @@ GUEST_TEST(the_next_id_can_be_chosen)
 	msgctl(a, IPC_RMID, NULL);
 	msgctl(b, IPC_RMID, NULL);
 	EXPECT_ERRNO(set("kernel/shm_next_id", "-1"), EINVAL);
+	/* The highest serial number that an id has room for. */
+	ASSERT_OK(set("kernel/msg_next_id", "2147450883"));
+	a = ASSERT_OK(msgget(IPC_PRIVATE, IPC_CREAT | 0600));
+	EXPECT_EQ(a, 2147450883);
+	msgctl(a, IPC_RMID, NULL);
+}
+
+/* However much a queue may have, what is in it can be saved. */
+GUEST_TEST(a_full_queue_can_be_saved)
+{
+	static struct {
+		long type;
+		char text[16 << 20];
+	} m = {.type = 1};
+	int q, n = 0;
+
+	root_only();
+	if (!guest_in_sandbox())
+		SKIP("it is ours that is bounded");
+	ASSERT_OK(set("kernel/msgmax", "16777216"));
+	ASSERT_OK(set("kernel/msgmnb", "1000000000"));
+	q = ASSERT_OK(msgget(IPC_PRIVATE, IPC_CREAT | 0600));
+	while (n < 8 && msgsnd(q, &m, sizeof(m.text), IPC_NOWAIT) == 0)
+		n++;
+	EXPECT_EQ(errno, ENOMEM);
+	EXPECT_TRUE(n > 0 && n < 4);
+	MAYBE_SAVE();
+	for (; n > 0; n--)
+		EXPECT_EQ(msgrcv(q, &m, sizeof(m.text), 0, IPC_NOWAIT), sizeof(m.text));
+	msgctl(q, IPC_RMID, NULL);
+	ASSERT_OK(set("kernel/msgmax", "8192"));
+	ASSERT_OK(set("kernel/msgmnb", "16384"));
 }
 
 /* Of the whole machine: natively only what they are is written. */

@@ -18,6 +18,7 @@
 
 #define COUNT_MAX     65536u /* of a queue, whoever makes it */
 #define SIZE_MAX_HARD (16u << 20)
+#define QUEUE_MAX     (48u << 20)    /* of one queue: what a record of an image holds */
 #define HEAP_MAX      (128ull << 20) /* what all messages take of our memory */
 
 struct mq_message *mq_message_new(u32 len)
@@ -299,7 +300,8 @@ static bool send_ready(void *arg)
 		return file_nonblock(call->f);
 	}
 	call->result = 0;
-	if (atomic_load(&super_of(q)->heap) + (*call->m)->len > HEAP_MAX) {
+	if (q->bytes + (*call->m)->len > QUEUE_MAX ||
+	    atomic_load(&super_of(q)->heap) + (*call->m)->len > HEAP_MAX) {
 		mutex_unlock(&q->lock);
 		call->result = -ENOMEM;
 		return true;
