@@ -26,8 +26,9 @@
 struct model_page {
 	bool mapped;
 	int prot;
-	int shared; /* -1: private; else page of the shared memory */
-	u64 val;    /* private content */
+	int shared;    /* -1: private; else page of the shared memory */
+	unsigned file; /* from 1: page of the file that is its content before it is written to */
+	u64 val;       /* private content */
 };
 struct model {
 	struct mm *mm;
@@ -36,7 +37,7 @@ struct model {
 
 static struct model models[N_MM];
 static u64 shared_vals[SH_PAGES];
-static struct shmem *shared;
+static struct shmem *shared, *file;
 static struct world *w;
 static u64 rng;
 static u64 next_val;
@@ -47,6 +48,24 @@ static u64 rnd(u64 n)
 	rng ^= rng >> 7;
 	rng ^= rng << 17;
 	return (rng >> 11) % n;
+}
+
+/* What a page of the file holds, which nobody changes. */
+static u64 file_val(unsigned page)
+{
+	return page ? page + (1ull << 60) : 0;
+}
+
+static void make_file(void)
+{
+	file = shmem_new(&w->kernel, 0);
+	for (unsigned i = 1; i <= SH_PAGES; i++) {
+		u64 val = file_val(i);
+		UITER(it);
+
+		uiter_init_kernel(&it, &val, sizeof(val));
+		cr_assert_eq(shmem_write(file, &it, (i - 1) * PAGE_SIZE), (s64)sizeof(val));
+	}
 }
 
 static u64 addr_of(unsigned page)
@@ -104,15 +123,21 @@ static const int prots[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_R
 static void do_map(struct model *m, unsigned i, unsigned n)
 {
 	int prot = prots[rnd(ARRAY_SIZE(prots))];
-	bool sh = rnd(3) == 0 && n <= SH_PAGES;
-	unsigned sh_off = sh ? (unsigned)rnd(SH_PAGES - n + 1) : 0;
+	u64 kind = n < SH_PAGES ? rnd(4) : 3;
+	bool sh = kind == 0, of_file = kind == 1;
+	unsigned off = sh || of_file ? (unsigned)rnd(SH_PAGES - n) : 0;
 	struct mmap_args a = {
 		.addr = addr_of(i),
 		.len = n * PAGE_SIZE,
 		.prot = prot,
-		.flags = (sh ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS) | MAP_FIXED,
-		.mappable = sh ? (struct mappable *)shared : NULL,
-		.off = sh_off * PAGE_SIZE,
+		.flags = (sh        ? MAP_SHARED
+	                  : of_file ? MAP_PRIVATE
+	                            : MAP_PRIVATE | MAP_ANONYMOUS) |
+	                 MAP_FIXED,
+		.mappable = (struct mappable *)(sh        ? shared
+	                                        : of_file ? file
+	                                                  : NULL),
+		.off = off * PAGE_SIZE,
 		.max_prot = 7,
 	};
 
@@ -120,7 +145,13 @@ static void do_map(struct model *m, unsigned i, unsigned n)
 		a.flags |= MAP_POPULATE;
 	cr_assert_eq(mm_mmap(m->mm, NULL, &a), (s64)addr_of(i));
 	for (unsigned k = 0; k < n; k++)
-		m->pages[i + k] = (struct model_page){true, prot, sh ? (int)(sh_off + k) : -1, 0};
+		m->pages[i + k] = (struct model_page){
+			.mapped = true,
+			.prot = prot,
+			.shared = sh ? (int)(off + k) : -1,
+			.file = of_file ? off + k + 1 : 0,
+			.val = of_file ? file_val(off + k + 1) : 0,
+		};
 }
 
 static void do_unmap(struct model *m, unsigned i, unsigned n)
@@ -156,7 +187,7 @@ static void do_dontneed(struct model *m, unsigned i, unsigned n)
 	cr_assert_eq(r, all_mapped(m, i, n) ? 0 : -ENOMEM);
 	for (unsigned k = 0; k < n; k++)
 		if (m->pages[i + k].shared < 0)
-			m->pages[i + k].val = 0;
+			m->pages[i + k].val = file_val(m->pages[i + k].file);
 }
 
 /* One mapping in the model's eyes: the same protection and kind, going on. */
@@ -168,6 +199,8 @@ static bool uniform(struct model *m, unsigned i, unsigned n)
 		if (!p[k].mapped || p[k].prot != p[0].prot)
 			return false;
 		if (p[0].shared < 0 ? p[k].shared >= 0 : p[k].shared != p[0].shared + (int)k)
+			return false;
+		if (p[k].file != (p[0].file ? p[0].file + k : 0))
 			return false;
 	}
 	return true;
@@ -197,7 +230,7 @@ static void do_move(struct model *m, unsigned i, unsigned n)
 	for (unsigned k = 0; k < n; k++) {
 		if (keep) {
 			if (m->pages[i + k].shared < 0)
-				m->pages[i + k].val = 0;
+				m->pages[i + k].val = file_val(m->pages[i + k].file);
 		} else {
 			m->pages[i + k] = (struct model_page){.shared = -1};
 		}
@@ -228,15 +261,17 @@ static void do_fork(struct model *m)
 /* Everything through a save in memory and back. */
 static void do_save(void)
 {
-	void *roots[N_MM + 1], *loaded[N_MM + 1];
-	const struct obj_type *types[N_MM + 1];
+	void *roots[N_MM + 2], *loaded[N_MM + 2];
+	const struct obj_type *types[N_MM + 2];
 	struct snapshot snap = {0}, again = {0};
-	unsigned n = 0, k = 1;
+	unsigned n = 0, k = 2;
 	char *why = NULL;
 	struct save_params sp;
 	struct load_params lp;
 
 	roots[n] = shared;
+	types[n++] = &shmem_type;
+	roots[n] = file;
 	types[n++] = &shmem_type;
 	for (unsigned i = 0; i < N_MM; i++) {
 		if (!models[i].mm)
@@ -253,12 +288,14 @@ static void do_save(void)
 		else
 			models[i].pages[0].shared = -2;
 	obj_put(shared);
+	obj_put(file);
 	w->load.in_place = &snap.pages;
 	lp = (struct load_params){.root_types = types, .n_roots = n, .user = &w->load};
 	cr_assert_eq(state_load(snap.kernel.data, snap.kernel.len, &lp, loaded, &why), 0, "%s",
 	             why);
 	pageload_release(&w->machine, &snap.pages);
 	shared = loaded[0];
+	file = loaded[1];
 	for (unsigned i = 0; i < N_MM; i++) {
 		if (models[i].pages[0].shared == -2)
 			continue;
@@ -277,7 +314,10 @@ static void do_save(void)
 static void step(void)
 {
 	struct model *m;
-	unsigned i = (unsigned)rnd(PAGES), n;
+	/* Often where chunks meet. */
+	unsigned i =
+		rnd(3) ? (unsigned)rnd(PAGES) : 512u * (1 + (unsigned)rnd(2)) - (unsigned)rnd(8);
+	unsigned n;
 
 	do
 		m = &models[rnd(N_MM)];
@@ -326,6 +366,7 @@ static void run(u64 seed, unsigned steps)
 	memset(models, 0, sizeof(models));
 	memset(shared_vals, 0, sizeof(shared_vals));
 	shared = shmem_new(&w->kernel, SH_PAGES * PAGE_SIZE);
+	make_file();
 	cr_assert_eq(mm_create(&w->kernel, &models[0].mm), 0);
 	mm_use(models[0].mm);
 	for (unsigned i = 0; i < PAGES; i++)
@@ -341,6 +382,7 @@ static void run(u64 seed, unsigned steps)
 		if (models[i].mm)
 			end_mm(&models[i]);
 	obj_put(shared);
+	obj_put(file);
 	world_end(w);
 }
 
