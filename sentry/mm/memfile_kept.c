@@ -4,6 +4,7 @@
  * again. What nobody reuses goes back in the end.
  */
 #include "sentry/mm/memfile_impl.h"
+#include "state/base/bug.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -44,6 +45,7 @@ bool memfile_mostly_resident(const struct memfile *mf, u64 off, u64 len)
 	unsigned char vec[MEMFILE_HUGE / PAGE_SIZE];
 	u64 n = 0;
 
+	BUG_ON(len > MEMFILE_HUGE);
 	if (mincore(memfile_at(mf, off), len, vec) < 0)
 		return false;
 	for (u64 i = 0; i < len / PAGE_SIZE; i++)
@@ -65,11 +67,11 @@ static void trim_if_much(struct memfile_alloc *a)
 		trim_after(a, IDLE_MS);
 }
 
-static void release_piece(struct memfile *mf, u64 off, u64 len)
+/* room: it may be kept, and is no longer than MEMFILE_HUGE. */
+static void release_piece(struct memfile *mf, u64 off, u64 len, bool room)
 {
 	struct memfile_alloc *a = mf->alloc;
-	bool keep = kept(a) + len <= kept_max(mf) &&
-	            (len <= SMALL_RUN || memfile_mostly_resident(mf, off, len));
+	bool keep = room && (len <= SMALL_RUN || memfile_mostly_resident(mf, off, len));
 
 	/* What the host does not take back still has its content. */
 	if (!keep && punch(mf, off, len) < 0)
@@ -85,11 +87,15 @@ void memfile_release(struct memfile *mf, u64 off, u64 len)
 	u64 end = off + len, n;
 
 	for (; off < end; off += n) {
+		bool room;
+
 		n = MIN(end - off, ALIGN_DOWN(off, MEMFILE_HUGE) + MEMFILE_HUGE - off);
+		/* Asked once: others may make room meanwhile. */
+		room = kept(a) + n <= kept_max(mf);
 		/* Nothing of the rest would be kept: all of it in one call. */
-		if (kept(a) + n > kept_max(mf))
+		if (!room)
 			n = end - off;
-		release_piece(mf, off, n);
+		release_piece(mf, off, n, room);
 	}
 	trim_if_much(a);
 }
