@@ -302,7 +302,7 @@ static int check4(const struct fib *f, struct fib_route *r)
 			return -EINVAL;
 	} else if (!r->dev && !r->has_via) {
 		return -ENODEV;
-	} else if ((r->type == RTN_LOCAL) != (r->scope == RT_SCOPE_HOST) && r->type == RTN_LOCAL) {
+	} else if (r->type == RTN_LOCAL && r->scope != RT_SCOPE_HOST) {
 		return -EINVAL;
 	} else if (!(f->flags & IFF_UP)) {
 		return -ENETDOWN;
